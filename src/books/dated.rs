@@ -1,0 +1,356 @@
+//! Owns how a book is read from CSV and laid over another: every mistake of a file at once with its line, no key
+//! twice, a citation on every line, the newest `from` on or before a day. What a line means is for its own loader.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::types::day::Day;
+use crate::types::money::Pico;
+
+/// What held since when, ascending.
+pub type Timed<T> = Vec<(Day, T)>;
+
+/// One fact of a book.
+pub trait Line: Sized {
+    /// The header that the file must have.
+    const COLUMNS: &'static [&'static str];
+
+    /// Reads a line, noting what is wrong with it in `fields`.
+    fn read(fields: &mut Fields<'_>) -> Option<Self>;
+
+    /// What may stand only once, `from` aside; in the words of a message.
+    fn key(&self) -> String;
+
+    /// The day from which it holds; None in books without dates.
+    fn from(&self) -> Option<Day>;
+
+    /// Whether a person who asks for `word` means this line.
+    fn answers(&self, word: &str) -> bool;
+}
+
+/// A line as the loader and `rerate book` see it.
+#[derive(Clone, Debug)]
+pub struct Entry<L> {
+    pub line: L,
+    /// The cells as written, for showing.
+    pub cells: Vec<String>,
+    /// `file:number`, for messages.
+    pub place: String,
+}
+
+/// What is wrong with a line of a book.
+#[derive(Debug)]
+pub struct Mistake {
+    pub place: String,
+    pub what: String,
+}
+
+/// Reads a book's text. `file` is its name for messages.
+pub fn read<L: Line>(file: &str, text: &str) -> (Vec<Entry<L>>, Vec<Mistake>) {
+    let mut mistakes = Vec::new();
+    let mut entries: Vec<Entry<L>> = Vec::new();
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
+    let header: Vec<String> = reader
+        .headers()
+        .map(|header| header.iter().map(str::to_string).collect())
+        .unwrap_or_default();
+    if header != L::COLUMNS {
+        mistakes.push(Mistake {
+            place: format!("{file}:1"),
+            what: format!(
+                "the header is {:?}; expected {:?}",
+                header.join(","),
+                L::COLUMNS.join(",")
+            ),
+        });
+        return (entries, mistakes);
+    }
+    for record in reader.records() {
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                let line = error.position().map_or(0, csv::Position::line);
+                mistakes.push(Mistake {
+                    place: format!("{file}:{line}"),
+                    what: "the line isn't UTF-8 text".to_string(),
+                });
+                continue;
+            }
+        };
+        let place = format!(
+            "{file}:{}",
+            record.position().map_or(0, csv::Position::line)
+        );
+        if record.len() != L::COLUMNS.len() {
+            let what = format!(
+                "the line has {} cells; expected {}",
+                record.len(),
+                L::COLUMNS.len()
+            );
+            mistakes.push(Mistake { place, what });
+            continue;
+        }
+        let mut fields = Fields {
+            columns: L::COLUMNS,
+            record: &record,
+            place: &place,
+            mistakes: &mut mistakes,
+        };
+        if fields.text("citation").is_none() {
+            continue;
+        }
+        if let Some(line) = L::read(&mut fields) {
+            let cells = record.iter().map(str::to_string).collect();
+            entries.push(Entry { line, cells, place });
+        }
+    }
+    refuse_doubles(&entries, &mut mistakes);
+    (entries, mistakes)
+}
+
+/// Lays `over` on `under`: the same key and day wins.
+pub fn lay_over<L: Line>(under: Vec<Entry<L>>, over: Vec<Entry<L>>) -> Vec<Entry<L>> {
+    let mut laid: BTreeMap<_, _> = under
+        .into_iter()
+        .map(|entry| (identity(&entry.line), entry))
+        .collect();
+    laid.extend(over.into_iter().map(|entry| (identity(&entry.line), entry)));
+    laid.into_values().collect()
+}
+
+/// All mistakes as one error, or nothing.
+pub fn refuse(mistakes: &[Mistake]) -> Result<()> {
+    if mistakes.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = mistakes
+        .iter()
+        .map(|mistake| format!("{}: {}", mistake.place, mistake.what))
+        .collect();
+    Err(Error::new(lines.join("\nerror: ")).hint("mend the book; nothing was read or published"))
+}
+
+/// The lines that hold on `day`: of each key those with the newest `from` on or before it.
+pub fn in_force<L: Line>(entries: &[Entry<L>], day: Day) -> Vec<&Entry<L>> {
+    let mut newest: HashMap<String, Option<Day>> = HashMap::new();
+    let holding = |entry: &&Entry<L>| entry.line.from().is_none_or(|from| from <= day);
+    for entry in entries.iter().filter(holding) {
+        let from = newest.entry(series(&entry.line)).or_default();
+        *from = (*from).max(entry.line.from());
+    }
+    entries
+        .iter()
+        .filter(holding)
+        .filter(|entry| newest[&series(&entry.line)] == entry.line.from())
+        .collect()
+}
+
+/// What holds on a day: of lines sorted by `from` the last on or before it.
+pub fn newest<T>(lines: &[(Day, T)], day: Day) -> Option<&T> {
+    let after = lines.partition_point(|(from, _)| *from <= day);
+    lines[..after].last().map(|(_, line)| line)
+}
+
+/// Lines by key, each key's sorted by `from`.
+pub fn by_key<K: std::hash::Hash + Eq, T>(
+    lines: impl Iterator<Item = (K, Day, T)>,
+) -> HashMap<K, Timed<T>> {
+    let mut index: HashMap<K, Timed<T>> = HashMap::new();
+    for (key, from, line) in lines {
+        index.entry(key).or_default().push((from, line));
+    }
+    index
+        .values_mut()
+        .for_each(|lines| lines.sort_by_key(|(from, _)| *from));
+    index
+}
+
+/// The known word nearest to `word`, when it is near enough to be a slip.
+pub fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, candidate)| candidate)
+}
+
+fn identity<L: Line>(line: &L) -> (String, Option<Day>) {
+    (line.key(), line.from())
+}
+
+/// A key without what chooses among the lines of one schedule: for prices the threshold.
+fn series<L: Line>(line: &L) -> String {
+    let key = line.key();
+    key.split(" above ").next().unwrap_or_default().to_string()
+}
+
+fn refuse_doubles<L: Line>(entries: &[Entry<L>], mistakes: &mut Vec<Mistake>) {
+    let mut seen: HashMap<(String, Option<Day>), &str> = HashMap::new();
+    for entry in entries {
+        let Some(first) = seen.insert(identity(&entry.line), &entry.place) else {
+            continue;
+        };
+        let from = entry
+            .line
+            .from()
+            .map(|from| format!(" from {from}"))
+            .unwrap_or_default();
+        let lines = [first, &entry.place].map(|place| place.rsplit(':').next().unwrap_or_default());
+        let advice = if from.is_empty() {
+            "delete one"
+        } else {
+            "delete one, or give one another day"
+        };
+        mistakes.push(Mistake {
+            place: entry.place.clone(),
+            what: format!(
+                "{} stands twice{from} (lines {} and {}); {advice}",
+                entry.line.key(),
+                lines[0],
+                lines[1]
+            ),
+        });
+    }
+}
+
+/// The cells of one line by column, with a place for what is wrong with them.
+pub struct Fields<'f> {
+    columns: &'static [&'static str],
+    record: &'f csv::StringRecord,
+    place: &'f str,
+    mistakes: &'f mut Vec<Mistake>,
+}
+
+impl Fields<'_> {
+    pub fn mistake(&mut self, what: String) {
+        self.mistakes.push(Mistake {
+            place: self.place.to_string(),
+            what,
+        });
+    }
+
+    /// The cell, which may be empty.
+    pub fn cell(&self, column: &str) -> &str {
+        let place = self
+            .columns
+            .iter()
+            .position(|own| *own == column)
+            .expect("a column of the book");
+        self.record.get(place).unwrap_or_default().trim()
+    }
+
+    pub fn text(&mut self, column: &str) -> Option<Arc<str>> {
+        let cell = self.cell(column);
+        if cell.is_empty() {
+            self.mistake(format!("{column} is empty"));
+            return None;
+        }
+        Some(cell.into())
+    }
+
+    pub fn day(&mut self, column: &str) -> Option<Day> {
+        let day = Day::parse(self.cell(column));
+        if day.is_none() {
+            self.mistake(format!(
+                "{column} is {:?}; expected a day like 2026-06-01",
+                self.cell(column)
+            ));
+        }
+        day
+    }
+
+    /// A day that may be missing. The outer None is a mistake.
+    pub fn day_or_empty(&mut self, column: &str) -> Option<Option<Day>> {
+        if self.cell(column).is_empty() {
+            Some(None)
+        } else {
+            self.day(column).map(Some)
+        }
+    }
+
+    pub fn whole(&mut self, column: &str) -> Option<u64> {
+        let whole = self
+            .cell(column)
+            .parse()
+            .ok()
+            .filter(|whole| i64::try_from(*whole).is_ok());
+        if whole.is_none() {
+            self.mistake(format!(
+                "{column} is {:?}; expected a whole number",
+                self.cell(column)
+            ));
+        }
+        whole
+    }
+
+    pub fn whole_or_empty(&mut self, column: &str) -> Option<Option<u64>> {
+        if self.cell(column).is_empty() {
+            Some(None)
+        } else {
+            self.whole(column).map(Some)
+        }
+    }
+
+    pub fn dollars(&mut self, column: &str) -> Option<Pico> {
+        let dollars = Pico::parse(self.cell(column));
+        if dollars.is_none() {
+            let what = format!(
+                "{column} is {:?}; expected dollars like 0.35, of at most 12 places",
+                self.cell(column)
+            );
+            self.mistake(what);
+        }
+        dollars
+    }
+
+    pub fn yes_or_no(&mut self, column: &str) -> Option<bool> {
+        self.word(column, &["yes", "no"], |word| match word {
+            "yes" => Some(true),
+            "no" => Some(false),
+            _ => None,
+        })
+    }
+
+    /// One of a closed set of words.
+    pub fn word<T>(
+        &mut self,
+        column: &str,
+        known: &[&str],
+        from_name: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let word = self.cell(column);
+        let found = from_name(word);
+        if found.is_none() {
+            let guess = nearest(word, known.iter().copied())
+                .map(|near| format!("; did you mean {near}?"))
+                .unwrap_or_default();
+            self.mistake(format!(
+                "{column} is {word:?}; expected one of {}{guess}",
+                known.join(", ")
+            ));
+        }
+        found
+    }
+
+    /// A, B or C.
+    pub fn confidence(&mut self) -> Option<()> {
+        self.word("confidence", &["A", "B", "C"], |word| {
+            matches!(word, "A" | "B" | "C").then_some(())
+        })
+    }
+}
+
+/// The names of a closed set of words, for [`Fields::word`].
+#[macro_export]
+macro_rules! names {
+    ($set:ty) => {
+        &<$set>::ALL
+            .iter()
+            .map(|word| word.name())
+            .collect::<Vec<_>>()
+    };
+}

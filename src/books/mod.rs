@@ -1,0 +1,286 @@
+//! Owns the books of a run: facts with the day from which each holds and where it was read. Embedded in the program,
+//! laid over by files, or replaced by a folder. Applying them is for the stages.
+
+pub mod accounts;
+mod allowances;
+pub mod dated;
+pub mod limits;
+pub mod methods;
+pub mod models;
+pub mod outcomes;
+pub mod prices;
+mod tiers;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::error::{Error, Result};
+use crate::types::day::Day;
+use crate::types::request::{Facts, TUNED};
+use accounts::Accounts;
+use dated::{Entry, Line, Mistake};
+use limits::{LimitLine, Limits};
+use methods::{MethodLine, Methods};
+use models::{AliasLine, ModelLine, Models};
+use outcomes::{OutcomeLine, Outcomes};
+use prices::{PriceLine, Prices};
+
+/// Where the books of a run come from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// A folder of books in place of the embedded ones.
+    pub folder: Option<PathBuf>,
+    /// Files laid over a book, by the book's name.
+    pub over: Vec<(&'static str, PathBuf)>,
+    pub accounts: Option<PathBuf>,
+}
+
+/// All books of a run.
+#[derive(Debug)]
+pub struct Books {
+    pub prices: Prices,
+    pub limits: Limits,
+    pub models: Models,
+    pub outcomes: Outcomes,
+    pub methods: Methods,
+    pub accounts: Accounts,
+    /// For the manifest, in the order of [`NAMES`], the accounts file last.
+    pub editions: Vec<Edition>,
+}
+
+/// Which edition of a book a run used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edition {
+    pub name: String,
+    /// The newest day that a line of it has; None in books without dates.
+    pub newest: Option<String>,
+    /// XXH3 (128 bits) of its lines, in hexadecimal.
+    pub hash: String,
+}
+
+/// The books that there are, as files and on the command line.
+pub const NAMES: [&str; 8] = [
+    "prices",
+    "limits",
+    "models",
+    "aliases",
+    "allowances",
+    "tiers",
+    "outcomes",
+    "methods",
+];
+
+impl Books {
+    /// Loads them all; the error has every mistake of every book.
+    pub fn load(sources: &Sources) -> Result<Books> {
+        let mut loader = Loader {
+            sources,
+            mistakes: Vec::new(),
+            editions: Vec::new(),
+        };
+        let prices = loader.book::<PriceLine>("prices", prices::EMBEDDED, prices::check)?;
+        let limits = loader.book::<LimitLine>("limits", limits::EMBEDDED, no_check)?;
+        let models = loader.book::<ModelLine>("models", models::EMBEDDED_MODELS, no_check)?;
+        let aliases =
+            loader.book::<AliasLine>("aliases", models::EMBEDDED_ALIASES, models::check_aliases)?;
+        loader.book::<allowances::AllowanceLine>("allowances", allowances::EMBEDDED, no_check)?;
+        loader.book::<tiers::TierLine>("tiers", tiers::EMBEDDED, no_check)?;
+        let outcomes =
+            loader.book::<OutcomeLine>("outcomes", outcomes::EMBEDDED, outcomes::check)?;
+        let methods = loader.book::<MethodLine>("methods", methods::EMBEDDED, no_check)?;
+        let accounts = loader.accounts()?;
+        dated::refuse(&loader.mistakes)?;
+        Ok(Books {
+            prices: Prices::new(&prices),
+            limits: Limits::new(&limits),
+            models: Models::new(&models, &aliases),
+            outcomes: Outcomes::new(&outcomes),
+            methods: Methods::new(&methods),
+            accounts,
+            editions: loader.editions,
+        })
+    }
+
+    /// The model under whose price and limits a request goes (design §3, Models): of a tuned model what it was tuned
+    /// from, of others what answered when a book knows that name, each followed through its aliases as of `day`.
+    pub fn base_model<'f>(&'f self, facts: &'f Facts<Box<str>>, day: Day) -> &'f str {
+        let start: &str = if facts.model.starts_with(TUNED) {
+            match (&*facts.base_model, self.accounts.tuned_base(&facts.model)) {
+                ("", Some(base)) => base,
+                ("", None) => &facts.model,
+                (base, _) => base,
+            }
+        } else if self.models.knows(&facts.model_version) {
+            &facts.model_version
+        } else {
+            &facts.model
+        };
+        self.models.follow(start, day)
+    }
+}
+
+/// What `rerate book` shows: a book's header and the lines in force.
+pub struct Shown {
+    pub columns: &'static [&'static str],
+    pub rows: Vec<Vec<String>>,
+}
+
+/// The lines of book `name` that hold on `day`, or that have held at any time where it is None; of `key` alone where
+/// one is given.
+pub fn show(sources: &Sources, name: &str, key: Option<&str>, day: Option<Day>) -> Result<Shown> {
+    let mut loader = Loader {
+        sources,
+        mistakes: Vec::new(),
+        editions: Vec::new(),
+    };
+    let shown = match name {
+        "prices" => loader.shown::<PriceLine>("prices", prices::EMBEDDED, prices::check, key, day),
+        "limits" => loader.shown::<LimitLine>("limits", limits::EMBEDDED, no_check, key, day),
+        "models" => {
+            loader.shown::<ModelLine>("models", models::EMBEDDED_MODELS, no_check, key, day)
+        }
+        "aliases" => loader.shown::<AliasLine>(
+            "aliases",
+            models::EMBEDDED_ALIASES,
+            models::check_aliases,
+            key,
+            day,
+        ),
+        "allowances" => loader.shown::<allowances::AllowanceLine>(
+            "allowances",
+            allowances::EMBEDDED,
+            no_check,
+            key,
+            day,
+        ),
+        "tiers" => loader.shown::<tiers::TierLine>("tiers", tiers::EMBEDDED, no_check, key, day),
+        "outcomes" => {
+            loader.shown::<OutcomeLine>("outcomes", outcomes::EMBEDDED, outcomes::check, key, day)
+        }
+        "methods" => loader.shown::<MethodLine>("methods", methods::EMBEDDED, no_check, key, day),
+        _ => Err(Error::usage(format!(
+            "there is no book {name}; expected one of {}",
+            NAMES.join(", ")
+        ))),
+    }?;
+    dated::refuse(&loader.mistakes)?;
+    Ok(shown)
+}
+
+fn no_check<L>(_: &[Entry<L>]) -> Vec<Mistake> {
+    Vec::new()
+}
+
+struct Loader<'s> {
+    sources: &'s Sources,
+    mistakes: Vec<Mistake>,
+    editions: Vec<Edition>,
+}
+
+impl Loader<'_> {
+    fn book<L: Line>(
+        &mut self,
+        name: &'static str,
+        embedded: &str,
+        check: fn(&[Entry<L>]) -> Vec<Mistake>,
+    ) -> Result<Vec<Entry<L>>> {
+        let mut entries = match &self.sources.folder {
+            Some(folder) => {
+                let file = folder.join(format!("{name}.csv"));
+                let text = read_text(&file)?;
+                self.read(&file.display().to_string(), &text)
+            }
+            None => self.read(&format!("{name}.csv"), embedded),
+        };
+        for (_, file) in self.sources.over.iter().filter(|(over, _)| *over == name) {
+            let text = read_text(file)?;
+            let over = self.read(&file.display().to_string(), &text);
+            entries = dated::lay_over(entries, over);
+        }
+        // What only the whole book shows is worth telling when its lines are right.
+        if self.mistakes.is_empty() {
+            self.mistakes = check(&entries);
+        }
+        let cells: Vec<String> = entries
+            .iter()
+            .map(|entry| entry.cells.join("\u{1f}"))
+            .collect();
+        self.editions.push(Edition {
+            name: name.to_string(),
+            newest: entries
+                .iter()
+                .filter_map(|entry| entry.line.from())
+                .max()
+                .map(|day| day.to_string()),
+            hash: format!("{:032x}", xxh3_128(cells.join("\n").as_bytes())),
+        });
+        Ok(entries)
+    }
+
+    fn read<L: Line>(&mut self, file: &str, text: &str) -> Vec<Entry<L>> {
+        let (entries, mut mistakes) = dated::read(file, text);
+        self.mistakes.append(&mut mistakes);
+        entries
+    }
+
+    fn accounts(&mut self) -> Result<Accounts> {
+        let Some(file) = &self.sources.accounts else {
+            return Ok(Accounts::default());
+        };
+        let text = read_text(file)?;
+        self.editions.push(Edition {
+            name: "accounts".to_string(),
+            newest: None,
+            hash: format!("{:032x}", xxh3_128(text.as_bytes())),
+        });
+        Ok(
+            Accounts::parse(&file.display().to_string(), &text).unwrap_or_else(|mut mistakes| {
+                self.mistakes.append(&mut mistakes);
+                Accounts::default()
+            }),
+        )
+    }
+
+    fn shown<L: Line>(
+        &mut self,
+        name: &'static str,
+        embedded: &str,
+        check: fn(&[Entry<L>]) -> Vec<Mistake>,
+        key: Option<&str>,
+        day: Option<Day>,
+    ) -> Result<Shown> {
+        let entries = self.book(name, embedded, check)?;
+        let known = || entries.iter().map(|entry| entry.cells[0].as_str());
+        if let Some(key) = key
+            && !entries.iter().any(|entry| entry.line.answers(key))
+        {
+            let error = Error::new(format!("the {name} book has no line for {key}"));
+            return Err(match dated::nearest(key, known()) {
+                Some(near) => error.hint(format!("did you mean {near}?")),
+                None => error.hint(format!("rerate book {name} prints the whole book")),
+            });
+        }
+        let in_force = match day {
+            Some(day) => dated::in_force(&entries, day),
+            None => entries.iter().collect(),
+        };
+        let asked = in_force
+            .into_iter()
+            .filter(|entry| key.is_none_or(|key| entry.line.answers(key)));
+        Ok(Shown {
+            columns: L::COLUMNS,
+            rows: asked.map(|entry| entry.cells.clone()).collect(),
+        })
+    }
+}
+
+fn read_text(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file).map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidData => {
+            Error::new(format!("{}: the file isn't UTF-8 text", file.display()))
+        }
+        _ => Error::io("read", file, &error),
+    })
+}

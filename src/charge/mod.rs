@@ -1,0 +1,353 @@
+//! Owns rating: what each quantity of a cell costs, one function per rule (design §5), or why it can't be said.
+//! Rating is linear, so it is done on sums. Applies prices, knows none.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::balance::Quantities;
+use crate::books::Books;
+use crate::books::outcomes::{Basis, OutcomeLine};
+use crate::error::{Error, Result};
+use crate::types::charge::{Assumption, Charge, ChargeKey, Exempt, Resting, Unrated, UnratedKey};
+use crate::types::day::Day;
+use crate::types::meter::{Meter, Slot};
+use crate::types::money::Pico;
+use crate::types::reason::Reason;
+use crate::types::request::{Facts, MethodKind, TUNED, Tools};
+use crate::types::tally::{Cell, CellKey, Groups};
+use crate::types::tier::{Channel, UsageTier};
+
+/// What a day's cells cost.
+#[derive(Debug, Default)]
+pub struct Rated<'r> {
+    pub charges: BTreeMap<ChargeKey<'r>, Charge<'r>>,
+    pub unrated: BTreeMap<UnratedKey<'r>, Unrated>,
+    /// The second equation.
+    pub meters: BTreeMap<Meter, Quantities>,
+    pub assumptions: BTreeMap<Assumption, Resting>,
+}
+
+/// A cell with what the books say of it.
+struct Subject<'r> {
+    facts: &'r Facts<Box<str>>,
+    key: &'r CellKey,
+    cell: &'r Cell,
+    base_model: &'r str,
+    outcome: &'r OutcomeLine,
+}
+
+/// Rates the cells of a day. Fails only when a sum of money or quantities leaves what a report can hold.
+pub fn rate<'r>(
+    day: Day,
+    cells: &[(&'r CellKey, &'r Cell)],
+    groups: &'r Groups,
+    books: &'r Books,
+) -> Result<Rated<'r>> {
+    let mut rated = Rated::default();
+    for (key, cell) in cells {
+        let facts = &groups[key.group.0 as usize];
+        let method = books.methods.find(facts.method);
+        if !c6_is_billed(method.billed) || method.kind != MethodKind::Inference {
+            continue;
+        }
+        let subject = Subject {
+            facts,
+            key,
+            cell,
+            base_model: books.base_model(facts, day),
+            outcome: books.outcomes.find(facts.status),
+        };
+        let mut cost = CellCost::default();
+        for slot in Slot::all().filter(|slot| cell.quantities[usize::from(slot.0)] > 0) {
+            rated.rate_slot(&subject, slot, day, books, &mut cost)?;
+        }
+        rated.note_assumptions(&subject, method.basis, &cost, day)?;
+    }
+    Ok(rated)
+}
+
+/// What of a cell's cost assumptions may rest on.
+#[derive(Default)]
+struct CellCost {
+    rated: Pico,
+    tool: Pico,
+    cached_as_input: Option<Pico>,
+}
+
+impl<'r> Rated<'r> {
+    fn rate_slot(
+        &mut self,
+        subject: &Subject<'r>,
+        slot: Slot,
+        day: Day,
+        books: &'r Books,
+        cost: &mut CellCost,
+    ) -> Result<()> {
+        let (meter, modality) = (slot.meter(), slot.modality());
+        let quantity = subject.cell.quantities[usize::from(slot.0)];
+        let found = c1_price(subject, slot, day, books);
+        let price = found.as_ref().map(|found| &**found.price);
+        let list_cost = price
+            .map(|price| price.cost(quantity).ok_or_else(too_much))
+            .transpose()?;
+        let exempt = exempt(subject, meter);
+        let sums = self.meters.entry(meter).or_default();
+        add_quantity(&mut sums.tallied, quantity)?;
+
+        if let Some((reason, detail)) =
+            c10_suspended(subject, slot, exempt, price.is_some(), day, books)
+        {
+            add_quantity(&mut sums.suspended, quantity)?;
+            let Facts {
+                project_id, model, ..
+            } = subject.facts;
+            let key = UnratedKey {
+                project_id,
+                model,
+                reason,
+                detail,
+                meter,
+            };
+            let unrated = self.unrated.entry(key).or_default();
+            add_quantity(&mut unrated.quantity, quantity)?;
+            unrated.requests += subject.cell.requests;
+            if let Some(list_cost) = list_cost {
+                unrated.list_cost = Some(sum(unrated.list_cost.unwrap_or_default(), list_cost)?);
+            }
+            return Ok(());
+        }
+        add_quantity(&mut sums.charged, quantity)?;
+        let rated_cost = if exempt.is_some() {
+            Pico::ZERO
+        } else {
+            list_cost.unwrap_or_default()
+        };
+        let Facts {
+            project_id,
+            model,
+            service_tier,
+            channel,
+            ..
+        } = subject.facts;
+        let key = ChargeKey {
+            project_id,
+            model,
+            base_model: subject.base_model,
+            usage_tier: subject.key.usage_tier,
+            service_tier: *service_tier,
+            channel: *channel,
+            price_above_prompt_tokens: price.map(|price| price.above_prompt_tokens),
+            meter,
+            modality,
+            exempt,
+        };
+        let charge = self.charges.entry(key).or_default();
+        add_quantity(&mut charge.quantity, quantity)?;
+        charge.price = price;
+        if let Some(list_cost) = list_cost {
+            charge.list_cost = Some(sum(charge.list_cost.unwrap_or_default(), list_cost)?);
+        }
+        charge.rated_cost = sum(charge.rated_cost, rated_cost)?;
+
+        cost.rated = sum(cost.rated, rated_cost)?;
+        if meter == Meter::InputTool {
+            cost.tool = sum(cost.tool, rated_cost)?;
+        }
+        if meter == Meter::InputCached && found.is_some_and(|found| found.meter == Meter::Input) {
+            cost.cached_as_input = Some(sum(cost.cached_as_input.unwrap_or_default(), rated_cost)?);
+        }
+        Ok(())
+    }
+
+    fn note_assumptions(
+        &mut self,
+        subject: &Subject<'r>,
+        method: Basis,
+        cost: &CellCost,
+        day: Day,
+    ) -> Result<()> {
+        let cell = subject.cell;
+        let since_april = day >= Day::parse("2026-04-01").expect("a day");
+        let ai_studio = subject.facts.channel == Channel::AiStudio && since_april;
+        let tuned = subject.facts.model.starts_with(TUNED) && since_april;
+        let mut resting: BTreeMap<Assumption, (u64, Pico)> = BTreeMap::new();
+        let mut note = |holds: bool, assumption, requests, cost| {
+            if holds && requests > 0 {
+                resting.insert(assumption, (requests, cost));
+            }
+        };
+        note(
+            subject.outcome.basis == Basis::Assumed,
+            Assumption::UndocumentedStatus,
+            cell.requests,
+            cost.rated,
+        );
+        note(
+            method == Basis::Assumed,
+            Assumption::UndocumentedMethod,
+            cell.requests,
+            cost.rated,
+        );
+        let unknown_tools = subject.facts.tools == Tools::NotLogged;
+        note(
+            unknown_tools,
+            Assumption::ToolsNotLogged,
+            cell.requests_with_tool_tokens,
+            cost.tool,
+        );
+        if let Some(cached) = cost.cached_as_input {
+            note(
+                true,
+                Assumption::CachedWithoutPrice,
+                cell.requests_with_cached_tokens,
+                cached,
+            );
+        }
+        note(
+            ai_studio,
+            Assumption::AiStudioSince202604,
+            cell.requests,
+            cost.rated,
+        );
+        note(
+            tuned,
+            Assumption::TunedModelSince202604,
+            cell.requests,
+            cost.rated,
+        );
+        for (assumption, (requests, cost)) in resting {
+            let total = self.assumptions.entry(assumption).or_default();
+            total.requests += requests;
+            total.rated_cost = sum(total.rated_cost, cost)?;
+        }
+        Ok(())
+    }
+
+    /// Models and quantities in suspense, for a person.
+    pub fn reasons(&self) -> BTreeSet<Reason> {
+        self.unrated.keys().map(|key| key.reason).collect()
+    }
+}
+
+/// C1. The price by base model, service tier, meter, modality and context band, in force on the request's day.
+/// Pricing page. That cached tokens cost what input costs where the page has no cached price is assumed.
+fn c1_price<'r>(
+    subject: &Subject<'_>,
+    slot: Slot,
+    day: Day,
+    books: &'r Books,
+) -> Option<crate::books::prices::Found<'r>> {
+    if slot == Slot::UNEXPLAINED {
+        return None;
+    }
+    let CellKey { context_band, .. } = subject.key;
+    let (tier, band) = (subject.facts.service_tier, *context_band);
+    books.prices.find(
+        subject.base_model,
+        tier,
+        slot.meter(),
+        slot.modality(),
+        band,
+        day,
+    )
+}
+
+/// The first that holds of C3, C4, C2 and C11.
+fn exempt(subject: &Subject<'_>, meter: Meter) -> Option<Exempt> {
+    if c3_failed(subject.outcome) {
+        Some(Exempt::Failed)
+    } else if c4_ai_studio(subject.facts.channel) {
+        Some(Exempt::AiStudio)
+    } else if c2_free_tier(subject.key.usage_tier) {
+        Some(Exempt::FreeTier)
+    } else if c11_search_context(meter, subject.facts.tools) {
+        Some(Exempt::SearchContext)
+    } else {
+        None
+    }
+}
+
+/// C2. The free usage tier pays nothing. Pricing page.
+fn c2_free_tier(usage_tier: UsageTier) -> bool {
+    usage_tier == UsageTier::Free
+}
+
+/// C3. "If your request fails with a 400 or 500 error, you won't be charged for the tokens used." Billing page. Of other
+/// failures the pages say nothing: outcomes.csv reads them alike and says so.
+fn c3_failed(outcome: &OutcomeLine) -> bool {
+    !outcome.charged
+}
+
+/// C4. "AI Studio usage is free of charge." Billing page. Since about 2026-04 it adds "unless users link a paid API key
+/// for access to paid features", which no log tells: taken as free on all days, an assumption.
+fn c4_ai_studio(channel: Channel) -> bool {
+    channel == Channel::AiStudio
+}
+
+/// C6. countTokens is not billed (billing page), nor is any method that methods.csv says isn't.
+fn c6_is_billed(billed: bool) -> bool {
+    billed
+}
+
+/// C10. What is not exempt and has no price, or whose usage tier nobody knows, is in suspense: never 0.
+fn c10_suspended(
+    subject: &Subject<'_>,
+    slot: Slot,
+    exempt: Option<Exempt>,
+    has_price: bool,
+    day: Day,
+    books: &Books,
+) -> Option<(Reason, String)> {
+    if exempt.is_some() {
+        return None;
+    }
+    let base = subject.base_model;
+    if slot == Slot::UNEXPLAINED {
+        let detail = "totalTokenCount exceeds the sum of its parts".to_string();
+        return Some((Reason::UnexplainedTokens, detail));
+    }
+    if subject.key.usage_tier == UsageTier::Unknown {
+        return Some((
+            Reason::UnknownUsageTier,
+            "neither the log nor an accounts file says".to_string(),
+        ));
+    }
+    if has_price {
+        return None;
+    }
+    if base.starts_with(TUNED) {
+        return Some((
+            Reason::UnknownBaseModel,
+            format!("nothing says what {base} was tuned from"),
+        ));
+    }
+    if !books.prices.knows(base) {
+        return Some((
+            Reason::UnknownModel,
+            format!("{base} has no line in the price book"),
+        ));
+    }
+    let (tier, meter, modality) = (subject.facts.service_tier, slot.meter(), slot.modality());
+    Some((
+        Reason::UnknownPrice,
+        format!("{base} has no price for {tier} {meter} {modality} on {day}"),
+    ))
+}
+
+/// C11. Tool-use prompt tokens are charged as input, but "retrieved context provided by Grounding with Google Search is
+/// not charged as input tokens" (pricing page, read 2026-10-01): exempt when search was the only tool.
+fn c11_search_context(meter: Meter, tools: Tools) -> bool {
+    meter == Meter::InputTool && tools == Tools::SearchOnly
+}
+
+fn add_quantity(sum: &mut u64, quantity: u64) -> Result<()> {
+    crate::types::tally::add(sum, quantity).map_err(|_| too_much())
+}
+
+fn sum(one: Pico, other: Pico) -> Result<Pico> {
+    one.checked_add(other).ok_or_else(too_much)
+}
+
+fn too_much() -> Error {
+    Error::new("a sum exceeds what a report can hold: no real log gets there")
+        .hint("rerate check LOGS shows what is in each file")
+}

@@ -1,0 +1,83 @@
+//! Owns `rerate check`: read and balance, write nothing.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+
+use super::screen::{self, thousands};
+use super::{BookArgs, Done, LogArgs, Signal, WindowArgs};
+use crate::error::Result;
+use crate::pipeline;
+use crate::types::key::shown;
+
+/// Read logs and say what is in them; write nothing
+///
+/// Prints each input with its lines and what of them is in suspense, and each Pacific day with its requests, on stdout;
+/// then the same summary as replay does, on stderr.
+///
+///   rerate check logs/ --usage-tier tier1
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Check {
+    #[command(flatten)]
+    logs: LogArgs,
+
+    #[command(flatten)]
+    window: WindowArgs,
+
+    #[command(flatten)]
+    books: BookArgs,
+}
+
+impl Check {
+    pub(super) fn run(&self, signal: &Signal) -> Result<Done> {
+        let options = self.logs.options(self.window.window()?)?;
+        let books = self.books.load()?;
+        let inputs = self.logs.inputs(None)?;
+        let (replay, took) = signal.read(&inputs, &books, &options)?;
+        let days = pipeline::rate(&replay, &books, &[])?;
+
+        let mut suspended = vec![0; replay.inputs.len()];
+        for line in &replay.suspended {
+            suspended[line.input.0 as usize] += 1;
+        }
+        let mut files = screen::plain_table(&["input", "bytes", "lines", "suspended"]);
+        for (input, suspended) in replay.inputs.iter().zip(suspended) {
+            let name = shown(&input.name).into_owned();
+            files.add_row([
+                name,
+                thousands(input.bytes),
+                thousands(input.lines),
+                thousands(suspended),
+            ]);
+        }
+        let mut requests: BTreeMap<_, u64> = BTreeMap::new();
+        for (key, cell) in &replay.tally.cells {
+            *requests.entry(key.day).or_default() += cell.requests;
+        }
+        let mut by_day = screen::plain_table(&["date", "requests", "first", "last"]);
+        for (day, requests) in &requests {
+            let span = replay.tally.spans.get(day);
+            let (first, last) = span.map_or_else(Default::default, |span| {
+                (span.first_at.to_string(), span.last_at.to_string())
+            });
+            by_day.add_row([day.to_string(), thousands(*requests), first, last]);
+        }
+        let by_day = if requests.is_empty() {
+            String::new()
+        } else {
+            format!("\n{by_day}\n")
+        };
+        screen::print(&format!("{files}\n{by_day}"));
+        screen::read(&replay, &signal.progress, took);
+        screen::table(&replay, &days, &books);
+        screen::suspense(&replay, &days);
+        let whole =
+            replay.suspended.is_empty() && days.iter().all(|day| day.rated.unrated.is_empty());
+        Ok(if whole {
+            Done::Whole
+        } else {
+            Done::WithSuspense
+        })
+    }
+}

@@ -1,0 +1,290 @@
+//! Owns the command line: commands, flags that several share, exit codes. What a command does is in its own file.
+
+mod accounts;
+mod book;
+mod check;
+mod replay;
+mod screen;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::books::{Books, Sources};
+use crate::error::{Error, Exit, Result};
+use crate::pipeline::{self, Options, Replay, Window};
+use crate::read::{self, Inputs, Progress};
+use crate::types::day::{Day, time_zone};
+use crate::types::tier::UsageTier;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    all was used
+  1    it failed; nothing was published, unless the message names days
+  2    the command line is wrong
+  3    published, and some lines or quantities are in suspense
+  128+ ended by a signal (130: Ctrl-C)";
+
+/// Rebuilds token counts, quota use and charges from exported Gemini API request logs.
+#[derive(Debug, Parser)]
+#[command(name = "rerate", version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Replay(replay::Replay),
+    Check(check::Check),
+    Accounts(accounts::Accounts),
+    Book(book::Book),
+}
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let signal = Signal::watch();
+    let result = match cli.command {
+        Command::Replay(command) => command.run(&signal),
+        Command::Check(command) => command.run(&signal),
+        Command::Accounts(command) => command.run(&signal),
+        Command::Book(command) => command.run(),
+    };
+    match result {
+        Ok(Done::Whole) => ExitCode::SUCCESS,
+        Ok(Done::WithSuspense) => ExitCode::from(3),
+        Err(error) => {
+            screen::error(&error);
+            match error.exit {
+                Exit::Failed => ExitCode::from(1),
+                Exit::Usage => ExitCode::from(2),
+                Exit::Interrupted => ExitCode::from(128 + signal.number()),
+            }
+        }
+    }
+}
+
+/// How a command ended that did its work.
+enum Done {
+    Whole,
+    WithSuspense,
+}
+
+/// SIGINT and SIGTERM: the first ends the run in order, a second at once.
+struct Signal {
+    progress: Arc<Progress>,
+    number: Arc<AtomicUsize>,
+}
+
+impl Signal {
+    fn watch() -> Signal {
+        let signal = Signal {
+            progress: Arc::default(),
+            number: Arc::default(),
+        };
+        #[cfg(unix)]
+        for number in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            let stop = signal.progress.stop.clone();
+            // In this order: the second signal finds `stop` set by the first. None of these can fail for these signals.
+            let _ = signal_hook::flag::register_conditional_default(number, stop.clone());
+            let _ =
+                signal_hook::flag::register_usize(number, signal.number.clone(), number as usize);
+            let _ = signal_hook::flag::register(number, stop);
+        }
+        signal
+    }
+
+    fn number(&self) -> u8 {
+        self.number.load(Ordering::Relaxed) as u8
+    }
+
+    /// Reads logs while a person watches; how long it took, too.
+    fn read(
+        &self,
+        inputs: &Inputs,
+        books: &Books,
+        options: &Options,
+    ) -> Result<(Replay, Duration)> {
+        let number = self.number.clone();
+        let watch = screen::Watch::start(inputs, &self.progress, move || {
+            number.load(Ordering::Relaxed) as u8
+        });
+        let replay = pipeline::replay(inputs, books, options, &self.progress);
+        let took = watch.finish();
+        Ok((replay?, took))
+    }
+}
+
+/// Which logs, and what they lack.
+#[derive(Debug, Args)]
+struct LogArgs {
+    /// Files, folders, patterns like 'logs/*.jsonl.gz', or - for stdin
+    #[arg(required = true, value_name = "LOGS")]
+    logs: Vec<String>,
+
+    /// The Google Cloud project of lines that name none
+    #[arg(long, value_name = "ID")]
+    project: Option<String>,
+
+    /// The usage tier of projects without a timeline in the accounts file
+    #[arg(long, value_name = "TIER", value_parser = words(UsageTier::ALL.iter().map(|word| word.name())))]
+    usage_tier: Option<String>,
+
+    /// The clock of times without an offset, like America/New_York
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<String>,
+
+    /// Longest line that is read, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
+    max_line: usize,
+
+    /// How many threads to use [default: one per core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+impl LogArgs {
+    fn inputs(&self, out: Option<&std::path::Path>) -> Result<Inputs> {
+        if let Some(threads) = self.threads {
+            // Fails only when a pool was built before, which nothing here does.
+            let _ = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build_global();
+        }
+        read::find(&self.logs, out)
+    }
+
+    fn options(&self, window: Window) -> Result<Options> {
+        let zone = self.time_zone.as_deref().map(|name| {
+            let unknown = || {
+                Error::usage(format!(
+                    "--time-zone {name}: there is no such zone; expected one like Europe/Berlin"
+                ))
+            };
+            time_zone(name).ok_or_else(unknown)
+        });
+        Ok(Options {
+            project: self.project.clone().filter(|project| !project.is_empty()),
+            usage_tier: self.usage_tier.as_deref().and_then(UsageTier::from_name),
+            time_zone: zone.transpose()?,
+            window,
+            max_line: self.max_line,
+        })
+    }
+}
+
+/// Books other than the embedded ones.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Books")]
+struct BookArgs {
+    /// Your projects: usage tiers through time, billing accounts, own limits (TOML)
+    #[arg(long, value_name = "FILE")]
+    accounts: Option<PathBuf>,
+
+    /// A folder of books in place of the embedded ones
+    #[arg(long, value_name = "DIR")]
+    books: Option<PathBuf>,
+
+    /// Price lines laid over the book's: the same key and day wins
+    #[arg(long, value_name = "FILE")]
+    prices: Vec<PathBuf>,
+
+    /// Limit lines laid over the book's
+    #[arg(long, value_name = "FILE")]
+    limits: Vec<PathBuf>,
+
+    /// Model lines laid over the book's
+    #[arg(long, value_name = "FILE")]
+    models: Vec<PathBuf>,
+
+    /// Alias lines laid over the book's
+    #[arg(long, value_name = "FILE")]
+    aliases: Vec<PathBuf>,
+
+    /// Allowance lines laid over the book's
+    #[arg(long, value_name = "FILE")]
+    allowances: Vec<PathBuf>,
+
+    /// Usage tier lines laid over the book's
+    #[arg(long, value_name = "FILE")]
+    tiers: Vec<PathBuf>,
+
+    /// Status lines laid over the book's
+    #[arg(long, value_name = "FILE")]
+    outcomes: Vec<PathBuf>,
+
+    /// Method lines laid over the book's
+    #[arg(long, value_name = "FILE")]
+    methods: Vec<PathBuf>,
+}
+
+impl BookArgs {
+    fn sources(&self) -> Sources {
+        let over = [
+            ("prices", &self.prices),
+            ("limits", &self.limits),
+            ("models", &self.models),
+            ("aliases", &self.aliases),
+            ("allowances", &self.allowances),
+            ("tiers", &self.tiers),
+            ("outcomes", &self.outcomes),
+            ("methods", &self.methods),
+        ];
+        Sources {
+            folder: self.books.clone(),
+            over: over
+                .iter()
+                .flat_map(|(name, files)| files.iter().map(|file| (*name, file.clone())))
+                .collect(),
+            accounts: self.accounts.clone(),
+        }
+    }
+
+    fn load(&self) -> Result<Books> {
+        Books::load(&self.sources())
+    }
+}
+
+/// Which days.
+#[derive(Debug, Args)]
+struct WindowArgs {
+    /// Only this Pacific day
+    #[arg(long, value_name = "DAY", value_parser = day, conflicts_with_all = ["from", "to"])]
+    date: Option<Day>,
+
+    /// Only from this Pacific day on
+    #[arg(long, value_name = "DAY", value_parser = day)]
+    from: Option<Day>,
+
+    /// Only up to and with this Pacific day
+    #[arg(long, value_name = "DAY", value_parser = day)]
+    to: Option<Day>,
+}
+
+impl WindowArgs {
+    fn window(&self) -> Result<Window> {
+        let window = Window {
+            from: self.date.or(self.from),
+            to: self.date.or(self.to),
+        };
+        match (window.from, window.to) {
+            (Some(from), Some(to)) if from > to => {
+                Err(Error::usage(format!("--from {from} is after --to {to}")))
+            }
+            _ => Ok(window),
+        }
+    }
+}
+
+fn day(text: &str) -> std::result::Result<Day, String> {
+    Day::parse(text).ok_or_else(|| "expected a day like 2026-06-01".to_string())
+}
+
+fn words(names: impl Iterator<Item = &'static str>) -> clap::builder::PossibleValuesParser {
+    names.collect::<Vec<_>>().into()
+}

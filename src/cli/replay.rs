@@ -1,0 +1,248 @@
+//! Owns `rerate replay`: logs to a folder of published days.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{BookArgs, Done, LogArgs, Signal, WindowArgs, screen};
+use crate::error::{Error, Result};
+use crate::pipeline::{self, DayReport, Options, Window};
+use crate::publish::{self, PublishedDay, manifest::State};
+use crate::types::day::Day;
+use crate::types::meter::Meter;
+
+/// Replay logs into published days: usage, charges, quota and suspense, one folder per Pacific day
+///
+/// Reads request logs (one JSON record a line; plain, .gz or .zst), keeps one record of each request, prices what was
+/// used with the prices of its day, measures it against the limits of its usage tier, and writes Parquet and CSV.
+///
+/// What can't be read or priced is in suspense, never 0: it is in suspense.csv with its reason, and the exit code is 3.
+/// A day is published whole or not at all, and never replaced by less (--replace does it all the same).
+///
+///   rerate replay logs/ --out days --usage-tier tier1
+///   rerate replay 'logs/2026-06-0*.jsonl.gz' --out days --accounts accounts.toml --date 2026-06-01
+///
+/// Memory: about 50 bytes a request are kept until all logs are read.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Replay {
+    #[command(flatten)]
+    logs: LogArgs,
+
+    /// The folder for the published days; made if need be
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    #[command(flatten)]
+    window: WindowArgs,
+
+    /// The logs are whole: the last day is closed too
+    #[arg(long)]
+    close: bool,
+
+    /// Replace published days even by less
+    #[arg(long)]
+    replace: bool,
+
+    /// Publish the days of the window that have no request
+    #[arg(long)]
+    allow_empty: bool,
+
+    /// Exit 0 with up to N lines, or P% of the lines, in suspense
+    #[arg(long, value_name = "N|P%", value_parser = Share::parse)]
+    allow_suspense: Option<Share>,
+
+    /// Exit 0 with up to P% of the tokens in suspense
+    #[arg(long, value_name = "P%", value_parser = Share::parse_percent)]
+    allow_unpriced: Option<Share>,
+
+    #[command(flatten)]
+    books: BookArgs,
+}
+
+/// How much suspense is nothing to speak of.
+#[derive(Clone, Copy, Debug)]
+enum Share {
+    Count(u64),
+    /// Millionths of the whole.
+    Parts(u64),
+}
+
+impl Replay {
+    pub(super) fn run(&self, signal: &Signal) -> Result<Done> {
+        let window = self.window.window()?;
+        let options = self.logs.options(window)?;
+        let books = self.books.load()?;
+        let inputs = self.logs.inputs(Some(&self.out))?;
+        if self.out.exists() && !self.out.is_dir() {
+            return Err(Error::new(format!(
+                "--out {}: it is no folder",
+                self.out.display()
+            )));
+        }
+        let (replay, took) = signal.read(&inputs, &books, &options)?;
+        screen::read(&replay, &signal.progress, took);
+        if replay.records.requests == 0 && !window.is_open() && !self.allow_empty {
+            return Err(Error::new(format!(
+                "there is no request {}; nothing was published",
+                in_words(window)
+            ))
+            .hint(
+                "check the days with rerate check LOGS, or publish empty days with --allow-empty",
+            ));
+        }
+        if replay.records.requests == 0 && replay.records.suspended == 0 && !self.allow_empty {
+            screen::say("there is no request in the logs; nothing was published");
+            return Ok(Done::Whole);
+        }
+        let empty = if self.allow_empty {
+            days_of(window)
+        } else {
+            Vec::new()
+        };
+        let days = pipeline::rate(&replay, &books, &empty)?;
+        let stop = &signal.progress.stop;
+        let publish = publish::Options {
+            out: &self.out,
+            window,
+            close: self.close,
+            replace: self.replace,
+            stop,
+        };
+        let waiting = || {
+            screen::say(format_args!(
+                "another run publishes to {}: waiting",
+                self.out.display()
+            ))
+        };
+        let published = publish::publish(&days, &replay, &books, &publish, waiting)?;
+        screen::table(&replay, &days, &books);
+        screen::suspense(&replay, &days);
+        self.say_published(&published);
+        Ok(if self.is_whole(&replay, &days, &options) {
+            Done::Whole
+        } else {
+            Done::WithSuspense
+        })
+    }
+
+    fn say_published(&self, published: &[PublishedDay]) {
+        let out = self.out.display();
+        match published {
+            [] => screen::say(format_args!(
+                "\npublished no day; lines without a time are in {out}/undated"
+            )),
+            [one] => screen::say(format_args!("\npublished {} in {out}", one.day)),
+            [first, .., last] => {
+                screen::say(format_args!(
+                    "\npublished {} days in {out}: {} to {}",
+                    published.len(),
+                    first.day,
+                    last.day
+                ));
+            }
+        }
+        let open: Vec<String> = published
+            .iter()
+            .filter(|day| day.state == State::Open)
+            .map(|day| day.day.to_string())
+            .collect();
+        if !open.is_empty() {
+            screen::say(format_args!(
+                "  {} {} open: nothing past midnight Pacific was read; --close says that the logs are whole",
+                open.join(", "),
+                if open.len() == 1 { "is" } else { "are" },
+            ));
+        }
+    }
+
+    /// Whether the exit code is 0: nothing in suspense but what is allowed.
+    fn is_whole(
+        &self,
+        replay: &pipeline::Replay,
+        days: &[DayReport<'_>],
+        options: &Options,
+    ) -> bool {
+        // With a window, lines without a time are told and decide nothing.
+        let decides =
+            |line: &&crate::suspense::Suspended| line.day.is_some() || options.window.is_open();
+        let lines = replay.suspended.iter().filter(decides).count() as u64;
+        let meters = || days.iter().flat_map(|day| &day.rated.meters);
+        let tokens = |of: fn(&crate::balance::Quantities) -> u64| -> u64 {
+            meters()
+                .filter(|(meter, _)| meter.has_tokens())
+                .map(|(_, sums)| of(sums))
+                .sum()
+        };
+        let (suspended, tallied) = (tokens(|sums| sums.suspended), tokens(|sums| sums.tallied));
+        let others =
+            meters().any(|(meter, sums): (&Meter, _)| !meter.has_tokens() && sums.suspended > 0);
+        let lines_allowed = lines == 0
+            || self
+                .allow_suspense
+                .is_some_and(|share| share.allows(lines, replay.records.lines));
+        let tokens_allowed = suspended == 0
+            || self
+                .allow_unpriced
+                .is_some_and(|share| share.allows(suspended, tallied));
+        lines_allowed && tokens_allowed && (!others || self.allow_unpriced.is_some())
+    }
+}
+
+impl Share {
+    fn parse(text: &str) -> std::result::Result<Share, String> {
+        match text.parse() {
+            Ok(count) => Ok(Share::Count(count)),
+            Err(_) => Share::parse_percent(text)
+                .map_err(|_| "expected a number of lines, or a share like 0.5%".to_string()),
+        }
+    }
+
+    fn parse_percent(text: &str) -> std::result::Result<Share, String> {
+        let expected = || "expected a share like 0.5%".to_string();
+        let percent = text.strip_suffix('%').ok_or_else(expected)?;
+        let (whole, fraction) = percent.split_once('.').unwrap_or((percent, ""));
+        if fraction.len() > 4 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(expected());
+        }
+        let whole: u64 = whole.parse().map_err(|_| expected())?;
+        let parts = whole * 10_000
+            + format!("{fraction:0<4}")
+                .parse::<u64>()
+                .map_err(|_| expected())?;
+        if parts <= 1_000_000 {
+            Ok(Share::Parts(parts))
+        } else {
+            Err("expected at most 100%".to_string())
+        }
+    }
+
+    fn allows(self, part: u64, whole: u64) -> bool {
+        match self {
+            Share::Count(count) => part <= count,
+            Share::Parts(parts) => {
+                u128::from(part) * 1_000_000 <= u128::from(whole) * u128::from(parts)
+            }
+        }
+    }
+}
+
+fn in_words(window: Window) -> String {
+    match (window.from, window.to) {
+        (Some(from), Some(to)) if from == to => format!("on {from}"),
+        (Some(from), Some(to)) => format!("from {from} to {to}"),
+        (Some(from), None) => format!("from {from} on"),
+        (None, Some(to)) => format!("up to {to}"),
+        (None, None) => "in the logs".to_string(),
+    }
+}
+
+/// The days of a window with both ends; none of an open one.
+fn days_of(window: Window) -> Vec<Day> {
+    let Some((from, to)) = window.from.zip(window.to) else {
+        return Vec::new();
+    };
+    std::iter::successors(Some(from), |day| Some(day.next()))
+        .take_while(|day| *day <= to)
+        .collect()
+}

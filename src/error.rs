@@ -1,0 +1,82 @@
+//! Owns the error that ends a run: what went wrong, where, and what to do. What a line lacks is data, not an error:
+//! that is `suspense`.
+
+use std::fmt;
+use std::path::Path;
+
+/// A failure in words for a person: `what` says where and what was found, `hint` what to do.
+#[derive(Debug)]
+pub struct Error {
+    pub what: String,
+    pub hint: Option<String>,
+    pub exit: Exit,
+}
+
+/// What the process tells whoever started it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Nothing was published, unless the message names days.
+    Failed,
+    /// The command line is wrong.
+    Usage,
+    /// By a signal.
+    Interrupted,
+}
+
+impl Error {
+    pub fn new(what: impl Into<String>) -> Error {
+        Error {
+            what: what.into(),
+            hint: None,
+            exit: Exit::Failed,
+        }
+    }
+
+    pub fn usage(what: impl Into<String>) -> Error {
+        Error {
+            what: what.into(),
+            hint: None,
+            exit: Exit::Usage,
+        }
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Error {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    #[must_use]
+    pub fn exit(mut self, exit: Exit) -> Error {
+        self.exit = exit;
+        self
+    }
+
+    /// An operating system's refusal, with the path it is about.
+    pub fn io(doing: &str, path: &Path, error: &std::io::Error) -> Error {
+        let whole = Error::new(format!("{}: can't {doing}: {error}", path.display()));
+        match error.kind() {
+            std::io::ErrorKind::StorageFull => {
+                whole.hint("free some space and run the same command again")
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                whole.hint("check who may read and write there")
+            }
+            _ => whole,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.what)?;
+        if let Some(hint) = &self.hint {
+            write!(f, "\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,55 @@
+//! rerate rebuilds from exported Gemini API request logs what was used, how much quota it took and what it cost, per
+//! model and per tier, and publishes it by Pacific day, exact to the last pico-dollar. This page is the architecture.
+//!
+//! **Rating is linear: sum first, price last.** A charge is quantity × price, and a price depends only on a few facts of
+//! a request. So the hot path decodes, deduplicates and adds integers into small keyed tables; books are applied to those
+//! afterwards. Sums merge by addition, in any order, to the same bytes: threads and files need nothing more.
+//!
+//! ```text
+//! logs ─read─▶ requests ─deal─▶ shards ║ ─settle─▶ unique ─guide─▶ guided ─┬─▶ Tally ───charge──▶ charges ─┐
+//!   │              │                          │    (usage tier, day, band) └─▶ Traffic ─measure─▶ quota ───┼─balance─▶ publish
+//!   └──────────────┴────── suspense ──────────┴─────────────────────────────────────── suspense ───────────┘
+//!                    books: prices · limits · models · aliases · outcomes · methods · accounts
+//! ```
+//!
+//! Boxes are types, arrows are files. Every noun that passes between stages lives in [`types`]; [`pipeline`] alone sees
+//! all stages.
+//!
+//! | part | owns | must not |
+//! | --- | --- | --- |
+//! | [`types`] | nouns: instants and days, meters, tiers, requests, cells, money | know a stage, a book, a file |
+//! | [`books`] | facts with a day and a citation, the accounts file | know a request's tokens |
+//! | [`read`] | inputs, unpacking, lines, strict JSON, shapes | judge what a request costs or counts |
+//! | [`mediate`] | which record of an identity counts | know a price, a limit, a day |
+//! | [`tally`] | the hot loop: guided requests into cells and series | know a price |
+//! | [`charge`] | one function per charging rule (C1 to C11) | know a price that isn't in a book, touch a float |
+//! | [`quota`] | use of quota against limits (Q1 to Q9) | know a price |
+//! | [`evidence`] | warnings: what speaks against the books | decide a charge |
+//! | [`suspense`] | lines held back, with their reason | keep text of a line |
+//! | [`balance`] | the two equations | let anything pass |
+//! | [`report`] | tables: columns, meaning, order | write a file |
+//! | [`publish`] | staging, never less, the swap, manifests | change a figure |
+//!
+//! **Invariants**
+//! - Every line read is accounted for once: lines = blank + not_requests + suspended + duplicates + superseded +
+//!   outside_window + requests. Every quantity is charged or suspended once. [`balance`] refuses to go on otherwise.
+//! - Money is an integer number of pico-dollars, added and multiplied with checks. What can't be priced is in suspense,
+//!   never 0.
+//! - Figures depend on the records alone: not on the order of files, lines and threads, nor on how an input is packed.
+//! - The library never prints, reads no environment and never exits; that is for the command line.
+
+pub mod balance;
+pub mod books;
+pub mod charge;
+pub mod cli;
+pub mod error;
+pub mod evidence;
+pub mod mediate;
+pub mod pipeline;
+pub mod publish;
+pub mod quota;
+pub mod read;
+pub mod report;
+pub mod suspense;
+pub mod tally;
+pub mod types;

@@ -1,0 +1,5 @@
+//! Turns raw requests into unique, guided ones: dealt into shards by identity, one record of each kept.
+
+pub mod dedupe;
+pub mod groups;
+pub mod row;

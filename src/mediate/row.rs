@@ -1,0 +1,218 @@
+//! Owns the row: a request as few bytes, in the shard that its identity decides. The shard's rows are what is
+//! deduplicated, and what a thread hands over. What the names were is in the groups.
+//!
+//! ```text
+//! identity 16 │ at 8 │ group 4 │ flags 1 │ body length 2 │ body: total, thoughts, (slot, quantity)…
+//! ```
+//! Numbers of the body are varints. Two rows with equal group, flags and body are equal in every fact that figures
+//! depend on.
+
+use crate::types::day::Instant;
+use crate::types::meter::{Meter, Slot};
+use crate::types::tally::GroupId;
+use crate::types::usage::Usage;
+
+const HEAD: usize = 16 + 8 + 4 + 1 + 2;
+
+/// The request has no id: it is never a duplicate.
+pub const NO_ID: u8 = 1;
+/// Inference that went well without usage; the body is its place among those of its thread.
+pub const USAGE_MISSING: u8 = 2;
+/// The record had a total.
+const HAS_TOTAL: u8 = 4;
+pub const TOTAL_MISMATCH: u8 = 8;
+
+/// A row as it lies in its shard.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'s> {
+    pub identity: u128,
+    pub at: Instant,
+    pub group: GroupId,
+    flags: u8,
+    body: &'s [u8],
+}
+
+/// Appends a request to its shard.
+pub fn append(
+    shard: &mut Vec<u8>,
+    identity: u128,
+    at: Instant,
+    group: GroupId,
+    no_id: bool,
+    usage: Option<&Usage>,
+) {
+    let mut flags = if no_id { NO_ID } else { 0 };
+    let start = head(shard, identity, at, group);
+    if let Some(usage) = usage {
+        flags |= if usage.total.is_some() { HAS_TOTAL } else { 0 };
+        flags |= if usage.total_mismatch {
+            TOTAL_MISMATCH
+        } else {
+            0
+        };
+        push_varint(shard, usage.total.unwrap_or(0));
+        push_varint(shard, usage.thoughts);
+        for &(slot, quantity) in usage.quantities() {
+            shard.push(slot.0);
+            push_varint(shard, quantity);
+        }
+    }
+    finish(shard, start, flags);
+}
+
+/// Appends a request whose usage is missing; `place` says which of its thread's it is.
+pub fn append_missing(
+    shard: &mut Vec<u8>,
+    identity: u128,
+    at: Instant,
+    group: GroupId,
+    no_id: bool,
+    place: u64,
+) {
+    let start = head(shard, identity, at, group);
+    push_varint(shard, place);
+    finish(shard, start, USAGE_MISSING | if no_id { NO_ID } else { 0 });
+}
+
+fn head(shard: &mut Vec<u8>, identity: u128, at: Instant, group: GroupId) -> usize {
+    let start = shard.len();
+    shard.extend_from_slice(&identity.to_le_bytes());
+    shard.extend_from_slice(&at.0.to_le_bytes());
+    shard.extend_from_slice(&group.0.to_le_bytes());
+    shard.extend_from_slice(&[0; 3]);
+    start
+}
+
+fn finish(shard: &mut [u8], start: usize, flags: u8) {
+    let length = (shard.len() - start - HEAD) as u16;
+    shard[start + 28] = flags;
+    shard[start + 29..start + HEAD].copy_from_slice(&length.to_le_bytes());
+}
+
+impl<'s> Row<'s> {
+    /// Reads the row at `offset`; gives where the next one begins too.
+    pub fn read(shard: &'s [u8], offset: usize) -> (Row<'s>, usize) {
+        let head = &shard[offset..offset + HEAD];
+        let length = usize::from(u16::from_le_bytes([head[29], head[30]]));
+        let end = offset + HEAD + length;
+        let row = Row {
+            identity: u128::from_le_bytes(head[..16].try_into().expect("16 bytes")),
+            at: Instant(i64::from_le_bytes(
+                head[16..24].try_into().expect("8 bytes"),
+            )),
+            group: GroupId(u32::from_le_bytes(
+                head[24..28].try_into().expect("4 bytes"),
+            )),
+            flags: head[28],
+            body: &shard[offset + HEAD..end],
+        };
+        (row, end)
+    }
+
+    pub fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Of a row whose usage is missing: which of its thread's it is.
+    pub fn missing_place(&self) -> u64 {
+        take_varint(&mut { self.body })
+    }
+
+    /// The total as logged and the thoughts, then the quantities above 0, ascending by slot.
+    pub fn usage(&self) -> (u64, u64, impl Iterator<Item = (Slot, u64)> + use<'s>) {
+        let mut body = self.body;
+        let (total, thoughts) = if body.is_empty() {
+            (0, 0)
+        } else {
+            (take_varint(&mut body), take_varint(&mut body))
+        };
+        let quantities = std::iter::from_fn(move || {
+            let (&slot, rest) = body.split_first()?;
+            body = rest;
+            Some((Slot(slot), take_varint(&mut body)))
+        });
+        (total, thoughts, quantities)
+    }
+
+    /// Equal in every fact that figures depend on, time aside.
+    pub fn same_facts(&self, other: &Row<'_>) -> bool {
+        self.group == other.group && self.flags == other.flags && self.body == other.body
+    }
+
+    /// What decides which record of an identity counts, in the order in which it is looked at: usage at all, the last
+    /// timestamp, the greatest total, cached, output. What is left is compared by names and body.
+    pub fn rank(&self) -> (bool, Instant, u64, u64, u64) {
+        if self.has(USAGE_MISSING) {
+            return (false, self.at, 0, 0, 0);
+        }
+        let (total, _, quantities) = self.usage();
+        let (mut cached, mut output) = (0, 0);
+        for (slot, quantity) in quantities {
+            match slot.meter() {
+                Meter::InputCached => cached += quantity,
+                Meter::Output | Meter::OutputThinking => output += quantity,
+                _ => {}
+            }
+        }
+        (true, self.at, total, cached, output)
+    }
+
+    /// The last word between rows of equal rank and equal names.
+    pub fn bytes(&self) -> (u8, &'s [u8]) {
+        (self.flags, self.body)
+    }
+}
+
+fn push_varint(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn take_varint(bytes: &mut &[u8]) -> u64 {
+    let (mut number, mut shift) = (0, 0);
+    while let Some((&byte, rest)) = bytes.split_first() {
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte < 0x80 {
+            break;
+        }
+    }
+    number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::usage::Counts;
+
+    #[test]
+    fn a_row_gives_back_what_was_put_in() {
+        let counts = Counts {
+            prompt: 1 << 40,
+            cached: 300,
+            candidates: 7,
+            thoughts: 3,
+            total: Some(1),
+            ..Counts::default()
+        };
+        let usage = Usage::from_counts(&counts).unwrap();
+        let mut shard = Vec::new();
+        append(&mut shard, 7, Instant(-5), GroupId(9), false, Some(&usage));
+        append_missing(&mut shard, u128::MAX, Instant(6), GroupId(1), true, 1 << 33);
+        let (row, next) = Row::read(&shard, 0);
+        let (total, thoughts, quantities) = row.usage();
+        assert_eq!(
+            (row.identity, row.at, row.group, total, thoughts),
+            (7, Instant(-5), GroupId(9), 1, 3)
+        );
+        assert_eq!(quantities.collect::<Vec<_>>(), usage.quantities());
+        assert!(row.has(TOTAL_MISMATCH) && !row.has(NO_ID));
+        let (missing, end) = Row::read(&shard, next);
+        assert_eq!((missing.missing_place(), end), (1 << 33, shard.len()));
+        assert!(missing.has(NO_ID) && missing.has(USAGE_MISSING));
+    }
+}

@@ -1,0 +1,574 @@
+//! Owns the order of the stages and their threads: the page that explains the tool. Each stage is a function from nouns
+//! to nouns; this file alone sees them all, and does none of their work.
+//!
+//! ```text
+//! logs ─read─▶ requests ─deal─▶ shards ║ ─settle─▶ unique ─guide, tally─▶ Tally, Traffic ─charge, measure─▶ days
+//!                 └──── suspense ──────╨─────────────┘                        └──────── suspense ──────────────┘
+//! ```
+//! The double line is the one barrier: which record of an identity counts can only be known when all were read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use rayon::prelude::*;
+
+use crate::balance::{self, Records};
+use crate::books::Books;
+use crate::charge::{self, Rated};
+use crate::error::{Error, Exit, Result};
+use crate::evidence::{self, Warning};
+use crate::mediate::dedupe::{self, Dealer, IdentityKey, SHARDS, Settled};
+use crate::mediate::groups::AllGroups;
+use crate::quota::{self, Measured};
+use crate::read::lines::{Block, Stream};
+use crate::read::shape::canonical::{Decoded, Decoder};
+use crate::read::{Inputs, Progress};
+use crate::suspense::{Refusal, Suspended};
+use crate::tally::{Tallier, guides};
+use crate::types::day::{Day, Instant};
+use crate::types::key::shown;
+use crate::types::origin::{InputId, InputSummary};
+use crate::types::reason::Reason;
+use crate::types::tally::{Cell, CellKey, Groups, Overflow, Tally, Traffic};
+use crate::types::tier::UsageTier;
+
+/// What a run is told besides its logs and books.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// For lines without a project.
+    pub project: Option<String>,
+    /// For projects without a timeline in the accounts file.
+    pub usage_tier: Option<UsageTier>,
+    /// For times without an offset.
+    pub time_zone: Option<jiff::tz::TimeZone>,
+    pub window: Window,
+    /// The longest line that is read, in bytes.
+    pub max_line: usize,
+}
+
+/// The days that are asked for, both inclusive; an end left out is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    pub from: Option<Day>,
+    pub to: Option<Day>,
+}
+
+impl Window {
+    pub fn contains(&self, day: Day) -> bool {
+        self.from.is_none_or(|from| from <= day) && self.to.is_none_or(|to| day <= to)
+    }
+
+    pub fn is_open(&self) -> bool {
+        *self == Window::default()
+    }
+}
+
+/// All that the logs say, summed.
+#[derive(Debug)]
+pub struct Replay {
+    pub records: Records,
+    /// In the order given.
+    pub inputs: Vec<InputSummary>,
+    pub left: BTreeMap<String, u64>,
+    pub suspended: Vec<Suspended>,
+    pub groups: Groups,
+    pub tally: Tally,
+    pub traffic: Traffic,
+    /// The last instant of a request, of all that were read.
+    pub last_read: Option<Instant>,
+}
+
+/// One day, rated and measured.
+#[derive(Debug)]
+pub struct DayReport<'r> {
+    pub day: Day,
+    pub rated: Rated<'r>,
+    pub measured: Measured<'r>,
+    /// Requests by what is warned of.
+    pub warnings: BTreeMap<Warning, u64>,
+}
+
+/// Reads logs into sums. Both the lines and, later, the quantities are accounted for, or there is no result.
+pub fn replay(
+    inputs: &Inputs,
+    books: &Books,
+    options: &Options,
+    progress: &Arc<Progress>,
+) -> Result<Replay> {
+    let all_groups = AllGroups::default();
+    let read = read(inputs, books, options, progress, &all_groups)?;
+    let groups = all_groups.into_groups();
+    let guides = guides(&groups, books, options.usage_tier);
+
+    let settled = (0..SHARDS)
+        .into_par_iter()
+        .try_fold(
+            || SettledShards::new(Tallier::new(books, &groups, &guides)),
+            |mut sums, shard| {
+                if progress.stop.load(Ordering::Relaxed) {
+                    return Err(interrupted());
+                }
+                let rows: Vec<&[u8]> = read
+                    .threads
+                    .iter()
+                    .map(|thread| thread.shards[shard].as_slice())
+                    .collect();
+                sums.settle(&rows, &groups, &read, options.window)?;
+                Ok(sums)
+            },
+        )
+        .map(|sums| sums.map(SettledShards::into_sums))
+        .try_reduce(Sums::default, Sums::merge)?;
+
+    let mut records = read.records.clone();
+    records.add(&settled.records);
+    let mut suspended = settled.suspended;
+    for refused in read.threads.iter().flat_map(|thread| &thread.refused) {
+        suspended.push(read.with_line(refused.clone()));
+    }
+    suspended.retain(|line| {
+        let outside = line.day.is_some_and(|day| !options.window.contains(day));
+        if outside {
+            records.outside_window += 1
+        } else {
+            records.suspended += 1
+        }
+        !outside
+    });
+    suspended.sort_by_key(|line| (line.day, line.input, line.line));
+    balance::records(&records)?;
+    let last_read = read
+        .threads
+        .iter()
+        .filter_map(|thread| thread.last_read)
+        .max();
+    Ok(Replay {
+        records,
+        inputs: read.inputs,
+        left: inputs.left.clone(),
+        suspended,
+        groups,
+        tally: settled.tally,
+        traffic: settled.traffic,
+        last_read,
+    })
+}
+
+/// Applies the books to the sums: a report for each day with requests or suspended lines, and for each of `empty` too.
+pub fn rate<'r>(replay: &'r Replay, books: &'r Books, empty: &[Day]) -> Result<Vec<DayReport<'r>>> {
+    let mut days: BTreeSet<Day> = replay.tally.cells.keys().map(|key| key.day).collect();
+    days.extend(replay.suspended.iter().filter_map(|line| line.day));
+    days.extend(empty);
+    let days: Vec<Day> = days.into_iter().collect();
+    days.into_par_iter()
+        .map(|day| {
+            let cells = cells_of(day, &replay.tally);
+            let series: Vec<_> = replay
+                .traffic
+                .series
+                .iter()
+                .filter(|(key, _)| key.day == day)
+                .collect();
+            let rated = charge::rate(day, &cells, &replay.groups, books)?;
+            balance::quantities(&rated.meters)?;
+            let measured = quota::measure(day, &series, &replay.groups, books);
+            let warnings = evidence::warnings(day, &cells, &replay.groups, books);
+            Ok(DayReport {
+                day,
+                rated,
+                measured,
+                warnings,
+            })
+        })
+        .collect()
+}
+
+/// The cells of a day.
+pub fn cells_of(day: Day, tally: &Tally) -> Vec<(&CellKey, &Cell)> {
+    tally
+        .cells
+        .iter()
+        .filter(|(key, _)| key.day == day)
+        .collect()
+}
+
+fn interrupted() -> Error {
+    Error::new("interrupted while reading")
+        .hint("nothing was published; run the same command again")
+        .exit(Exit::Interrupted)
+}
+
+fn overflow(_: Overflow) -> Error {
+    Error::new("a sum of tokens exceeds 2^63: no real log gets there")
+        .hint("rerate check LOGS shows what is in each file")
+}
+
+/// What reading leaves, before the barrier.
+struct Read {
+    threads: Vec<Thread>,
+    inputs: Vec<InputSummary>,
+    /// Lines before each block, by input and block.
+    lines_before: Vec<Vec<u64>>,
+    records: Records,
+}
+
+/// What one thread has read.
+#[derive(Default)]
+struct Thread {
+    shards: Vec<Vec<u8>>,
+    refused: Vec<Noted>,
+    /// Requests without usage, which another record of their identity may have.
+    missing: Vec<Noted>,
+    /// Input, block and its lines.
+    blocks: Vec<(InputId, u32, u64)>,
+    records: Records,
+    last_read: Option<Instant>,
+}
+
+/// A line to be suspended, whose number is known within its block until all blocks are counted.
+#[derive(Clone)]
+struct Noted {
+    block: u32,
+    suspended: Suspended,
+}
+
+impl Read {
+    fn with_line(&self, noted: Noted) -> Suspended {
+        let before = self.lines_before[noted.suspended.input.0 as usize][noted.block as usize];
+        Suspended {
+            line: before + noted.suspended.line,
+            ..noted.suspended
+        }
+    }
+}
+
+/// Inputs that wait, and those being read: a thread takes the next block of a stream that no other thread is reading,
+/// else opens the next input, else waits. So threads share one large file and spread over many packed ones.
+struct Sources<'s> {
+    waiting: Mutex<std::vec::IntoIter<InputId>>,
+    open: Mutex<Vec<Arc<Mutex<Option<Stream>>>>>,
+    ended: Mutex<Vec<(InputId, Stream)>>,
+    inputs: &'s Inputs,
+    max_line: usize,
+    progress: &'s Arc<Progress>,
+}
+
+impl Sources<'_> {
+    fn next(&self, block: &mut Block) -> Result<bool> {
+        loop {
+            let open: Vec<_> = self.open.lock().expect("no thread panicked").clone();
+            for source in &open {
+                if let Ok(mut stream) = source.try_lock()
+                    && self.advance(source, &mut stream, block)?
+                {
+                    return Ok(true);
+                }
+            }
+            let waiting = self.waiting.lock().expect("no thread panicked").next();
+            if let Some(id) = waiting {
+                let input = &self.inputs.list[id.0 as usize];
+                let stream = Stream::new(
+                    id,
+                    input.name.clone(),
+                    input.open()?,
+                    self.max_line,
+                    self.progress.clone(),
+                )?;
+                self.open
+                    .lock()
+                    .expect("no thread panicked")
+                    .push(Arc::new(Mutex::new(Some(stream))));
+                continue;
+            }
+            let Some(source) = open.first() else {
+                if self.open.lock().expect("no thread panicked").is_empty() {
+                    return Ok(false);
+                }
+                continue;
+            };
+            let mut stream = source.lock().expect("no thread panicked");
+            if self.advance(source, &mut stream, block)? {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Takes the next block of a stream, or closes it at its end.
+    fn advance(
+        &self,
+        source: &Arc<Mutex<Option<Stream>>>,
+        stream: &mut Option<Stream>,
+        block: &mut Block,
+    ) -> Result<bool> {
+        let Some(open) = stream else { return Ok(false) };
+        if open.next(block)? {
+            return Ok(true);
+        }
+        if let Some(ended) = stream.take() {
+            self.ended
+                .lock()
+                .expect("no thread panicked")
+                .push((ended.input(), ended));
+        }
+        self.open
+            .lock()
+            .expect("no thread panicked")
+            .retain(|other| !Arc::ptr_eq(other, source));
+        Ok(false)
+    }
+}
+
+fn read(
+    inputs: &Inputs,
+    books: &Books,
+    options: &Options,
+    progress: &Arc<Progress>,
+    groups: &AllGroups,
+) -> Result<Read> {
+    let unique = (0..inputs.list.len() as u32)
+        .map(InputId)
+        .filter(|id| inputs.list[id.0 as usize].same_as.is_none());
+    let sources = Sources {
+        waiting: Mutex::new(unique.collect::<Vec<_>>().into_iter()),
+        open: Mutex::default(),
+        ended: Mutex::default(),
+        inputs,
+        max_line: options.max_line,
+        progress,
+    };
+    let decoder = Decoder::new(
+        &books.methods,
+        options.project.as_deref(),
+        options.time_zone.as_ref(),
+    );
+    let key = IdentityKey::new();
+    let threads = rayon::broadcast(|_| {
+        let mut thread = Thread::default();
+        let mut dealer = Dealer::new(groups, key);
+        let mut block = Block::default();
+        while sources.next(&mut block)? {
+            if progress.stop.load(Ordering::Relaxed) {
+                return Err(interrupted());
+            }
+            let lines = thread.read_block(&block, &decoder, &mut dealer, options.max_line);
+            progress.lines.fetch_add(lines, Ordering::Relaxed);
+        }
+        thread.shards = dealer.into_shards();
+        Ok(thread)
+    });
+    let threads = threads.into_iter().collect::<Result<Vec<Thread>>>()?;
+
+    let mut records = Records::default();
+    let mut lines_before: Vec<Vec<u64>> = vec![Vec::new(); inputs.list.len()];
+    let mut blocks: Vec<_> = threads.iter().flat_map(|thread| &thread.blocks).collect();
+    blocks.sort_unstable();
+    let mut lines = vec![0; inputs.list.len()];
+    for (input, _, count) in blocks {
+        lines_before[input.0 as usize].push(lines[input.0 as usize]);
+        lines[input.0 as usize] += count;
+    }
+    for thread in &threads {
+        records.add(&thread.records);
+    }
+    let mut summaries: Vec<Option<InputSummary>> = vec![None; inputs.list.len()];
+    for (id, stream) in sources.ended.into_inner().expect("no thread panicked") {
+        summaries[id.0 as usize] = Some(stream.finish(lines[id.0 as usize])?);
+    }
+    let mut inputs_read: Vec<InputSummary> = Vec::new();
+    for (input, summary) in inputs.list.iter().zip(summaries) {
+        let summary = match (summary, &input.same_as) {
+            (Some(summary), _) => summary,
+            (None, same_as) => {
+                let first = inputs_read
+                    .iter()
+                    .find(|read| Some(&read.name) == same_as.as_ref());
+                let mut copy = first
+                    .cloned()
+                    .ok_or_else(|| Error::new(format!("{}: it was not read", input.name)))?;
+                (copy.name, copy.lines, copy.same_as) = (input.name.clone(), 0, same_as.clone());
+                copy
+            }
+        };
+        inputs_read.push(summary);
+    }
+    Ok(Read {
+        threads,
+        inputs: inputs_read,
+        lines_before,
+        records,
+    })
+}
+
+impl Thread {
+    /// Decodes and deals the lines of a block; gives their number.
+    fn read_block(
+        &mut self,
+        block: &Block,
+        decoder: &Decoder<'_>,
+        dealer: &mut Dealer<'_>,
+        max_line: usize,
+    ) -> u64 {
+        let mut number = 0;
+        let mut rest = block.bytes();
+        let mut too_long = block.first_too_long;
+        while !rest.is_empty() || too_long {
+            let end = memchr::memchr(b'\n', rest);
+            let line = &rest[..end.unwrap_or(rest.len())];
+            rest = &rest[end.map_or(rest.len(), |end| end + 1)..];
+            number += 1;
+            if too_long || line.len() > max_line {
+                too_long = false;
+                let detail = format!("the line has more than {max_line} bytes");
+                self.refuse(block, number, Refusal::of_line(Reason::LineTooLong, detail));
+            } else {
+                self.read_line(line, block, number, decoder, dealer);
+            }
+        }
+        if let Some(why) = &block.truncated {
+            number += 1;
+            self.refuse(
+                block,
+                number,
+                Refusal::of_line(
+                    Reason::TruncatedInput,
+                    format!("the packed file is broken: {why}"),
+                ),
+            );
+        }
+        self.records.lines += number;
+        self.blocks.push((block.input, block.index, number));
+        number
+    }
+
+    fn read_line(
+        &mut self,
+        line: &[u8],
+        block: &Block,
+        number: u64,
+        decoder: &Decoder<'_>,
+        dealer: &mut Dealer<'_>,
+    ) {
+        if line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
+            self.records.blank += 1;
+            return;
+        }
+        match decoder.decode(line) {
+            Decoded::Request(request) => {
+                self.last_read = self.last_read.max(Some(request.at));
+                let missing = self.missing.len() as u64;
+                dealer.deal(&request, missing);
+                if request.usage_missing {
+                    let refusal = Refusal {
+                        reason: Reason::MissingUsage,
+                        detail: "there is neither usageMetadata nor quantities".to_string(),
+                        at: Some(request.at),
+                        request_id: request.request_id,
+                        project_id: Some(request.facts.project_id),
+                        model: Some(request.facts.model),
+                    };
+                    self.missing.push(note(block, number, refusal));
+                }
+            }
+            Decoded::NotRequest(kind) => {
+                *self.records.not_requests.entry(kind.name()).or_default() += 1
+            }
+            Decoded::Refused(refusal) => self.refuse(block, number, *refusal),
+        }
+    }
+
+    fn refuse(&mut self, block: &Block, number: u64, refusal: Refusal<'_>) {
+        self.refused.push(note(block, number, refusal));
+    }
+}
+
+fn note(block: &Block, line: u64, refusal: Refusal<'_>) -> Noted {
+    let name = |name: Option<std::borrow::Cow<'_, str>>| name.map(|name| shown(&name).into_owned());
+    let suspended = Suspended {
+        day: refusal.at.map(Instant::day),
+        input: block.input,
+        line,
+        reason: refusal.reason,
+        detail: refusal.detail,
+        request_id: name(refusal.request_id),
+        project_id: name(refusal.project_id),
+        model: name(refusal.model).filter(|model| !model.is_empty()),
+    };
+    Noted {
+        block: block.index,
+        suspended,
+    }
+}
+
+/// What a thread makes of the shards that it settles.
+struct SettledShards<'b> {
+    tallier: Tallier<'b>,
+    sums: Sums,
+}
+
+#[derive(Default)]
+struct Sums {
+    tally: Tally,
+    traffic: Traffic,
+    records: Records,
+    suspended: Vec<Suspended>,
+}
+
+impl<'b> SettledShards<'b> {
+    fn new(tallier: Tallier<'b>) -> SettledShards<'b> {
+        SettledShards {
+            tallier,
+            sums: Sums::default(),
+        }
+    }
+
+    fn settle(
+        &mut self,
+        rows: &[&[u8]],
+        groups: &Groups,
+        read: &Read,
+        window: Window,
+    ) -> Result<()> {
+        let (tallier, sums) = (&mut self.tallier, &mut self.sums);
+        dedupe::settle(rows, groups, |settled| {
+            match settled {
+                Settled::Unique(row) => {
+                    let day = row.at.day();
+                    if window.contains(day) {
+                        sums.records.requests += 1;
+                        tallier.add(&row, day)?;
+                    } else {
+                        sums.records.outside_window += 1;
+                    }
+                }
+                Settled::Duplicate => sums.records.duplicates += 1,
+                Settled::Superseded => sums.records.superseded += 1,
+                Settled::UsageMissing(thread, place, _) => {
+                    let noted = read.threads[thread].missing[place as usize].clone();
+                    sums.suspended.push(read.with_line(noted));
+                }
+            }
+            Ok(())
+        })
+        .map_err(overflow)
+    }
+
+    fn into_sums(self) -> Sums {
+        let (tally, traffic) = self.tallier.into_sums();
+        Sums {
+            tally,
+            traffic,
+            ..self.sums
+        }
+    }
+}
+
+impl Sums {
+    fn merge(mut self, other: Sums) -> Result<Sums> {
+        self.tally.merge(other.tally).map_err(overflow)?;
+        self.traffic.merge(other.traffic);
+        self.records.add(&other.records);
+        self.suspended.extend(other.suspended);
+        Ok(self)
+    }
+}

@@ -1,0 +1,215 @@
+//! Owns what is published beside the tables: `manifest.json` of a day, `run.json` of the run that published it. Neither
+//! says when or where it was made.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::balance::Records;
+use crate::books::Edition;
+use crate::evidence::Warning;
+use crate::pipeline::{DayReport, Replay, Window};
+use crate::types::day::{Day, Instant};
+use crate::types::key::shown;
+use crate::types::meter::Meter;
+
+/// What a day is, whoever published it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    pub date: String,
+    pub state: State,
+    pub requests: u64,
+    /// Requests by Pacific hour, the hour's begin with its offset: 23 to 25 of them.
+    pub hours: BTreeMap<String, u64>,
+    pub first_at: Option<String>,
+    pub last_at: Option<String>,
+    /// The second equation, by meter.
+    pub quantities: BTreeMap<String, QuantitiesOf>,
+    pub books: Vec<Edition>,
+    /// Requests by what is warned of.
+    pub warnings: BTreeMap<String, u64>,
+    pub assumptions: BTreeMap<String, RestingOn>,
+}
+
+/// Whether input past the day's midnight was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Open,
+    Closed,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct QuantitiesOf {
+    pub tallied: u64,
+    pub charged: u64,
+    pub suspended: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RestingOn {
+    pub requests: u64,
+    pub rated_cost_usd: String,
+}
+
+impl Manifest {
+    /// Of a day with requests or suspended lines.
+    pub fn new(
+        report: &DayReport<'_>,
+        replay: &Replay,
+        books: &[Edition],
+        state: State,
+    ) -> Manifest {
+        let day = report.day;
+        let mut hours: Vec<u64> = vec![0; day.hours()];
+        let of_day = replay
+            .traffic
+            .series
+            .iter()
+            .filter(|(key, _)| key.day == day);
+        for arrival in of_day.flat_map(|(_, arrivals)| arrivals) {
+            hours[arrival.second_of_day() as usize / 3600] += 1;
+        }
+        let span = replay.tally.spans.get(&day);
+        let quantities = |(meter, sums): (&Meter, &crate::balance::Quantities)| {
+            let of = QuantitiesOf {
+                tallied: sums.tallied,
+                charged: sums.charged,
+                suspended: sums.suspended,
+            };
+            (meter.to_string(), of)
+        };
+        Manifest {
+            date: day.to_string(),
+            state,
+            requests: hours.iter().sum(),
+            hours: hours
+                .iter()
+                .enumerate()
+                .map(|(hour, requests)| (day.hour_label(hour), *requests))
+                .collect(),
+            first_at: span.map(|span| span.first_at.to_string()),
+            last_at: span.map(|span| span.last_at.to_string()),
+            quantities: report.rated.meters.iter().map(quantities).collect(),
+            books: books.to_vec(),
+            warnings: named(&report.warnings),
+            assumptions: report
+                .rated
+                .assumptions
+                .iter()
+                .map(|(assumption, resting)| {
+                    let rated_cost_usd = resting.rated_cost.to_string();
+                    (
+                        assumption.to_string(),
+                        RestingOn {
+                            requests: resting.requests,
+                            rated_cost_usd,
+                        },
+                    )
+                })
+                .collect(),
+        }
+    }
+}
+
+fn named(warnings: &BTreeMap<Warning, u64>) -> BTreeMap<String, u64> {
+    warnings
+        .iter()
+        .map(|(warning, requests)| (warning.to_string(), *requests))
+        .collect()
+}
+
+/// What a run read, and how every line of it is accounted for.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Run {
+    pub rerate: String,
+    pub window: WindowOf,
+    pub records: RecordsOf,
+    /// By kind.
+    pub not_requests: BTreeMap<String, u64>,
+    pub inputs: Vec<InputOf>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct WindowOf {
+    pub from: Option<String>,
+    pub to: Option<String>,
+}
+
+/// The first equation.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RecordsOf {
+    pub lines: u64,
+    pub blank: u64,
+    pub not_requests: u64,
+    pub suspended: u64,
+    pub duplicates: u64,
+    pub superseded: u64,
+    pub outside_window: u64,
+    pub requests: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct InputOf {
+    pub name: String,
+    pub bytes: u64,
+    pub lines: u64,
+    /// XXH3 (128 bits) of the bytes as stored.
+    pub hash: String,
+    /// Not read: its bytes are those of this input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub same_as: Option<String>,
+}
+
+impl Run {
+    pub fn new(replay: &Replay, window: Window) -> Run {
+        let day = |day: Option<Day>| day.map(|day| day.to_string());
+        let records: &Records = &replay.records;
+        Run {
+            rerate: env!("CARGO_PKG_VERSION").to_string(),
+            window: WindowOf {
+                from: day(window.from),
+                to: day(window.to),
+            },
+            records: RecordsOf {
+                lines: records.lines,
+                blank: records.blank,
+                not_requests: records.not_requests(),
+                suspended: records.suspended,
+                duplicates: records.duplicates,
+                superseded: records.superseded,
+                outside_window: records.outside_window,
+                requests: records.requests,
+            },
+            not_requests: records
+                .not_requests
+                .iter()
+                .map(|(kind, count)| (kind.to_string(), *count))
+                .collect(),
+            inputs: replay
+                .inputs
+                .iter()
+                .map(|input| InputOf {
+                    name: shown(&input.name).into_owned(),
+                    bytes: input.bytes,
+                    lines: input.lines,
+                    hash: input.hash.clone(),
+                    same_as: input
+                        .same_as
+                        .as_deref()
+                        .map(|name| shown(name).into_owned()),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Closed when input past the day's midnight was read, or whoever runs it says that the input is whole.
+pub fn state(day: Day, last_read: Option<Instant>, close: bool) -> State {
+    let read_past = last_read.is_some_and(|last| last >= day.next().start());
+    if close || read_past {
+        State::Closed
+    } else {
+        State::Open
+    }
+}

@@ -1,0 +1,310 @@
+//! Owns publishing: all days staged first, never less than before, then swapped in one by one. How a folder is swapped
+//! is for `swap`, how a table is written for `write`.
+
+pub mod manifest;
+mod swap;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::books::Books;
+use crate::error::{Error, Exit, Result};
+use crate::pipeline::{DayReport, Replay, Window, cells_of};
+use crate::report;
+use crate::suspense::Suspended;
+use crate::types::day::Day;
+use crate::types::key::shown;
+use crate::types::origin::InputId;
+use manifest::{Manifest, Run, State};
+use swap::Output;
+
+/// How to publish.
+#[derive(Debug)]
+pub struct Options<'o> {
+    pub out: &'o Path,
+    pub window: Window,
+    /// The input is whole, whatever its last time.
+    pub close: bool,
+    /// Publish even what is less than before.
+    pub replace: bool,
+    /// End as soon as the swap under way is done.
+    pub stop: &'o AtomicBool,
+}
+
+/// A day that is new.
+#[derive(Clone, Debug)]
+pub struct PublishedDay {
+    pub day: Day,
+    pub state: State,
+}
+
+/// Publishes the days, and the undated lines of each input. `waiting` is told when another run publishes to the same
+/// folder.
+pub fn publish(
+    days: &[DayReport<'_>],
+    replay: &Replay,
+    books: &Books,
+    options: &Options<'_>,
+    waiting: impl FnOnce(),
+) -> Result<Vec<PublishedDay>> {
+    let output = Output::open(options.out, waiting)?;
+    let run = Run::new(replay, options.window);
+    let mut staged = Vec::new();
+    let mut less = Vec::new();
+    for report in days {
+        let state = manifest::state(report.day, replay.last_read, options.close);
+        let manifest = Manifest::new(report, replay, &books.editions, state);
+        if !options.replace {
+            less.extend(less_than_before(options.out, &manifest, &run)?);
+        }
+        staged.push((report, manifest));
+    }
+    if !less.is_empty() {
+        return Err(Error::new(format!(
+            "a published day would lose requests, so nothing was published:\n{}",
+            less.join("\n")
+        ))
+        .hint("give all logs of the day (a Pacific day lies in two UTC days), or --replace"));
+    }
+    let stop = || options.stop.load(Ordering::Relaxed);
+    let staging = stage_all(&output, &staged, replay, books, &run, &stop);
+    let undated = match staging {
+        Ok(undated) => undated,
+        Err(error) => {
+            // What was staged is of no use; the error is what matters.
+            let _ = output.sweep();
+            return Err(error);
+        }
+    };
+
+    let mut published: Vec<PublishedDay> = Vec::new();
+    let partly =
+        |error: Error, published: &[PublishedDay]| match published.first().zip(published.last()) {
+            None => error,
+            Some((first, last)) => {
+                let days = published.len();
+                Error {
+                    what: format!(
+                        "{}\n{days} days are new: {} to {}",
+                        error.what, first.day, last.day
+                    ),
+                    ..error
+                }
+            }
+        };
+    for (report, manifest) in &staged {
+        if stop() {
+            return Err(partly(interrupted(), &published));
+        }
+        output
+            .swap(&report.day.to_string())
+            .map_err(|error| partly(error, &published))?;
+        published.push(PublishedDay {
+            day: report.day,
+            state: manifest.state,
+        });
+    }
+    for (name, has_lines) in &undated {
+        let result = if *has_lines {
+            output.swap(name)
+        } else {
+            output.remove(name)
+        };
+        result.map_err(|error| partly(error, &published))?;
+    }
+    output.sweep()?;
+    Ok(published)
+}
+
+/// Writes all folders beside the published ones; gives the undated ones, and whether each has lines.
+fn stage_all(
+    output: &Output,
+    days: &[(&DayReport<'_>, Manifest)],
+    replay: &Replay,
+    books: &Books,
+    run: &Run,
+    stop: &dyn Fn() -> bool,
+) -> Result<BTreeMap<String, bool>> {
+    let mut suspended: BTreeMap<Option<Day>, Vec<&Suspended>> = BTreeMap::new();
+    for line in &replay.suspended {
+        suspended.entry(line.day).or_default().push(line);
+    }
+    for (report, manifest) in days {
+        if stop() {
+            return Err(interrupted());
+        }
+        let folder = output.stage(&report.day.to_string())?;
+        let lines = suspended.remove(&Some(report.day)).unwrap_or_default();
+        stage_day(&folder, report, &lines, replay, books)?;
+        write_json(&folder.join("manifest.json"), manifest)?;
+        write_json(&folder.join("run.json"), run)?;
+    }
+    let undated = suspended.remove(&None).unwrap_or_default();
+    let with_lines: BTreeSet<InputId> = undated.iter().map(|line| line.input).collect();
+    let mut folders = BTreeMap::new();
+    for (place, input) in replay.inputs.iter().enumerate() {
+        let id = InputId(place as u32);
+        let name = undated_name(&input.name);
+        folders.entry(name.clone()).or_insert(false);
+        if with_lines.contains(&id) {
+            let folder = output.stage(&name)?;
+            let lines = undated.iter().copied().filter(|line| line.input == id);
+            write::report(
+                &folder,
+                &report::suspense::REPORT,
+                report::suspense::of_lines(lines, &replay.inputs),
+            )?;
+            write_json(&folder.join("run.json"), run)?;
+            folders.insert(name, true);
+        }
+    }
+    Ok(folders)
+}
+
+fn stage_day(
+    folder: &Path,
+    report: &DayReport<'_>,
+    lines: &[&Suspended],
+    replay: &Replay,
+    books: &Books,
+) -> Result<()> {
+    let (day, groups) = (report.day, &replay.groups);
+    let cells = cells_of(day, &replay.tally);
+    let mut suspense = report::suspense::of_lines(lines.iter().copied(), &replay.inputs);
+    report::suspense::add_quantities(&mut suspense, day, &report.rated.unrated);
+    for (report, rows) in [
+        (
+            &report::usage::REPORT,
+            report::usage::rows(day, &cells, groups, books)?,
+        ),
+        (
+            &report::charges::REPORT,
+            report::charges::rows(day, &report.rated, books),
+        ),
+        (
+            &report::quota::REPORT,
+            report::quota::rows(day, &report.measured),
+        ),
+        (&report::suspense::REPORT, suspense),
+        (
+            &report::traffic::REPORT,
+            report::traffic::rows(day, &report.measured),
+        ),
+        (
+            &report::tally::REPORT,
+            report::tally::rows(day, &cells, groups, books),
+        ),
+    ] {
+        write::report(folder, report, rows)?;
+    }
+    Ok(())
+}
+
+/// Where the undated lines of an input go: its file name, and a hash of its path so that two of one name differ.
+fn undated_name(input: &str) -> String {
+    let hash = xxh3_64(input.as_bytes());
+    let file_name = Path::new(input)
+        .file_name()
+        .map_or("stdin".into(), |name| name.to_string_lossy());
+    let plain: String = shown(&file_name)
+        .chars()
+        .take(100)
+        .map(|char| {
+            if char.is_ascii_alphanumeric() || "._-".contains(char) {
+                char
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    let plain = if input == "-" {
+        "stdin".to_string()
+    } else {
+        plain
+    };
+    format!("undated/{plain}-{hash:016x}")
+}
+
+/// Never less (design §8): a day is replaced when the inputs include all of the published run's, or no hour has fewer
+/// requests. Gives what speaks against it.
+fn less_than_before(out: &Path, new: &Manifest, run: &Run) -> Result<Option<String>> {
+    let folder = out.join(&new.date);
+    let (Some(old), Some(old_run)) = (
+        read_json::<Manifest>(&folder.join("manifest.json"))?,
+        read_json::<Run>(&folder.join("run.json"))?,
+    ) else {
+        return Ok(None);
+    };
+    let hashes: BTreeSet<&str> = run.inputs.iter().map(|input| input.hash.as_str()).collect();
+    if old_run
+        .inputs
+        .iter()
+        .all(|input| hashes.contains(input.hash.as_str()))
+    {
+        return Ok(None);
+    }
+    let lost: Vec<String> = old
+        .hours
+        .iter()
+        .filter_map(|(hour, before)| {
+            let now = new.hours.get(hour).copied().unwrap_or(0);
+            (now < *before)
+                .then(|| format!("{} {before} → {now}", hour.get(11..16).unwrap_or(hour)))
+        })
+        .collect();
+    if lost.is_empty() {
+        return Ok(None);
+    }
+    let (shown, more) = lost.split_at(lost.len().min(6));
+    let more = if more.is_empty() {
+        String::new()
+    } else {
+        format!(" and {} hours more", more.len())
+    };
+    Ok(Some(format!(
+        "  {}: {} requests → {}; by hour: {}{more}",
+        new.date,
+        old.requests,
+        new.requests,
+        shown.join(", ")
+    )))
+}
+
+fn write_json(path: &PathBuf, value: &impl serde::Serialize) -> Result<()> {
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| Error::new(error.to_string()))?;
+    let write = || {
+        let mut file = fs::File::create_new(path)?;
+        std::io::Write::write_all(&mut file, text.as_bytes())?;
+        std::io::Write::write_all(&mut file, b"\n")?;
+        file.sync_all()
+    };
+    write().map_err(|error| Error::io("write", path, &error))
+}
+
+/// None where there is no such file.
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("read", path, &error)),
+    };
+    serde_json::from_str(&text).map(Some).map_err(|error| {
+        Error::new(format!(
+            "{}: it isn't what rerate wrote: {error}",
+            path.display()
+        ))
+        .hint("--replace publishes the day anew")
+    })
+}
+
+fn interrupted() -> Error {
+    Error::new("interrupted while publishing")
+        .hint("each day is whole, the old one or the new one; run the same command again")
+        .exit(Exit::Interrupted)
+}

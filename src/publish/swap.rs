@@ -1,0 +1,204 @@
+//! Owns putting a staged folder in the place of a published one: whole or not at all, whenever the machine stops. On
+//! Linux two names are exchanged at once; where the file system can't, the old folder is moved aside first, and the
+//! next run mends an interruption between the two moves. Knows nothing of what is in a folder.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Where days are staged, hidden in the output folder so that a swap stays on one file system.
+const STAGING: &str = ".rerate-staging";
+/// Beginning of the name of a folder that was moved aside.
+const ASIDE: &str = ".rerate-aside-";
+const LOCK: &str = ".rerate-lock";
+
+/// The output folder, held by this run alone.
+pub struct Output {
+    root: PathBuf,
+    _lock: File,
+}
+
+impl Output {
+    /// Makes the folder if need be, waits until no other run publishes into it (`waiting` is told), and mends or sweeps
+    /// what an interrupted run left.
+    pub fn open(root: &Path, waiting: impl FnOnce()) -> Result<Output> {
+        fs::create_dir_all(root).map_err(|error| Error::io("make the folder", root, &error))?;
+        let path = root.join(LOCK);
+        let locked = |error: std::io::Error| Error::io("lock", &path, &error);
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(locked)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                waiting();
+                lock.lock().map_err(locked)?;
+            }
+            Err(TryLockError::Error(error)) => return Err(locked(error)),
+        }
+        let output = Output {
+            root: root.to_path_buf(),
+            _lock: lock,
+        };
+        output.mend()?;
+        output.sweep()?;
+        Ok(output)
+    }
+
+    /// A new empty folder whose content will be published under `name`.
+    pub fn stage(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.root.join(STAGING).join(name);
+        fs::create_dir_all(&folder)
+            .map_err(|error| Error::io("make the folder", &folder, &error))?;
+        Ok(folder)
+    }
+
+    /// Publishes what was staged under `name`; its files are on the disk already.
+    pub fn swap(&self, name: &str) -> Result<()> {
+        let (staged, published) = (self.root.join(STAGING).join(name), self.root.join(name));
+        let failed = |error: std::io::Error| Error::io("publish", &published, &error);
+        if let Some(parent) = published.parent() {
+            fs::create_dir_all(parent).map_err(failed)?;
+        }
+        sync(&staged).map_err(failed)?;
+        if !published.exists() {
+            fs::rename(&staged, &published).map_err(failed)?;
+        } else if !exchange(&staged, &published).map_err(failed)? {
+            let aside = self.aside(name);
+            fs::rename(&published, &aside).map_err(failed)?;
+            fs::rename(&staged, &published).map_err(failed)?;
+            fs::remove_dir_all(&aside).map_err(failed)?;
+        }
+        sync(published.parent().unwrap_or(&self.root)).map_err(failed)
+    }
+
+    /// Takes away what is published under `name`, if anything.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let published = self.root.join(name);
+        if !published.exists() {
+            return Ok(());
+        }
+        let aside = self.stage("removed")?.join("folder");
+        fs::rename(&published, aside).map_err(|error| Error::io("remove", &published, &error))
+    }
+
+    /// Deletes what is staged or was exchanged away.
+    pub fn sweep(&self) -> Result<()> {
+        let staging = self.root.join(STAGING);
+        match fs::remove_dir_all(&staging) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("clean up", &staging, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn aside(&self, name: &str) -> PathBuf {
+        self.root.join(format!("{ASIDE}{}", name.replace('/', "+")))
+    }
+
+    /// A folder was moved aside and nothing put in its place, or the old one not deleted yet.
+    fn mend(&self) -> Result<()> {
+        let failed = |error: std::io::Error| Error::io("mend", &self.root, &error);
+        for entry in fs::read_dir(&self.root).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let file_name = entry.file_name();
+            let Some(name) = file_name.to_str().and_then(|name| name.strip_prefix(ASIDE)) else {
+                continue;
+            };
+            let published = self.root.join(name.replace('+', "/"));
+            if published.exists() {
+                fs::remove_dir_all(entry.path()).map_err(failed)?;
+            } else {
+                fs::rename(entry.path(), &published).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Exchanges two names at once; false where the file system can't.
+#[cfg(target_os = "linux")]
+fn exchange(one: &Path, other: &Path) -> std::io::Result<bool> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(true),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn exchange(_: &Path, _: &Path) -> std::io::Result<bool> {
+    Ok(false)
+}
+
+/// Sees to it that the names in a folder are on the disk.
+fn sync(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publish(output: &Output, text: &str) {
+        let staged = output.stage("2026-06-01").unwrap();
+        fs::write(staged.join("a.txt"), text).unwrap();
+        output.swap("2026-06-01").unwrap();
+    }
+
+    fn scratch(name: &str) -> PathBuf {
+        let root = std::env::temp_dir().join(format!("rerate-swap-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        root
+    }
+
+    #[test]
+    fn a_folder_is_replaced_whole() {
+        let root = scratch("replace");
+        let output = Output::open(&root, || {}).unwrap();
+        for text in ["first", "second"] {
+            publish(&output, text);
+            assert_eq!(
+                fs::read_to_string(root.join("2026-06-01/a.txt")).unwrap(),
+                text
+            );
+        }
+        output.remove("2026-06-01").unwrap();
+        output.sweep().unwrap();
+        let left: Vec<_> = fs::read_dir(&root)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left, [LOCK]);
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn a_swap_that_was_interrupted_between_its_two_moves_is_mended() {
+        let root = scratch("mend");
+        publish(&Output::open(&root, || {}).unwrap(), "old");
+        fs::rename(
+            root.join("2026-06-01"),
+            root.join(format!("{ASIDE}2026-06-01")),
+        )
+        .unwrap();
+        let output = Output::open(&root, || {}).unwrap();
+        assert_eq!(
+            fs::read_to_string(root.join("2026-06-01/a.txt")).unwrap(),
+            "old"
+        );
+        // Put in place, but the old one not deleted yet.
+        fs::create_dir(root.join(format!("{ASIDE}2026-06-01"))).unwrap();
+        drop(output);
+        Output::open(&root, || {}).unwrap();
+        assert!(!root.join(format!("{ASIDE}2026-06-01")).exists());
+        fs::remove_dir_all(&root).unwrap();
+    }
+}

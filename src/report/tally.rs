@@ -1,0 +1,129 @@
+//! Owns the tally report: the finest cells with all the facts that usage and charges need, so that other books can be
+//! applied without the logs. One row per cell, meter and modality; what isn't priced is a meter here too.
+
+use super::{Kind, Report, Rows, column};
+use crate::books::Books;
+use crate::types::day::Day;
+use crate::types::meter::{Modality, Slot};
+use crate::types::tally::{Cell, CellKey, Groups};
+
+pub const REPORT: Report = Report {
+    name: "tally",
+    columns: &[
+        column("date", Kind::Date, "Pacific day"),
+        column("project_id", Kind::Text, "as logged"),
+        column(
+            "model",
+            Kind::Text,
+            "as logged, without what ends in models/",
+        )
+        .or_null("the method needs none"),
+        column("model_version", Kind::Text, "what answered, as logged").or_null("not logged"),
+        column(
+            "tuned_from",
+            Kind::Text,
+            "a tuned model's base_model, as logged",
+        )
+        .or_null("not logged"),
+        column("method", Kind::Text, "of the API"),
+        column("status", Kind::Text, "HTTP status, or failed"),
+        column("service_tier", Kind::Text, "as served"),
+        column(
+            "usage_tier",
+            Kind::Text,
+            "in force at the request's instant",
+        ),
+        column("channel", Kind::Text, "api, ai_studio"),
+        column(
+            "tools",
+            Kind::Text,
+            "google_search alone, others, not_logged",
+        ),
+        column(
+            "context_band",
+            Kind::Whole,
+            "highest threshold of the price book that the prompt exceeds",
+        ),
+        column(
+            "meter",
+            Kind::Text,
+            "of charges, and requests, thoughts, total_tokens, requests_…",
+        ),
+        column("modality", Kind::Text, "of a token meter; any of others"),
+        column("quantity", Kind::Whole, "sum over the cell's requests"),
+    ],
+    key: &[
+        "date",
+        "project_id",
+        "model",
+        "model_version",
+        "tuned_from",
+        "method",
+        "status",
+        "service_tier",
+        "usage_tier",
+        "channel",
+        "tools",
+        "context_band",
+        "meter",
+        "modality",
+    ],
+    has_csv: false,
+};
+
+/// The rows of one day.
+pub fn rows(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups, books: &Books) -> Rows {
+    let mut rows = Rows::new(&REPORT);
+    for (key, cell) in cells {
+        let facts = &groups[key.group.0 as usize];
+        let status = facts.status.to_string();
+        let mut push = |meter: &str, modality: Modality, quantity: u64| {
+            if quantity == 0 {
+                return;
+            }
+            rows.push([
+                day.into(),
+                (*facts.project_id).into(),
+                (*facts.model).into(),
+                (*facts.model_version).into(),
+                (*facts.base_model).into(),
+                (*books.methods.find(facts.method).name).into(),
+                status.as_str().into(),
+                facts.service_tier.name().into(),
+                key.usage_tier.name().into(),
+                facts.channel.name().into(),
+                facts.tools.name().into(),
+                key.context_band.0.into(),
+                meter.into(),
+                modality.name().into(),
+                quantity.into(),
+            ]);
+        };
+        for (meter, quantity) in [
+            ("requests", cell.requests),
+            ("requests_without_id", cell.requests_without_id),
+            ("requests_total_mismatch", cell.requests_total_mismatch),
+            (
+                "requests_above_context_window",
+                cell.requests_above_context_window,
+            ),
+            ("requests_with_tool_tokens", cell.requests_with_tool_tokens),
+            (
+                "requests_with_cached_tokens",
+                cell.requests_with_cached_tokens,
+            ),
+            ("thoughts", cell.thoughts),
+            ("total_tokens", cell.total_tokens),
+        ] {
+            push(meter, Modality::Any, quantity);
+        }
+        for slot in Slot::all() {
+            push(
+                slot.meter().name(),
+                slot.modality(),
+                cell.quantities[usize::from(slot.0)],
+            );
+        }
+    }
+    rows
+}

@@ -1,0 +1,162 @@
+//! Owns the hot loop after deduplication: every request that counts is guided (day, usage tier, context band) and added
+//! to its cell and its series. Knows no price.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use crate::books::Books;
+use crate::books::accounts::Timeline;
+use crate::mediate::row::{NO_ID, Row, TOTAL_MISMATCH};
+use crate::types::day::Day;
+use crate::types::meter::Meter;
+use crate::types::request::{Facts, MethodKind};
+use crate::types::tally::{
+    Arrival, Cell, CellKey, Groups, Overflow, SeriesKey, Span, Tally, Traffic, add,
+};
+use crate::types::tier::UsageTier;
+
+/// What holds for all requests of a group.
+pub struct Guide<'b> {
+    timeline: Timeline<'b>,
+    /// Evidence against the books is looked for in inference that went well.
+    is_evidence: bool,
+}
+
+/// The guides of a run's groups, in their order.
+pub fn guides<'b>(
+    groups: &Groups,
+    books: &'b Books,
+    usage_tier_flag: Option<UsageTier>,
+) -> Vec<Guide<'b>> {
+    let guide = |facts: &Facts<Box<str>>| Guide {
+        timeline: match facts.usage_tier {
+            Some(usage_tier) => Timeline::Always(usage_tier),
+            None => books.accounts.timeline(&facts.project_id, usage_tier_flag),
+        },
+        is_evidence: facts.status.went_well()
+            && books.methods.find(facts.method).kind == MethodKind::Inference,
+    };
+    groups.iter().map(guide).collect()
+}
+
+/// The two sums of one thread.
+pub struct Tallier<'b> {
+    books: &'b Books,
+    groups: &'b Groups,
+    guides: &'b [Guide<'b>],
+    open: HashMap<CellKey, Open, FixedState>,
+}
+
+/// A cell that is being added to.
+struct Open {
+    cell: Cell,
+    /// Prompts above it are evidence against the books; in tokens.
+    context_window: u64,
+    arrivals: Vec<Arrival>,
+    day_start: i64,
+    span: Span,
+}
+
+impl<'b> Tallier<'b> {
+    pub fn new(books: &'b Books, groups: &'b Groups, guides: &'b [Guide<'b>]) -> Tallier<'b> {
+        Tallier {
+            books,
+            groups,
+            guides,
+            open: HashMap::default(),
+        }
+    }
+
+    /// Adds a request that counts, of `day`.
+    pub fn add(&mut self, row: &Row<'_>, day: Day) -> Result<(), Overflow> {
+        let (total, thoughts, quantities) = row.usage();
+        let (mut input, mut cached, mut tool) = (0, 0, 0);
+        // The sums by meter are needed before the cell is known, and few quantities are cheap to read twice.
+        for (slot, quantity) in row.usage().2 {
+            match slot.meter() {
+                Meter::Input => input += quantity,
+                Meter::InputCached => cached += quantity,
+                Meter::InputTool => tool += quantity,
+                _ => {}
+            }
+        }
+        let prompt = input + cached;
+        let guide = &self.guides[row.group.0 as usize];
+        let key = CellKey {
+            day,
+            group: row.group,
+            usage_tier: guide.timeline.at(row.at),
+            context_band: self.books.prices.context_band(prompt),
+        };
+        let (books, groups) = (self.books, self.groups);
+        let open = self
+            .open
+            .entry(key)
+            .or_insert_with(|| Open::new(books, groups, guide, key, Span::of(row.at)));
+        let cell = &mut open.cell;
+        add(&mut cell.requests, 1)?;
+        cell.requests_without_id += u64::from(row.has(NO_ID));
+        cell.requests_total_mismatch += u64::from(row.has(TOTAL_MISMATCH));
+        cell.requests_above_context_window += u64::from(prompt > open.context_window);
+        cell.requests_with_tool_tokens += u64::from(tool > 0);
+        cell.requests_with_cached_tokens += u64::from(cached > 0);
+        add(&mut cell.thoughts, thoughts)?;
+        add(&mut cell.total_tokens, total)?;
+        for (slot, quantity) in quantities {
+            add(&mut cell.quantities[usize::from(slot.0)], quantity)?;
+        }
+        open.arrivals.push(Arrival::new(
+            (row.at.seconds() - open.day_start) as u32,
+            prompt + tool,
+        ));
+        open.span.merge(Span::of(row.at));
+        Ok(())
+    }
+
+    pub fn into_sums(self) -> (Tally, Traffic) {
+        let (mut tally, mut traffic) = (Tally::default(), Traffic::default());
+        for (key, mut open) in self.open {
+            let CellKey {
+                day,
+                group,
+                usage_tier,
+                ..
+            } = key;
+            tally.cells.insert(key, open.cell);
+            traffic
+                .series
+                .entry(SeriesKey {
+                    day,
+                    group,
+                    usage_tier,
+                })
+                .or_default()
+                .append(&mut open.arrivals);
+            tally
+                .spans
+                .entry(day)
+                .and_modify(|span| span.merge(open.span))
+                .or_insert(open.span);
+        }
+        (tally, traffic)
+    }
+}
+
+impl Open {
+    fn new(books: &Books, groups: &Groups, guide: &Guide<'_>, key: CellKey, span: Span) -> Open {
+        let facts = &groups[key.group.0 as usize];
+        let known = books
+            .models
+            .find(books.base_model(facts, key.day))
+            .filter(|_| guide.is_evidence);
+        Open {
+            cell: Cell::default(),
+            context_window: known
+                .and_then(|model| model.context_window)
+                .unwrap_or(u64::MAX),
+            arrivals: Vec::new(),
+            day_start: key.day.start().seconds(),
+            span,
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Owns the nouns that pass between stages; knows no stage, no book and no file.
+
+pub mod charge;
+pub mod day;
+pub mod key;
+pub mod meter;
+pub mod money;
+pub mod origin;
+pub mod quota_use;
+pub mod reason;
+pub mod request;
+pub mod tally;
+pub mod tier;
+pub mod usage;

@@ -1,0 +1,208 @@
+//! Owns the two sums that requests leave behind, and their addition: `Tally`, cells by day and facts, and
+//! `Traffic`, requests and input tokens by second. Both are monoids: slices merge in any order to the same sums.
+//! Knows no price and no limit.
+
+use std::collections::BTreeMap;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+
+use super::day::{Day, Instant};
+use super::meter::Slot;
+use super::request::Facts;
+use super::tier::{ContextBand, UsageTier};
+
+/// All requests of a run that share their facts, by place in [`Groups`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(pub u32);
+
+/// The facts of each group. A group's id depends on threads; nothing that is published may.
+pub type Groups = Vec<Facts<Box<str>>>;
+
+/// What a cell is the sum of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CellKey {
+    pub day: Day,
+    pub group: GroupId,
+    /// In force for the project at the request's instant.
+    pub usage_tier: UsageTier,
+    pub context_band: ContextBand,
+}
+
+/// Sums over the requests of a cell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cell {
+    pub requests: u64,
+    pub requests_without_id: u64,
+    pub requests_total_mismatch: u64,
+    pub requests_above_context_window: u64,
+    pub requests_with_tool_tokens: u64,
+    pub requests_with_cached_tokens: u64,
+    /// Inside or beside the candidates.
+    pub thoughts: u64,
+    /// `totalTokenCount` as logged.
+    pub total_tokens: u64,
+    pub quantities: [u64; Slot::COUNT],
+}
+
+impl Default for Cell {
+    fn default() -> Cell {
+        Cell {
+            requests: 0,
+            requests_without_id: 0,
+            requests_total_mismatch: 0,
+            requests_above_context_window: 0,
+            requests_with_tool_tokens: 0,
+            requests_with_cached_tokens: 0,
+            thoughts: 0,
+            total_tokens: 0,
+            quantities: [0; Slot::COUNT],
+        }
+    }
+}
+
+/// A sum that left 64 bits: no real log gets there, a forged one may.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Overflow;
+
+/// `sum += addend`, or [`Overflow`] above what a report's 64-bit column holds.
+pub fn add(sum: &mut u64, addend: u64) -> Result<(), Overflow> {
+    *sum = sum
+        .checked_add(addend)
+        .filter(|&sum| i64::try_from(sum).is_ok())
+        .ok_or(Overflow)?;
+    Ok(())
+}
+
+impl Cell {
+    pub fn merge(&mut self, other: &Cell) -> Result<(), Overflow> {
+        for (sum, addend) in [
+            (&mut self.requests, other.requests),
+            (&mut self.requests_without_id, other.requests_without_id),
+            (
+                &mut self.requests_total_mismatch,
+                other.requests_total_mismatch,
+            ),
+            (
+                &mut self.requests_above_context_window,
+                other.requests_above_context_window,
+            ),
+            (
+                &mut self.requests_with_tool_tokens,
+                other.requests_with_tool_tokens,
+            ),
+            (
+                &mut self.requests_with_cached_tokens,
+                other.requests_with_cached_tokens,
+            ),
+            (&mut self.thoughts, other.thoughts),
+            (&mut self.total_tokens, other.total_tokens),
+        ] {
+            add(sum, addend)?;
+        }
+        self.quantities
+            .iter_mut()
+            .zip(other.quantities)
+            .try_for_each(|(sum, addend)| add(sum, addend))
+    }
+
+    /// Sum over the slots of a meter, whatever the modality.
+    pub fn tokens(&self, meter: super::meter::Meter) -> u64 {
+        Slot::all()
+            .filter(|slot| slot.meter() == meter)
+            .map(|slot| self.quantities[usize::from(slot.0)])
+            .sum()
+    }
+}
+
+/// The first and the last request of a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub first_at: Instant,
+    pub last_at: Instant,
+}
+
+impl Span {
+    pub fn of(at: Instant) -> Span {
+        Span {
+            first_at: at,
+            last_at: at,
+        }
+    }
+
+    pub fn merge(&mut self, other: Span) {
+        self.first_at = self.first_at.min(other.first_at);
+        self.last_at = self.last_at.max(other.last_at);
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub cells: HashMap<CellKey, Cell, FixedState>,
+    pub spans: BTreeMap<Day, Span>,
+}
+
+impl Tally {
+    pub fn merge(&mut self, other: Tally) -> Result<(), Overflow> {
+        for (key, cell) in other.cells {
+            match self.cells.entry(key) {
+                Entry::Occupied(mut own) => own.get_mut().merge(&cell)?,
+                Entry::Vacant(free) => {
+                    free.insert(cell);
+                }
+            }
+        }
+        for (day, span) in other.spans {
+            self.spans
+                .entry(day)
+                .and_modify(|own| own.merge(span))
+                .or_insert(span);
+        }
+        Ok(())
+    }
+}
+
+/// The requests of one series, each packed into 64 bits: the second of its day above, its input tokens below.
+/// Sorted as plain integers they are in order of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Arrival(u64);
+
+impl Arrival {
+    /// Prompt and tool tokens are up to 2⁴⁰ each.
+    const TOKEN_BITS: u32 = 42;
+
+    pub fn new(second_of_day: u32, input_tokens: u64) -> Arrival {
+        Arrival(u64::from(second_of_day) << Self::TOKEN_BITS | input_tokens)
+    }
+
+    /// Seconds since the day's midnight.
+    pub fn second_of_day(self) -> u32 {
+        (self.0 >> Self::TOKEN_BITS) as u32
+    }
+
+    pub fn input_tokens(self) -> u64 {
+        self.0 & ((1 << Self::TOKEN_BITS) - 1)
+    }
+}
+
+/// What limits look at: a day, a group (project, model, method, status …) and a usage tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeriesKey {
+    pub day: Day,
+    pub group: GroupId,
+    pub usage_tier: UsageTier,
+}
+
+#[derive(Debug, Default)]
+pub struct Traffic {
+    pub series: HashMap<SeriesKey, Vec<Arrival>, FixedState>,
+}
+
+impl Traffic {
+    pub fn merge(&mut self, other: Traffic) {
+        for (key, mut arrivals) in other.series {
+            self.series.entry(key).or_default().append(&mut arrivals);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Owns the three kinds of tier, the context band and the channel; never a bare "tier". Knows no price or limit.
+
+use std::fmt;
+
+/// A closed set of words: its names as logs, books and reports write them, in the order in which reports sort.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+
+        impl $name {
+            pub const ALL: &[$name] = &[$($name::$variant),+];
+
+            pub fn name(self) -> &'static str {
+                match self { $($name::$variant => $word),+ }
+            }
+
+            /// The word exactly as written here.
+            pub fn from_name(word: &str) -> Option<$name> {
+                match word { $($word => Some($name::$variant),)+ _ => None }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words! {
+    /// Decides the limits of a project.
+    UsageTier { Free = "free", Tier1 = "tier1", Tier2 = "tier2", Tier3 = "tier3", Unknown = "unknown" }
+}
+
+words! {
+    /// What the billing page calls the free and the paid tier: derived from the usage tier, never stored before reports.
+    PricingTier { Free = "free", Paid = "paid", Unknown = "unknown" }
+}
+
+words! {
+    /// Decides the price column. The served one counts.
+    ServiceTier { Standard = "standard", Batch = "batch", Flex = "flex", Priority = "priority" }
+}
+
+words! {
+    /// Where a request came in.
+    Channel { Api = "api", AiStudio = "ai_studio" }
+}
+
+impl UsageTier {
+    pub fn pricing_tier(self) -> PricingTier {
+        match self {
+            UsageTier::Free => PricingTier::Free,
+            UsageTier::Unknown => PricingTier::Unknown,
+            UsageTier::Tier1 | UsageTier::Tier2 | UsageTier::Tier3 => PricingTier::Paid,
+        }
+    }
+}
+
+impl ServiceTier {
+    /// Reads a log's spelling: any case, `SERVICE_TIER_` comes off, unspecified is standard.
+    pub fn from_log(text: &str) -> Option<ServiceTier> {
+        let word = text.to_ascii_lowercase();
+        match word.strip_prefix("service_tier_").unwrap_or(&word) {
+            "unspecified" => Some(ServiceTier::Standard),
+            word => ServiceTier::from_name(word),
+        }
+    }
+}
+
+/// Prompt size class: the highest `above_prompt_tokens` of the whole price book that a prompt exceeds, or 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContextBand(pub u64);
+
+impl fmt::Display for ContextBand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,311 @@
+//! Owns token counts (design §4): what usageMetadata says, and the quantities per meter and modality that follow.
+//! Says nothing of how a line spells them and nothing of prices.
+
+use super::meter::{ByModality, MODALITIES, Meter, Modality, QUANTITIES, Slot};
+
+/// The greatest count a request can have; so sums of millions stay in 64 bits.
+pub const GREATEST_COUNT: u64 = 1 << 40;
+
+/// The order in which cached tokens without details come off the prompt's modalities (design §4).
+const CACHED_ORDER: [usize; MODALITIES] = [
+    Modality::Text as usize,
+    Modality::Image as usize,
+    Modality::Video as usize,
+    Modality::Document as usize,
+    Modality::Audio as usize,
+];
+
+/// The counts of one usageMetadata, missing ones 0, and of one `quantities`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub prompt: u64,
+    pub cached: u64,
+    pub candidates: u64,
+    pub tool: u64,
+    pub thoughts: u64,
+    pub total: Option<u64>,
+    pub prompt_details: ByModality,
+    pub cached_details: ByModality,
+    pub candidates_details: ByModality,
+    pub tool_details: ByModality,
+    /// Live API: thoughts are never inside the candidates.
+    pub thoughts_outside: bool,
+    pub quantities: [u64; QUANTITIES.len()],
+}
+
+/// What a request used, checked: every quantity above 0 by slot, and the counts that reports show beside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Whole, cached tokens included: decides the context band.
+    pub prompt: u64,
+    pub cached: u64,
+    pub tool: u64,
+    /// Thoughts included.
+    pub output: u64,
+    pub thoughts: u64,
+    /// As logged.
+    pub total: Option<u64>,
+    /// The total is below the sum of the parts.
+    pub total_mismatch: bool,
+    quantities: Vec<(Slot, u64)>,
+}
+
+impl Usage {
+    /// Quantities above 0, ascending by slot.
+    pub fn quantities(&self) -> &[(Slot, u64)] {
+        &self.quantities
+    }
+
+    /// Works out the quantities. The error says which part exceeds its whole (`inconsistent_counts`).
+    ///
+    /// Cached tokens are part of the prompt: 1,000 with 400 cached are 600 of `input` and 400 of `input_cached`.
+    pub fn from_counts(counts: &Counts) -> Result<Usage, String> {
+        let mut usage = Usage::default();
+        usage.fill(counts)?;
+        Ok(usage)
+    }
+
+    /// As [`Usage::from_counts`], into one that may be used again and again.
+    pub fn fill(&mut self, counts: &Counts) -> Result<(), String> {
+        if counts.cached > counts.prompt {
+            return Err(exceeds(
+                "cachedContentTokenCount",
+                counts.cached,
+                "promptTokenCount",
+                counts.prompt,
+            ));
+        }
+        let prompt = with_rest_as_text(
+            "promptTokensDetails",
+            counts.prompt_details,
+            "promptTokenCount",
+            counts.prompt,
+        )?;
+        let cached = with_rest_off_prompt(counts, &prompt)?;
+        let tool = with_rest_as_text(
+            "toolUsePromptTokensDetails",
+            counts.tool_details,
+            "toolUsePromptTokenCount",
+            counts.tool,
+        )?;
+        let mut output = with_rest_as_text(
+            "candidatesTokensDetails",
+            counts.candidates_details,
+            "candidatesTokenCount",
+            counts.candidates,
+        )?;
+        let thoughts_added = if thoughts_inside(counts) {
+            0
+        } else {
+            counts.thoughts
+        };
+        output[0] += thoughts_added;
+
+        self.quantities.clear();
+        for (meter, tokens) in [
+            (
+                Meter::Input,
+                std::array::from_fn(|modality| prompt[modality] - cached[modality]),
+            ),
+            (Meter::InputCached, cached),
+            (Meter::InputTool, tool),
+            (
+                if counts.thoughts > 0 {
+                    Meter::OutputThinking
+                } else {
+                    Meter::Output
+                },
+                output,
+            ),
+        ] {
+            for (modality, &tokens) in tokens.iter().enumerate() {
+                self.push(Slot::of_tokens(meter, modality), tokens);
+            }
+        }
+        self.prompt = counts.prompt;
+        self.cached = counts.cached;
+        self.tool = counts.tool;
+        self.output = counts.candidates + thoughts_added;
+        self.thoughts = counts.thoughts;
+        self.total = counts.total;
+        let parts = self.prompt + self.tool + self.output;
+        self.total_mismatch = counts.total.is_some_and(|total| total < parts);
+        self.push(
+            Slot::UNEXPLAINED,
+            counts.total.map_or(0, |total| total.saturating_sub(parts)),
+        );
+        for (index, &quantity) in counts.quantities.iter().enumerate() {
+            self.push(Slot::of_quantity(index), quantity);
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, slot: Slot, quantity: u64) {
+        if quantity > 0 {
+            self.quantities.push((slot, quantity));
+        }
+    }
+}
+
+/// Gateways disagree on whether candidates contain thoughts; the sum decides: 100 prompt + 50 candidates = 150
+/// total with 20 thoughts means that the 20 are among the 50.
+fn thoughts_inside(counts: &Counts) -> bool {
+    !counts.thoughts_outside
+        && counts.thoughts <= counts.candidates
+        && counts.total == Some(counts.prompt + counts.candidates + counts.tool)
+}
+
+/// What details leave over of their whole is text.
+fn with_rest_as_text(
+    parts: &str,
+    mut details: ByModality,
+    whole: &str,
+    count: u64,
+) -> Result<ByModality, String> {
+    let sum = details.iter().sum();
+    details[0] += count
+        .checked_sub(sum)
+        .ok_or_else(|| exceeds(parts, sum, whole, count))?;
+    Ok(details)
+}
+
+/// Cached tokens by modality: as detailed, and what details leave over comes off what is left of the prompt in a
+/// fixed order. None exceeds the prompt's own.
+fn with_rest_off_prompt(counts: &Counts, prompt: &ByModality) -> Result<ByModality, String> {
+    let mut cached = counts.cached_details;
+    let detailed = cached.iter().sum();
+    let Some(mut rest) = counts.cached.checked_sub(detailed) else {
+        return Err(exceeds(
+            "cacheTokensDetails",
+            detailed,
+            "cachedContentTokenCount",
+            counts.cached,
+        ));
+    };
+    for modality in CACHED_ORDER {
+        let Some(left) = prompt[modality].checked_sub(cached[modality]) else {
+            return Err("cached tokens of a modality exceed the prompt's".to_string());
+        };
+        let taken = rest.min(left);
+        cached[modality] += taken;
+        rest -= taken;
+    }
+    Ok(cached)
+}
+
+fn exceeds(parts: &str, sum: u64, whole: &str, count: u64) -> String {
+    format!("{parts} {sum} exceeds {whole} {count}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quantities(counts: Counts) -> Vec<(&'static str, &'static str, u64)> {
+        let usage = Usage::from_counts(&counts).unwrap();
+        usage
+            .quantities()
+            .iter()
+            .map(|&(slot, tokens)| (slot.meter().name(), slot.modality().name(), tokens))
+            .collect()
+    }
+
+    #[test]
+    fn cached_tokens_without_details_come_off_text_first_and_audio_last() {
+        // Prompt 100 = 30 text + 50 image + 20 audio; 95 cached leave 5 of the audio.
+        let counts = Counts {
+            prompt: 100,
+            cached: 95,
+            prompt_details: [0, 50, 0, 0, 20],
+            ..Counts::default()
+        };
+        assert_eq!(
+            quantities(counts),
+            [
+                ("input", "audio", 5),
+                ("input_cached", "text", 30),
+                ("input_cached", "image", 50),
+                ("input_cached", "audio", 15)
+            ]
+        );
+    }
+
+    #[test]
+    fn thoughts_are_inside_the_candidates_only_when_the_sum_says_so() {
+        let counts = |total, thoughts_outside| Counts {
+            prompt: 100,
+            candidates: 50,
+            thoughts: 20,
+            total,
+            thoughts_outside,
+            ..Counts::default()
+        };
+        let output = |counts| Usage::from_counts(&counts).unwrap().output;
+        assert_eq!(output(counts(Some(150), false)), 50);
+        assert_eq!(output(counts(Some(170), false)), 70);
+        assert_eq!(output(counts(None, false)), 70);
+        assert_eq!(
+            output(counts(Some(150), true)),
+            70,
+            "Live API: never inside"
+        );
+    }
+
+    #[test]
+    fn a_total_is_explained_or_its_rest_is_kept() {
+        let counts = |total| Counts {
+            prompt: 100,
+            candidates: 50,
+            total: Some(total),
+            ..Counts::default()
+        };
+        assert_eq!(
+            quantities(counts(160)).last(),
+            Some(&("unexplained", "any", 10))
+        );
+        let below = Usage::from_counts(&counts(140)).unwrap();
+        assert!(below.total_mismatch && below.output == 50);
+    }
+
+    #[test]
+    fn parts_above_their_whole_are_refused() {
+        let text = |tokens| [tokens, 0, 0, 0, 0];
+        for counts in [
+            Counts {
+                prompt: 5,
+                cached: 6,
+                ..Counts::default()
+            },
+            Counts {
+                prompt: 5,
+                prompt_details: text(6),
+                ..Counts::default()
+            },
+            Counts {
+                candidates: 5,
+                candidates_details: text(6),
+                ..Counts::default()
+            },
+            Counts {
+                tool: 5,
+                tool_details: text(6),
+                ..Counts::default()
+            },
+            Counts {
+                prompt: 9,
+                cached: 5,
+                cached_details: text(6),
+                ..Counts::default()
+            },
+            // Image tokens cached that the prompt doesn't have.
+            Counts {
+                prompt: 9,
+                cached: 5,
+                cached_details: [0, 5, 0, 0, 0],
+                ..Counts::default()
+            },
+        ] {
+            assert!(Usage::from_counts(&counts).is_err(), "{counts:?}");
+        }
+    }
+}
