@@ -1,0 +1,101 @@
+//! Runs the program as a person would, and reads what it published.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use polars::prelude::*;
+
+/// The program, in `folder`, with no environment that a person's machine may have.
+pub fn rerate(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rerate"))
+        .current_dir(folder)
+        .args(args)
+        .env_remove("COLUMNS")
+        .output()
+        .expect("the program starts")
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A CSV file as rows of cells by column.
+pub type Table = Vec<BTreeMap<String, String>>;
+
+pub fn read_csv(path: &Path) -> (Vec<String>, Table) {
+    let mut reader =
+        csv::Reader::from_path(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let header: Vec<String> = reader
+        .headers()
+        .expect("a header")
+        .iter()
+        .map(str::to_string)
+        .collect();
+    let rows = reader
+        .records()
+        .map(|row| {
+            header
+                .iter()
+                .cloned()
+                .zip(row.expect("a row").iter().map(str::to_string))
+                .collect()
+        })
+        .collect();
+    (header, rows)
+}
+
+/// The folders with published tables: undated ones first (their rows have no date), then days in order.
+pub fn published(out: &Path) -> Vec<PathBuf> {
+    let list = |folder: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten();
+        let mut paths: Vec<PathBuf> = entries
+            .map(|entry| entry.expect("an entry").path())
+            .collect();
+        paths.sort();
+        paths
+    };
+    let mut folders = list(&out.join("undated"));
+    folders.extend(
+        list(out)
+            .into_iter()
+            .filter(|path| path.join("manifest.json").exists()),
+    );
+    folders
+}
+
+/// The rows of a table over all published folders: from CSV, or from Parquet where there is no CSV.
+pub fn table(out: &Path, name: &str) -> Table {
+    let mut rows = Table::new();
+    for folder in published(out) {
+        let (csv, parquet) = (
+            folder.join(format!("{name}.csv")),
+            folder.join(format!("{name}.parquet")),
+        );
+        if csv.exists() {
+            rows.extend(read_csv(&csv).1);
+        } else if parquet.exists() {
+            rows.extend(read_parquet(&parquet));
+        }
+    }
+    rows
+}
+
+/// As the CSV would have it.
+fn read_parquet(path: &Path) -> Table {
+    let file = std::fs::File::open(path).expect("a table");
+    let mut frame = ParquetReader::new(file).finish().expect("a Parquet file");
+    let mut csv = Vec::new();
+    let mut writer =
+        CsvWriter::new(&mut csv).with_datetime_format(Some("%Y-%m-%dT%H:%M:%SZ".into()));
+    writer.finish(&mut frame).expect("CSV");
+    let mut reader = csv::Reader::from_reader(csv.as_slice());
+    let rows = reader.deserialize().map(|row| row.expect("a row"));
+    rows.collect()
+}
+
+pub fn json(path: &Path) -> serde_json::Value {
+    let text =
+        std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
