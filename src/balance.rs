@@ -64,28 +64,12 @@ pub fn records(records: &Records) -> Result<()> {
     if sum == records.lines {
         return Ok(());
     }
-    let parts: Vec<String> = records
-        .parts()
-        .iter()
-        .map(|(name, count)| format!("{count} {name}"))
-        .collect();
-    Err(unbalanced(format!(
-        "{} lines were read, but {} are {sum}",
-        records.lines,
-        parts.join(" + ")
-    )))
+    let parts: Vec<String> = records.parts().iter().map(|(name, count)| format!("{count} {name}")).collect();
+    Err(unbalanced(format!("{} lines were read, but {} are {sum}", records.lines, parts.join(" + "))))
 }
 
 pub fn quantities(meters: &BTreeMap<Meter, Quantities>) -> Result<()> {
-    for (
-        meter,
-        Quantities {
-            tallied,
-            charged,
-            suspended,
-        },
-    ) in meters
-    {
+    for (meter, Quantities { tallied, charged, suspended }) in meters {
         if charged.checked_add(*suspended) != Some(*tallied) {
             return Err(unbalanced(format!(
                 "{tallied} {meter} were tallied, but {charged} charged + {suspended} suspended"
@@ -106,25 +90,12 @@ mod tests {
 
     #[test]
     fn a_line_or_a_quantity_that_is_not_accounted_for_is_an_error() {
-        let mut of_lines = Records {
-            lines: 3,
-            blank: 1,
-            requests: 2,
-            ..Records::default()
-        };
+        let mut of_lines = Records { lines: 3, blank: 1, requests: 2, ..Records::default() };
         assert!(records(&of_lines).is_ok());
         of_lines.requests = 1;
         assert!(records(&of_lines).unwrap_err().what.contains("3 lines"));
-        let of = |suspended| {
-            BTreeMap::from([(
-                Meter::Input,
-                Quantities {
-                    tallied: 10,
-                    charged: 7,
-                    suspended,
-                },
-            )])
-        };
+        let of =
+            |suspended| BTreeMap::from([(Meter::Input, Quantities { tallied: 10, charged: 7, suspended })]);
         assert!(quantities(&of(3)).is_ok());
         assert!(quantities(&of(4)).is_err());
     }

@@ -25,19 +25,11 @@ pub enum Exit {
 
 impl Error {
     pub fn new(what: impl Into<String>) -> Error {
-        Error {
-            what: what.into(),
-            hint: None,
-            exit: Exit::Failed,
-        }
+        Error { what: what.into(), hint: None, exit: Exit::Failed }
     }
 
     pub fn usage(what: impl Into<String>) -> Error {
-        Error {
-            what: what.into(),
-            hint: None,
-            exit: Exit::Usage,
-        }
+        Error { what: what.into(), hint: None, exit: Exit::Usage }
     }
 
     #[must_use]
@@ -54,14 +46,12 @@ impl Error {
 
     /// An operating system's refusal, with the path it is about.
     pub fn io(doing: &str, path: &Path, error: &std::io::Error) -> Error {
-        let whole = Error::new(format!("{}: can't {doing}: {error}", path.display()));
+        let told = error.to_string();
+        let told = told.split(" (os error").next().unwrap_or_default();
+        let whole = Error::new(format!("{}: can't {doing}: {told}", path.display()));
         match error.kind() {
-            std::io::ErrorKind::StorageFull => {
-                whole.hint("free some space and run the same command again")
-            }
-            std::io::ErrorKind::PermissionDenied => {
-                whole.hint("check who may read and write there")
-            }
+            std::io::ErrorKind::StorageFull => whole.hint("free some space and run the same command again"),
+            std::io::ErrorKind::PermissionDenied => whole.hint("check who may read and write there"),
             _ => whole,
         }
     }

@@ -57,33 +57,17 @@ pub fn warnings(
     for (key, cell) in cells {
         let facts = &groups[key.group.0 as usize];
         let inference = books.methods.find(facts.method).kind == MethodKind::Inference;
-        let evidence = if inference && facts.status.went_well() {
-            cell.requests
-        } else {
-            0
-        };
+        let evidence = if inference && facts.status.went_well() { cell.requests } else { 0 };
         let base = books.models.find(books.base_model(facts, day));
         let no_free_tier = base.is_some_and(|model| model.free_tier == Some(false));
         let free = facts.channel == Channel::Api && key.usage_tier == UsageTier::Free;
-        let not_offered = books
-            .models
-            .find(&facts.model)
-            .is_some_and(|model| !model.was_there(day));
+        let not_offered = books.models.find(&facts.model).is_some_and(|model| !model.was_there(day));
         for (warning, requests) in [
             (Warning::NoRequestId, cell.requests_without_id),
             (Warning::TotalMismatch, cell.requests_total_mismatch),
-            (
-                Warning::UsageTierContradicted,
-                if free && no_free_tier { evidence } else { 0 },
-            ),
-            (
-                Warning::ModelNotOffered,
-                if not_offered { evidence } else { 0 },
-            ),
-            (
-                Warning::ContextWindowExceeded,
-                cell.requests_above_context_window,
-            ),
+            (Warning::UsageTierContradicted, if free && no_free_tier { evidence } else { 0 }),
+            (Warning::ModelNotOffered, if not_offered { evidence } else { 0 }),
+            (Warning::ContextWindowExceeded, cell.requests_above_context_window),
         ] {
             if requests > 0 {
                 *warnings.entry(warning).or_default() += requests;

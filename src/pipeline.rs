@@ -8,7 +8,7 @@
 //! The double line is the one barrier: which record of an identity counts can only be known when all were read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
@@ -90,12 +90,7 @@ pub struct DayReport<'r> {
 }
 
 /// Reads logs into sums. Both the lines and, later, the quantities are accounted for, or there is no result.
-pub fn replay(
-    inputs: &Inputs,
-    books: &Books,
-    options: &Options,
-    progress: &Arc<Progress>,
-) -> Result<Replay> {
+pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<Progress>) -> Result<Replay> {
     let all_groups = AllGroups::default();
     let read = read(inputs, books, options, progress, &all_groups)?;
     let groups = all_groups.into_groups();
@@ -109,11 +104,8 @@ pub fn replay(
                 if progress.stop.load(Ordering::Relaxed) {
                     return Err(interrupted());
                 }
-                let rows: Vec<&[u8]> = read
-                    .threads
-                    .iter()
-                    .map(|thread| thread.shards[shard].as_slice())
-                    .collect();
+                let rows: Vec<&[u8]> =
+                    read.threads.iter().map(|thread| thread.shards[shard].as_slice()).collect();
                 sums.settle(&rows, &groups, &read, options.window)?;
                 Ok(sums)
             },
@@ -138,11 +130,7 @@ pub fn replay(
     });
     suspended.sort_by_key(|line| (line.day, line.input, line.line));
     balance::records(&records)?;
-    let last_read = read
-        .threads
-        .iter()
-        .filter_map(|thread| thread.last_read)
-        .max();
+    let last_read = read.threads.iter().filter_map(|thread| thread.last_read).max();
     Ok(Replay {
         records,
         inputs: read.inputs,
@@ -164,33 +152,19 @@ pub fn rate<'r>(replay: &'r Replay, books: &'r Books, empty: &[Day]) -> Result<V
     days.into_par_iter()
         .map(|day| {
             let cells = cells_of(day, &replay.tally);
-            let series: Vec<_> = replay
-                .traffic
-                .series
-                .iter()
-                .filter(|(key, _)| key.day == day)
-                .collect();
+            let series: Vec<_> = replay.traffic.series.iter().filter(|(key, _)| key.day == day).collect();
             let rated = charge::rate(day, &cells, &replay.groups, books)?;
             balance::quantities(&rated.meters)?;
             let measured = quota::measure(day, &series, &replay.groups, books);
             let warnings = evidence::warnings(day, &cells, &replay.groups, books);
-            Ok(DayReport {
-                day,
-                rated,
-                measured,
-                warnings,
-            })
+            Ok(DayReport { day, rated, measured, warnings })
         })
         .collect()
 }
 
 /// The cells of a day.
 pub fn cells_of(day: Day, tally: &Tally) -> Vec<(&CellKey, &Cell)> {
-    tally
-        .cells
-        .iter()
-        .filter(|(key, _)| key.day == day)
-        .collect()
+    tally.cells.iter().filter(|(key, _)| key.day == day).collect()
 }
 
 fn interrupted() -> Error {
@@ -236,10 +210,7 @@ struct Noted {
 impl Read {
     fn with_line(&self, noted: Noted) -> Suspended {
         let before = self.lines_before[noted.suspended.input.0 as usize][noted.block as usize];
-        Suspended {
-            line: before + noted.suspended.line,
-            ..noted.suspended
-        }
+        Suspended { line: before + noted.suspended.line, ..noted.suspended }
     }
 }
 
@@ -252,11 +223,22 @@ struct Sources<'s> {
     inputs: &'s Inputs,
     max_line: usize,
     progress: &'s Arc<Progress>,
+    /// An input can't be read: nobody need go on.
+    failed: AtomicBool,
 }
 
 impl Sources<'_> {
+    /// Fills `block` with lines that nobody has yet; false when there are no more.
     fn next(&self, block: &mut Block) -> Result<bool> {
-        loop {
+        let next = self.find_next(block);
+        if next.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        next
+    }
+
+    fn find_next(&self, block: &mut Block) -> Result<bool> {
+        while !self.failed.load(Ordering::Relaxed) {
             let open: Vec<_> = self.open.lock().expect("no thread panicked").clone();
             for source in &open {
                 if let Ok(mut stream) = source.try_lock()
@@ -268,17 +250,9 @@ impl Sources<'_> {
             let waiting = self.waiting.lock().expect("no thread panicked").next();
             if let Some(id) = waiting {
                 let input = &self.inputs.list[id.0 as usize];
-                let stream = Stream::new(
-                    id,
-                    input.name.clone(),
-                    input.open()?,
-                    self.max_line,
-                    self.progress.clone(),
-                )?;
-                self.open
-                    .lock()
-                    .expect("no thread panicked")
-                    .push(Arc::new(Mutex::new(Some(stream))));
+                let stream =
+                    Stream::new(id, input.name.clone(), input.open()?, self.max_line, self.progress.clone())?;
+                self.open.lock().expect("no thread panicked").push(Arc::new(Mutex::new(Some(stream))));
                 continue;
             }
             let Some(source) = open.first() else {
@@ -292,6 +266,7 @@ impl Sources<'_> {
                 return Ok(true);
             }
         }
+        Ok(false)
     }
 
     /// Takes the next block of a stream, or closes it at its end.
@@ -306,15 +281,9 @@ impl Sources<'_> {
             return Ok(true);
         }
         if let Some(ended) = stream.take() {
-            self.ended
-                .lock()
-                .expect("no thread panicked")
-                .push((ended.input(), ended));
+            self.ended.lock().expect("no thread panicked").push((ended.input(), ended));
         }
-        self.open
-            .lock()
-            .expect("no thread panicked")
-            .retain(|other| !Arc::ptr_eq(other, source));
+        self.open.lock().expect("no thread panicked").retain(|other| !Arc::ptr_eq(other, source));
         Ok(false)
     }
 }
@@ -326,9 +295,8 @@ fn read(
     progress: &Arc<Progress>,
     groups: &AllGroups,
 ) -> Result<Read> {
-    let unique = (0..inputs.list.len() as u32)
-        .map(InputId)
-        .filter(|id| inputs.list[id.0 as usize].same_as.is_none());
+    let unique =
+        (0..inputs.list.len() as u32).map(InputId).filter(|id| inputs.list[id.0 as usize].same_as.is_none());
     let sources = Sources {
         waiting: Mutex::new(unique.collect::<Vec<_>>().into_iter()),
         open: Mutex::default(),
@@ -336,12 +304,9 @@ fn read(
         inputs,
         max_line: options.max_line,
         progress,
+        failed: AtomicBool::new(false),
     };
-    let decoder = Decoder::new(
-        &books.methods,
-        options.project.as_deref(),
-        options.time_zone.as_ref(),
-    );
+    let decoder = Decoder::new(&books.methods, options.project.as_deref(), options.time_zone.as_ref());
     let key = IdentityKey::new();
     let threads = rayon::broadcast(|_| {
         let mut thread = Thread::default();
@@ -380,24 +345,16 @@ fn read(
         let summary = match (summary, &input.same_as) {
             (Some(summary), _) => summary,
             (None, same_as) => {
-                let first = inputs_read
-                    .iter()
-                    .find(|read| Some(&read.name) == same_as.as_ref());
-                let mut copy = first
-                    .cloned()
-                    .ok_or_else(|| Error::new(format!("{}: it was not read", input.name)))?;
+                let first = inputs_read.iter().find(|read| Some(&read.name) == same_as.as_ref());
+                let mut copy =
+                    first.cloned().ok_or_else(|| Error::new(format!("{}: it was not read", input.name)))?;
                 (copy.name, copy.lines, copy.same_as) = (input.name.clone(), 0, same_as.clone());
                 copy
             }
         };
         inputs_read.push(summary);
     }
-    Ok(Read {
-        threads,
-        inputs: inputs_read,
-        lines_before,
-        records,
-    })
+    Ok(Read { threads, inputs: inputs_read, lines_before, records })
 }
 
 impl Thread {
@@ -430,10 +387,7 @@ impl Thread {
             self.refuse(
                 block,
                 number,
-                Refusal::of_line(
-                    Reason::TruncatedInput,
-                    format!("the packed file is broken: {why}"),
-                ),
+                Refusal::of_line(Reason::TruncatedInput, format!("the packed file is broken: {why}")),
             );
         }
         self.records.lines += number;
@@ -470,9 +424,7 @@ impl Thread {
                     self.missing.push(note(block, number, refusal));
                 }
             }
-            Decoded::NotRequest(kind) => {
-                *self.records.not_requests.entry(kind.name()).or_default() += 1
-            }
+            Decoded::NotRequest(kind) => *self.records.not_requests.entry(kind.name()).or_default() += 1,
             Decoded::Refused(refusal) => self.refuse(block, number, *refusal),
         }
     }
@@ -494,10 +446,7 @@ fn note(block: &Block, line: u64, refusal: Refusal<'_>) -> Noted {
         project_id: name(refusal.project_id),
         model: name(refusal.model).filter(|model| !model.is_empty()),
     };
-    Noted {
-        block: block.index,
-        suspended,
-    }
+    Noted { block: block.index, suspended }
 }
 
 /// What a thread makes of the shards that it settles.
@@ -516,19 +465,10 @@ struct Sums {
 
 impl<'b> SettledShards<'b> {
     fn new(tallier: Tallier<'b>) -> SettledShards<'b> {
-        SettledShards {
-            tallier,
-            sums: Sums::default(),
-        }
+        SettledShards { tallier, sums: Sums::default() }
     }
 
-    fn settle(
-        &mut self,
-        rows: &[&[u8]],
-        groups: &Groups,
-        read: &Read,
-        window: Window,
-    ) -> Result<()> {
+    fn settle(&mut self, rows: &[&[u8]], groups: &Groups, read: &Read, window: Window) -> Result<()> {
         let (tallier, sums) = (&mut self.tallier, &mut self.sums);
         dedupe::settle(rows, groups, |settled| {
             match settled {
@@ -555,11 +495,7 @@ impl<'b> SettledShards<'b> {
 
     fn into_sums(self) -> Sums {
         let (tally, traffic) = self.tallier.into_sums();
-        Sums {
-            tally,
-            traffic,
-            ..self.sums
-        }
+        Sums { tally, traffic, ..self.sums }
     }
 }
 

@@ -22,14 +22,7 @@ pub struct Refusal<'line> {
 impl Refusal<'_> {
     /// Of a line of which nothing can be read.
     pub fn of_line(reason: Reason, detail: impl Into<String>) -> Refusal<'static> {
-        Refusal {
-            reason,
-            detail: detail.into(),
-            at: None,
-            request_id: None,
-            project_id: None,
-            model: None,
-        }
+        Refusal { reason, detail: detail.into(), at: None, request_id: None, project_id: None, model: None }
     }
 }
 

@@ -10,9 +10,7 @@ use crate::mediate::row::{NO_ID, Row, TOTAL_MISMATCH};
 use crate::types::day::Day;
 use crate::types::meter::Meter;
 use crate::types::request::{Facts, MethodKind};
-use crate::types::tally::{
-    Arrival, Cell, CellKey, Groups, Overflow, SeriesKey, Span, Tally, Traffic, add,
-};
+use crate::types::tally::{Arrival, Cell, CellKey, Groups, Overflow, SeriesKey, Span, Tally, Traffic, add};
 use crate::types::tier::UsageTier;
 
 /// What holds for all requests of a group.
@@ -23,11 +21,7 @@ pub struct Guide<'b> {
 }
 
 /// The guides of a run's groups, in their order.
-pub fn guides<'b>(
-    groups: &Groups,
-    books: &'b Books,
-    usage_tier_flag: Option<UsageTier>,
-) -> Vec<Guide<'b>> {
+pub fn guides<'b>(groups: &Groups, books: &'b Books, usage_tier_flag: Option<UsageTier>) -> Vec<Guide<'b>> {
     let guide = |facts: &Facts<Box<str>>| Guide {
         timeline: match facts.usage_tier {
             Some(usage_tier) => Timeline::Always(usage_tier),
@@ -45,6 +39,8 @@ pub struct Tallier<'b> {
     groups: &'b Groups,
     guides: &'b [Guide<'b>],
     open: HashMap<CellKey, Open, FixedState>,
+    /// See [`Tally::everything`].
+    everything: u64,
 }
 
 /// A cell that is being added to.
@@ -59,20 +55,17 @@ struct Open {
 
 impl<'b> Tallier<'b> {
     pub fn new(books: &'b Books, groups: &'b Groups, guides: &'b [Guide<'b>]) -> Tallier<'b> {
-        Tallier {
-            books,
-            groups,
-            guides,
-            open: HashMap::default(),
-        }
+        Tallier { books, groups, guides, open: HashMap::default(), everything: 0 }
     }
 
     /// Adds a request that counts, of `day`.
     pub fn add(&mut self, row: &Row<'_>, day: Day) -> Result<(), Overflow> {
         let (total, thoughts, quantities) = row.usage();
         let (mut input, mut cached, mut tool) = (0, 0, 0);
+        let mut everything = 1 + total + thoughts;
         // The sums by meter are needed before the cell is known, and few quantities are cheap to read twice.
         for (slot, quantity) in row.usage().2 {
+            everything += quantity;
             match slot.meter() {
                 Meter::Input => input += quantity,
                 Meter::InputCached => cached += quantity,
@@ -80,6 +73,7 @@ impl<'b> Tallier<'b> {
                 _ => {}
             }
         }
+        add(&mut self.everything, everything)?;
         let prompt = input + cached;
         let guide = &self.guides[row.group.0 as usize];
         let key = CellKey {
@@ -89,54 +83,37 @@ impl<'b> Tallier<'b> {
             context_band: self.books.prices.context_band(prompt),
         };
         let (books, groups) = (self.books, self.groups);
-        let open = self
-            .open
-            .entry(key)
-            .or_insert_with(|| Open::new(books, groups, guide, key, Span::of(row.at)));
+        let open =
+            self.open.entry(key).or_insert_with(|| Open::new(books, groups, guide, key, Span::of(row.at)));
         let cell = &mut open.cell;
-        add(&mut cell.requests, 1)?;
+        cell.requests += 1;
         cell.requests_without_id += u64::from(row.has(NO_ID));
         cell.requests_total_mismatch += u64::from(row.has(TOTAL_MISMATCH));
         cell.requests_above_context_window += u64::from(prompt > open.context_window);
         cell.requests_with_tool_tokens += u64::from(tool > 0);
         cell.requests_with_cached_tokens += u64::from(cached > 0);
-        add(&mut cell.thoughts, thoughts)?;
-        add(&mut cell.total_tokens, total)?;
+        cell.thoughts += thoughts;
+        cell.total_tokens += total;
         for (slot, quantity) in quantities {
-            add(&mut cell.quantities[usize::from(slot.0)], quantity)?;
+            cell.quantities[usize::from(slot.0)] += quantity;
         }
-        open.arrivals.push(Arrival::new(
-            (row.at.seconds() - open.day_start) as u32,
-            prompt + tool,
-        ));
+        open.arrivals.push(Arrival::new((row.at.seconds() - open.day_start) as u32, prompt + tool));
         open.span.merge(Span::of(row.at));
         Ok(())
     }
 
     pub fn into_sums(self) -> (Tally, Traffic) {
-        let (mut tally, mut traffic) = (Tally::default(), Traffic::default());
+        let mut tally = Tally { everything: self.everything, ..Tally::default() };
+        let mut traffic = Traffic::default();
         for (key, mut open) in self.open {
-            let CellKey {
-                day,
-                group,
-                usage_tier,
-                ..
-            } = key;
+            let CellKey { day, group, usage_tier, .. } = key;
             tally.cells.insert(key, open.cell);
             traffic
                 .series
-                .entry(SeriesKey {
-                    day,
-                    group,
-                    usage_tier,
-                })
+                .entry(SeriesKey { day, group, usage_tier })
                 .or_default()
                 .append(&mut open.arrivals);
-            tally
-                .spans
-                .entry(day)
-                .and_modify(|span| span.merge(open.span))
-                .or_insert(open.span);
+            tally.spans.entry(day).and_modify(|span| span.merge(open.span)).or_insert(open.span);
         }
         (tally, traffic)
     }
@@ -145,15 +122,10 @@ impl<'b> Tallier<'b> {
 impl Open {
     fn new(books: &Books, groups: &Groups, guide: &Guide<'_>, key: CellKey, span: Span) -> Open {
         let facts = &groups[key.group.0 as usize];
-        let known = books
-            .models
-            .find(books.base_model(facts, key.day))
-            .filter(|_| guide.is_evidence);
+        let known = books.models.find(books.base_model(facts, key.day)).filter(|_| guide.is_evidence);
         Open {
             cell: Cell::default(),
-            context_window: known
-                .and_then(|model| model.context_window)
-                .unwrap_or(u64::MAX),
+            context_window: known.and_then(|model| model.context_window).unwrap_or(u64::MAX),
             arrivals: Vec::new(),
             day_start: key.day.start().seconds(),
             span,

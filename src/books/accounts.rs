@@ -44,9 +44,7 @@ impl Timeline<'_> {
             Timeline::Always(usage_tier) => *usage_tier,
             Timeline::From(changes) => {
                 let after = changes.partition_point(|(from, _)| *from <= instant);
-                changes[..after]
-                    .last()
-                    .map_or(UsageTier::Unknown, |(_, usage_tier)| *usage_tier)
+                changes[..after].last().map_or(UsageTier::Unknown, |(_, usage_tier)| *usage_tier)
             }
         }
     }
@@ -57,10 +55,7 @@ impl Accounts {
     pub fn timeline(&self, project: &str, flag: Option<UsageTier>) -> Timeline<'_> {
         match self.projects.get(project) {
             Some(project) if !project.timeline.is_empty() => Timeline::From(&project.timeline),
-            _ => Timeline::Always(
-                flag.or(self.default_usage_tier)
-                    .unwrap_or(UsageTier::Unknown),
-            ),
+            _ => Timeline::Always(flag.or(self.default_usage_tier).unwrap_or(UsageTier::Unknown)),
         }
     }
 
@@ -93,25 +88,14 @@ impl Accounts {
                 }]);
             }
         };
-        let mut reader = Reader {
-            file,
-            text,
-            mistakes: Vec::new(),
-        };
+        let mut reader = Reader { file, text, mistakes: Vec::new() };
         let accounts = reader.accounts(&table);
-        if reader.mistakes.is_empty() {
-            Ok(accounts)
-        } else {
-            Err(reader.mistakes)
-        }
+        if reader.mistakes.is_empty() { Ok(accounts) } else { Err(reader.mistakes) }
     }
 }
 
 fn line_at(text: &str, byte: usize) -> usize {
-    1 + text.as_bytes()[..byte.min(text.len())]
-        .iter()
-        .filter(|byte| **byte == b'\n')
-        .count()
+    1 + text.as_bytes()[..byte.min(text.len())].iter().filter(|byte| **byte == b'\n').count()
 }
 
 struct Reader<'t> {
@@ -129,12 +113,7 @@ struct Place<'t, 'i> {
 impl Reader<'_> {
     fn accounts(&mut self, table: &DeTable<'_>) -> Accounts {
         let top = Place { table, at: 0 };
-        let known = [
-            "default_usage_tier",
-            "billing_accounts",
-            "projects",
-            "tuned_models",
-        ];
+        let known = ["default_usage_tier", "billing_accounts", "projects", "tuned_models"];
         self.refuse_unknown(&top, &known);
         let mut accounts = Accounts {
             default_usage_tier: self.optional(&top, "default_usage_tier", usage_tier),
@@ -148,10 +127,7 @@ impl Reader<'_> {
             };
             let project = self.project(&place, &billing_accounts);
             if accounts.projects.insert(id.clone(), project).is_some() {
-                self.mistake(
-                    place.at,
-                    format!("project {id} stands twice; give it one [[projects]]"),
-                );
+                self.mistake(place.at, format!("project {id} stands twice; give it one [[projects]]"));
             }
         }
         for place in self.tables(&top, "tuned_models") {
@@ -162,7 +138,10 @@ impl Reader<'_> {
                 continue;
             };
             if !model.starts_with(TUNED) {
-                self.mistake(place.at, format!("model {model} is no tuned model; expected a name like tunedModels/support-7"));
+                self.mistake(
+                    place.at,
+                    format!("model {model} is no tuned model; expected a name like tunedModels/support-7"),
+                );
             }
             if accounts.tuned_models.insert(model.clone(), base).is_some() {
                 self.mistake(place.at, format!("{model} stands twice; delete one"));
@@ -177,13 +156,7 @@ impl Reader<'_> {
         for place in self.tables(top, "billing_accounts") {
             self.refuse_unknown(
                 &place,
-                &[
-                    "id",
-                    "first_payment",
-                    "credits",
-                    "monthly_cap_usd",
-                    "spent_before",
-                ],
+                &["id", "first_payment", "credits", "monthly_cap_usd", "spent_before"],
             );
             if let Some(id) = self.required(&place, "id", text)
                 && !ids.insert(id.clone())
@@ -208,20 +181,15 @@ impl Reader<'_> {
     }
 
     fn project(&mut self, place: &Place<'_, '_>, billing_accounts: &HashSet<Arc<str>>) -> Project {
-        let mut project = Project {
-            billing_account: self.optional(place, "billing_account", text),
-            ..Project::default()
-        };
+        let mut project =
+            Project { billing_account: self.optional(place, "billing_account", text), ..Project::default() };
         if let Some(id) = &project.billing_account
             && !billing_accounts.is_empty()
             && !billing_accounts.contains(id)
         {
             let guess = dated::nearest(id, billing_accounts.iter().map(|id| &**id))
                 .map_or(String::new(), |near| format!("; did you mean {near}?"));
-            self.mistake(
-                place.at,
-                format!("billing_account {id} has no [[billing_accounts]]{guess}"),
-            );
+            self.mistake(place.at, format!("billing_account {id} has no [[billing_accounts]]{guess}"));
         }
         for change in self.tables(place, "usage_tiers") {
             self.refuse_unknown(&change, &["usage_tier", "from"]);
@@ -231,10 +199,7 @@ impl Reader<'_> {
                 continue;
             };
             if project.timeline.iter().any(|(other, _)| *other == from) {
-                self.mistake(
-                    change.at,
-                    format!("two usage tiers from {from}; delete one"),
-                );
+                self.mistake(change.at, format!("two usage tiers from {from}; delete one"));
             }
             project.timeline.push((from, usage_tier));
         }
@@ -245,16 +210,12 @@ impl Reader<'_> {
             let metric = self.required(&limit, "metric", metric);
             let value = self.required(&limit, "value", whole);
             let from = self.required(&limit, "from", day);
-            let (Some(model), Some(metric), Some(value), Some(from)) = (model, metric, value, from)
-            else {
+            let (Some(model), Some(metric), Some(value), Some(from)) = (model, metric, value, from) else {
                 continue;
             };
             let values = project.limits.entry((model, metric)).or_default();
             if values.iter().any(|(other, _)| *other == from) {
-                self.mistake(
-                    limit.at,
-                    format!("two limits of {metric} from {from}; delete one"),
-                );
+                self.mistake(limit.at, format!("two limits of {metric} from {from}; delete one"));
             }
             values.push((from, value));
             values.sort();
@@ -263,26 +224,16 @@ impl Reader<'_> {
     }
 
     fn mistake(&mut self, at: usize, what: String) {
-        self.mistakes.push(Mistake {
-            place: format!("{}:{}", self.file, line_at(self.text, at)),
-            what,
-        });
+        self.mistakes.push(Mistake { place: format!("{}:{}", self.file, line_at(self.text, at)), what });
     }
 
     fn refuse_unknown(&mut self, place: &Place<'_, '_>, known: &[&str]) {
-        for key in place
-            .table
-            .keys()
-            .filter(|key| !known.contains(&&**key.get_ref()))
-        {
+        for key in place.table.keys().filter(|key| !known.contains(&&**key.get_ref())) {
             let guess = dated::nearest(key.get_ref(), known.iter().copied()).map_or_else(
                 || format!("expected one of {}", known.join(", ")),
                 |near| format!("did you mean {near}?"),
             );
-            self.mistake(
-                key.span().start,
-                format!("there is no key {}; {guess}", key.get_ref()),
-            );
+            self.mistake(key.span().start, format!("there is no key {}; {guess}", key.get_ref()));
         }
     }
 
@@ -296,10 +247,7 @@ impl Reader<'_> {
             DeValue::Array(items) => {
                 for item in items.iter() {
                     match item.get_ref() {
-                        DeValue::Table(table) => places.push(Place {
-                            table,
-                            at: item.span().start,
-                        }),
+                        DeValue::Table(table) => places.push(Place { table, at: item.span().start }),
                         _ => self.mistake(
                             item.span().start,
                             format!("{key} has something else than tables; write [[{key}]]"),
@@ -307,10 +255,7 @@ impl Reader<'_> {
                     }
                 }
             }
-            _ => self.mistake(
-                value.span().start,
-                format!("{key} is no list of tables; write [[{key}]]"),
-            ),
+            _ => self.mistake(value.span().start, format!("{key} is no list of tables; write [[{key}]]")),
         }
         places
     }
@@ -326,10 +271,7 @@ impl Reader<'_> {
             Ok(read) => Some(read),
             Err(expected) => {
                 let found = self.text.get(value.span()).unwrap_or_default();
-                self.mistake(
-                    value.span().start,
-                    format!("{key} is {found}; expected {expected}"),
-                );
+                self.mistake(value.span().start, format!("{key} is {found}; expected {expected}"));
                 None
             }
         }
@@ -349,11 +291,7 @@ impl Reader<'_> {
 }
 
 fn text(value: &DeValue<'_>) -> Result<Arc<str>, String> {
-    value
-        .as_str()
-        .filter(|text| !text.is_empty())
-        .map(Arc::from)
-        .ok_or("a name in quotes".to_string())
+    value.as_str().filter(|text| !text.is_empty()).map(Arc::from).ok_or("a name in quotes".to_string())
 }
 
 fn model(value: &DeValue<'_>) -> Result<Arc<str>, String> {
@@ -361,68 +299,34 @@ fn model(value: &DeValue<'_>) -> Result<Arc<str>, String> {
 }
 
 fn model_or_none(value: &DeValue<'_>) -> Result<Arc<str>, String> {
-    model(value).and_then(|name| {
-        if name.is_empty() {
-            Err("a model's name".to_string())
-        } else {
-            Ok(name)
-        }
-    })
+    model(value).and_then(|name| if name.is_empty() { Err("a model's name".to_string()) } else { Ok(name) })
 }
 
 fn usage_tier(value: &DeValue<'_>) -> Result<UsageTier, String> {
-    let known = || {
-        format!(
-            "one of {}",
-            UsageTier::ALL
-                .iter()
-                .map(|word| word.name())
-                .collect::<Vec<_>>()
-                .join(", ")
-        )
-    };
-    value
-        .as_str()
-        .and_then(UsageTier::from_name)
-        .ok_or_else(known)
+    let known =
+        || format!("one of {}", UsageTier::ALL.iter().map(|word| word.name()).collect::<Vec<_>>().join(", "));
+    value.as_str().and_then(UsageTier::from_name).ok_or_else(known)
 }
 
 fn metric(value: &DeValue<'_>) -> Result<Metric, String> {
-    let known = || {
-        format!(
-            "one of {}",
-            Metric::ALL
-                .iter()
-                .map(|word| word.name())
-                .collect::<Vec<_>>()
-                .join(", ")
-        )
-    };
+    let known =
+        || format!("one of {}", Metric::ALL.iter().map(|word| word.name()).collect::<Vec<_>>().join(", "));
     value.as_str().and_then(Metric::from_name).ok_or_else(known)
 }
 
 fn day(value: &DeValue<'_>) -> Result<Day, String> {
-    let date = value
-        .as_datetime()
-        .filter(|at| at.time.is_none() && at.offset.is_none());
+    let date = value.as_datetime().filter(|at| at.time.is_none() && at.offset.is_none());
     date.and_then(|date| Day::parse(&date.to_string()))
         .ok_or("a day like 2026-06-01, without quotes".to_string())
 }
 
 fn instant(value: &DeValue<'_>) -> Result<Instant, String> {
-    let at = value
-        .as_datetime()
-        .and_then(|at| Instant::parse(&at.to_string(), None).ok());
-    at.ok_or(
-        "an instant with its offset, without quotes, like 2026-06-01T12:00:00-07:00".to_string(),
-    )
+    let at = value.as_datetime().and_then(|at| Instant::parse(&at.to_string(), None).ok());
+    at.ok_or("an instant with its offset, without quotes, like 2026-06-01T12:00:00-07:00".to_string())
 }
 
 fn whole(value: &DeValue<'_>) -> Result<u64, String> {
-    let digits = value
-        .as_integer()
-        .filter(|number| number.radix() == 10)
-        .map(|number| number.as_str());
+    let digits = value.as_integer().filter(|number| number.radix() == 10).map(|number| number.as_str());
     digits
         .and_then(|digits| digits.parse().ok())
         .filter(|whole| i64::try_from(*whole).is_ok())
@@ -430,10 +334,7 @@ fn whole(value: &DeValue<'_>) -> Result<u64, String> {
 }
 
 fn dollars(value: &DeValue<'_>) -> Result<Pico, String> {
-    value
-        .as_str()
-        .and_then(Pico::parse)
-        .ok_or("dollars in quotes, like \"300.00\"".to_string())
+    value.as_str().and_then(Pico::parse).ok_or("dollars in quotes, like \"300.00\"".to_string())
 }
 
 #[cfg(test)]
@@ -453,15 +354,10 @@ mod tests {
         assert_eq!(a.at(at("2026-01-01T07:59:59.999Z")), UsageTier::Unknown);
         assert_eq!(a.at(at("2026-01-01T08:00:00Z")), UsageTier::Free);
         assert_eq!(
-            accounts
-                .timeline("b", Some(UsageTier::Tier1))
-                .at(at("2026-01-01T00:00:00Z")),
+            accounts.timeline("b", Some(UsageTier::Tier1)).at(at("2026-01-01T00:00:00Z")),
             UsageTier::Tier1
         );
-        assert_eq!(
-            accounts.timeline("b", None).at(at("2026-01-01T00:00:00Z")),
-            UsageTier::Tier3
-        );
+        assert_eq!(accounts.timeline("b", None).at(at("2026-01-01T00:00:00Z")), UsageTier::Tier3);
     }
 
     #[test]

@@ -19,33 +19,18 @@ pub struct AllowanceLine {
 }
 
 impl Line for AllowanceLine {
-    const COLUMNS: &'static [&'static str] = &[
-        "pool",
-        "models",
-        "meter",
-        "quantity",
-        "period",
-        "from",
-        "confidence",
-        "citation",
-    ];
+    const COLUMNS: &'static [&'static str] =
+        &["pool", "models", "meter", "quantity", "period", "from", "confidence", "citation"];
 
     fn read(fields: &mut Fields<'_>) -> Option<AllowanceLine> {
         let (pool, models) = (fields.text("pool"), fields.text("models"));
         let meter = fields.word("meter", names!(Meter), Meter::from_name);
         fields.whole("quantity")?;
         let periods = ["day", "month"];
-        fields.word("period", &periods, |word| {
-            periods.contains(&word).then_some(())
-        })?;
+        fields.word("period", &periods, |word| periods.contains(&word).then_some(()))?;
         let from = fields.day("from");
         fields.confidence()?;
-        Some(AllowanceLine {
-            pool: pool?,
-            models: models?,
-            meter: meter?,
-            from: from?,
-        })
+        Some(AllowanceLine { pool: pool?, models: models?, meter: meter?, from: from? })
     }
 
     fn key(&self) -> String {

@@ -50,21 +50,14 @@ pub struct Mistake {
 pub fn read<L: Line>(file: &str, text: &str) -> (Vec<Entry<L>>, Vec<Mistake>) {
     let mut mistakes = Vec::new();
     let mut entries: Vec<Entry<L>> = Vec::new();
-    let mut reader = csv::ReaderBuilder::new()
-        .flexible(true)
-        .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
-    let header: Vec<String> = reader
-        .headers()
-        .map(|header| header.iter().map(str::to_string).collect())
-        .unwrap_or_default();
+    let mut reader =
+        csv::ReaderBuilder::new().flexible(true).from_reader(text.trim_start_matches('\u{feff}').as_bytes());
+    let header: Vec<String> =
+        reader.headers().map(|header| header.iter().map(str::to_string).collect()).unwrap_or_default();
     if header != L::COLUMNS {
         mistakes.push(Mistake {
             place: format!("{file}:1"),
-            what: format!(
-                "the header is {:?}; expected {:?}",
-                header.join(","),
-                L::COLUMNS.join(",")
-            ),
+            what: format!("the header is {:?}; expected {:?}", header.join(","), L::COLUMNS.join(",")),
         });
         return (entries, mistakes);
     }
@@ -80,25 +73,14 @@ pub fn read<L: Line>(file: &str, text: &str) -> (Vec<Entry<L>>, Vec<Mistake>) {
                 continue;
             }
         };
-        let place = format!(
-            "{file}:{}",
-            record.position().map_or(0, csv::Position::line)
-        );
+        let place = format!("{file}:{}", record.position().map_or(0, csv::Position::line));
         if record.len() != L::COLUMNS.len() {
-            let what = format!(
-                "the line has {} cells; expected {}",
-                record.len(),
-                L::COLUMNS.len()
-            );
+            let what = format!("the line has {} cells; expected {}", record.len(), L::COLUMNS.len());
             mistakes.push(Mistake { place, what });
             continue;
         }
-        let mut fields = Fields {
-            columns: L::COLUMNS,
-            record: &record,
-            place: &place,
-            mistakes: &mut mistakes,
-        };
+        let mut fields =
+            Fields { columns: L::COLUMNS, record: &record, place: &place, mistakes: &mut mistakes };
         if fields.text("citation").is_none() {
             continue;
         }
@@ -113,10 +95,7 @@ pub fn read<L: Line>(file: &str, text: &str) -> (Vec<Entry<L>>, Vec<Mistake>) {
 
 /// Lays `over` on `under`: the same key and day wins.
 pub fn lay_over<L: Line>(under: Vec<Entry<L>>, over: Vec<Entry<L>>) -> Vec<Entry<L>> {
-    let mut laid: BTreeMap<_, _> = under
-        .into_iter()
-        .map(|entry| (identity(&entry.line), entry))
-        .collect();
+    let mut laid: BTreeMap<_, _> = under.into_iter().map(|entry| (identity(&entry.line), entry)).collect();
     laid.extend(over.into_iter().map(|entry| (identity(&entry.line), entry)));
     laid.into_values().collect()
 }
@@ -126,10 +105,8 @@ pub fn refuse(mistakes: &[Mistake]) -> Result<()> {
     if mistakes.is_empty() {
         return Ok(());
     }
-    let lines: Vec<String> = mistakes
-        .iter()
-        .map(|mistake| format!("{}: {}", mistake.place, mistake.what))
-        .collect();
+    let lines: Vec<String> =
+        mistakes.iter().map(|mistake| format!("{}: {}", mistake.place, mistake.what)).collect();
     Err(Error::new(lines.join("\nerror: ")).hint("mend the book; nothing was read or published"))
 }
 
@@ -141,11 +118,7 @@ pub fn in_force<L: Line>(entries: &[Entry<L>], day: Day) -> Vec<&Entry<L>> {
         let from = newest.entry(series(&entry.line)).or_default();
         *from = (*from).max(entry.line.from());
     }
-    entries
-        .iter()
-        .filter(holding)
-        .filter(|entry| newest[&series(&entry.line)] == entry.line.from())
-        .collect()
+    entries.iter().filter(holding).filter(|entry| newest[&series(&entry.line)] == entry.line.from()).collect()
 }
 
 /// What holds on a day: of lines sorted by `from` the last on or before it.
@@ -155,16 +128,12 @@ pub fn newest<T>(lines: &[(Day, T)], day: Day) -> Option<&T> {
 }
 
 /// Lines by key, each key's sorted by `from`.
-pub fn by_key<K: std::hash::Hash + Eq, T>(
-    lines: impl Iterator<Item = (K, Day, T)>,
-) -> HashMap<K, Timed<T>> {
+pub fn by_key<K: std::hash::Hash + Eq, T>(lines: impl Iterator<Item = (K, Day, T)>) -> HashMap<K, Timed<T>> {
     let mut index: HashMap<K, Timed<T>> = HashMap::new();
     for (key, from, line) in lines {
         index.entry(key).or_default().push((from, line));
     }
-    index
-        .values_mut()
-        .for_each(|lines| lines.sort_by_key(|(from, _)| *from));
+    index.values_mut().for_each(|lines| lines.sort_by_key(|(from, _)| *from));
     index
 }
 
@@ -194,17 +163,9 @@ fn refuse_doubles<L: Line>(entries: &[Entry<L>], mistakes: &mut Vec<Mistake>) {
         let Some(first) = seen.insert(identity(&entry.line), &entry.place) else {
             continue;
         };
-        let from = entry
-            .line
-            .from()
-            .map(|from| format!(" from {from}"))
-            .unwrap_or_default();
+        let from = entry.line.from().map(|from| format!(" from {from}")).unwrap_or_default();
         let lines = [first, &entry.place].map(|place| place.rsplit(':').next().unwrap_or_default());
-        let advice = if from.is_empty() {
-            "delete one"
-        } else {
-            "delete one, or give one another day"
-        };
+        let advice = if from.is_empty() { "delete one" } else { "delete one, or give one another day" };
         mistakes.push(Mistake {
             place: entry.place.clone(),
             what: format!(
@@ -227,19 +188,12 @@ pub struct Fields<'f> {
 
 impl Fields<'_> {
     pub fn mistake(&mut self, what: String) {
-        self.mistakes.push(Mistake {
-            place: self.place.to_string(),
-            what,
-        });
+        self.mistakes.push(Mistake { place: self.place.to_string(), what });
     }
 
     /// The cell, which may be empty.
     pub fn cell(&self, column: &str) -> &str {
-        let place = self
-            .columns
-            .iter()
-            .position(|own| *own == column)
-            .expect("a column of the book");
+        let place = self.columns.iter().position(|own| *own == column).expect("a column of the book");
         self.record.get(place).unwrap_or_default().trim()
     }
 
@@ -255,44 +209,26 @@ impl Fields<'_> {
     pub fn day(&mut self, column: &str) -> Option<Day> {
         let day = Day::parse(self.cell(column));
         if day.is_none() {
-            self.mistake(format!(
-                "{column} is {:?}; expected a day like 2026-06-01",
-                self.cell(column)
-            ));
+            self.mistake(format!("{column} is {:?}; expected a day like 2026-06-01", self.cell(column)));
         }
         day
     }
 
     /// A day that may be missing. The outer None is a mistake.
     pub fn day_or_empty(&mut self, column: &str) -> Option<Option<Day>> {
-        if self.cell(column).is_empty() {
-            Some(None)
-        } else {
-            self.day(column).map(Some)
-        }
+        if self.cell(column).is_empty() { Some(None) } else { self.day(column).map(Some) }
     }
 
     pub fn whole(&mut self, column: &str) -> Option<u64> {
-        let whole = self
-            .cell(column)
-            .parse()
-            .ok()
-            .filter(|whole| i64::try_from(*whole).is_ok());
+        let whole = self.cell(column).parse().ok().filter(|whole| i64::try_from(*whole).is_ok());
         if whole.is_none() {
-            self.mistake(format!(
-                "{column} is {:?}; expected a whole number",
-                self.cell(column)
-            ));
+            self.mistake(format!("{column} is {:?}; expected a whole number", self.cell(column)));
         }
         whole
     }
 
     pub fn whole_or_empty(&mut self, column: &str) -> Option<Option<u64>> {
-        if self.cell(column).is_empty() {
-            Some(None)
-        } else {
-            self.whole(column).map(Some)
-        }
+        if self.cell(column).is_empty() { Some(None) } else { self.whole(column).map(Some) }
     }
 
     pub fn dollars(&mut self, column: &str) -> Option<Pico> {
@@ -328,19 +264,14 @@ impl Fields<'_> {
             let guess = nearest(word, known.iter().copied())
                 .map(|near| format!("; did you mean {near}?"))
                 .unwrap_or_default();
-            self.mistake(format!(
-                "{column} is {word:?}; expected one of {}{guess}",
-                known.join(", ")
-            ));
+            self.mistake(format!("{column} is {word:?}; expected one of {}{guess}", known.join(", ")));
         }
         found
     }
 
     /// A, B or C.
     pub fn confidence(&mut self) -> Option<()> {
-        self.word("confidence", &["A", "B", "C"], |word| {
-            matches!(word, "A" | "B" | "C").then_some(())
-        })
+        self.word("confidence", &["A", "B", "C"], |word| matches!(word, "A" | "B" | "C").then_some(()))
     }
 }
 
@@ -348,9 +279,6 @@ impl Fields<'_> {
 #[macro_export]
 macro_rules! names {
     ($set:ty) => {
-        &<$set>::ALL
-            .iter()
-            .map(|word| word.name())
-            .collect::<Vec<_>>()
+        &<$set>::ALL.iter().map(|word| word.name()).collect::<Vec<_>>()
     };
 }

@@ -42,44 +42,24 @@ pub struct Limits(HashMap<Arc<str>, HashMap<Key, Timed<u64>>>);
 impl Limits {
     pub fn new(entries: &[Entry<LimitLine>]) -> Limits {
         let lines = entries.iter().map(|Entry { line, .. }| {
-            (
-                (line.model.clone(), line.usage_tier, line.metric),
-                line.from,
-                line.value,
-            )
+            ((line.model.clone(), line.usage_tier, line.metric), line.from, line.value)
         });
         let mut models: HashMap<Arc<str>, HashMap<Key, Timed<u64>>> = HashMap::new();
         for ((model, usage_tier, metric), values) in dated::by_key(lines) {
-            models
-                .entry(model)
-                .or_default()
-                .insert((usage_tier, metric), values);
+            models.entry(model).or_default().insert((usage_tier, metric), values);
         }
         Limits(models)
     }
 
     /// The limit in force on `day`: None when the book has none, 0 when the usage tier doesn't offer the model.
-    pub fn find(
-        &self,
-        model: &str,
-        usage_tier: UsageTier,
-        metric: Metric,
-        day: Day,
-    ) -> Option<u64> {
+    pub fn find(&self, model: &str, usage_tier: UsageTier, metric: Metric, day: Day) -> Option<u64> {
         dated::newest(self.0.get(model)?.get(&(usage_tier, metric))?, day).copied()
     }
 }
 
 impl Line for LimitLine {
-    const COLUMNS: &'static [&'static str] = &[
-        "model",
-        "usage_tier",
-        "metric",
-        "value",
-        "from",
-        "confidence",
-        "citation",
-    ];
+    const COLUMNS: &'static [&'static str] =
+        &["model", "usage_tier", "metric", "value", "from", "confidence", "citation"];
 
     fn read(fields: &mut Fields<'_>) -> Option<LimitLine> {
         let model = fields.text("model");

@@ -49,10 +49,7 @@ impl Methods {
 impl MethodLine {
     /// A batch method is the batch service tier, whatever a record says.
     pub fn is_batch(&self) -> bool {
-        matches!(
-            &*self.name,
-            "batchGenerateContent" | "asyncBatchEmbedContent"
-        )
+        matches!(&*self.name, "batchGenerateContent" | "asyncBatchEmbedContent")
     }
 
     /// Live API: thoughts are never inside the candidates.
@@ -67,22 +64,13 @@ impl MethodLine {
 }
 
 impl Line for MethodLine {
-    const COLUMNS: &'static [&'static str] = &[
-        "method",
-        "kind",
-        "billed",
-        "counts_against_quota",
-        "basis",
-        "citation",
-    ];
+    const COLUMNS: &'static [&'static str] =
+        &["method", "kind", "billed", "counts_against_quota", "basis", "citation"];
 
     fn read(fields: &mut Fields<'_>) -> Option<MethodLine> {
         let name = fields.text("method");
         let kind = fields.word("kind", names!(MethodKind), MethodKind::from_name);
-        let (billed, counted) = (
-            fields.yes_or_no("billed"),
-            fields.yes_or_no("counts_against_quota"),
-        );
+        let (billed, counted) = (fields.yes_or_no("billed"), fields.yes_or_no("counts_against_quota"));
         let basis = fields.word("basis", names!(Basis), Basis::from_name);
         Some(MethodLine {
             name: name?,

@@ -61,34 +61,20 @@ pub struct Edition {
 }
 
 /// The books that there are, as files and on the command line.
-pub const NAMES: [&str; 8] = [
-    "prices",
-    "limits",
-    "models",
-    "aliases",
-    "allowances",
-    "tiers",
-    "outcomes",
-    "methods",
-];
+pub const NAMES: [&str; 8] =
+    ["prices", "limits", "models", "aliases", "allowances", "tiers", "outcomes", "methods"];
 
 impl Books {
     /// Loads them all; the error has every mistake of every book.
     pub fn load(sources: &Sources) -> Result<Books> {
-        let mut loader = Loader {
-            sources,
-            mistakes: Vec::new(),
-            editions: Vec::new(),
-        };
+        let mut loader = Loader { sources, mistakes: Vec::new(), editions: Vec::new() };
         let prices = loader.book::<PriceLine>("prices", prices::EMBEDDED, prices::check)?;
         let limits = loader.book::<LimitLine>("limits", limits::EMBEDDED, no_check)?;
         let models = loader.book::<ModelLine>("models", models::EMBEDDED_MODELS, no_check)?;
-        let aliases =
-            loader.book::<AliasLine>("aliases", models::EMBEDDED_ALIASES, models::check_aliases)?;
+        let aliases = loader.book::<AliasLine>("aliases", models::EMBEDDED_ALIASES, models::check_aliases)?;
         loader.book::<allowances::AllowanceLine>("allowances", allowances::EMBEDDED, no_check)?;
         loader.book::<tiers::TierLine>("tiers", tiers::EMBEDDED, no_check)?;
-        let outcomes =
-            loader.book::<OutcomeLine>("outcomes", outcomes::EMBEDDED, outcomes::check)?;
+        let outcomes = loader.book::<OutcomeLine>("outcomes", outcomes::EMBEDDED, outcomes::check)?;
         let methods = loader.book::<MethodLine>("methods", methods::EMBEDDED, no_check)?;
         let accounts = loader.accounts()?;
         dated::refuse(&loader.mistakes)?;
@@ -130,40 +116,21 @@ pub struct Shown {
 /// The lines of book `name` that hold on `day`, or that have held at any time where it is None; of `key` alone where
 /// one is given.
 pub fn show(sources: &Sources, name: &str, key: Option<&str>, day: Option<Day>) -> Result<Shown> {
-    let mut loader = Loader {
-        sources,
-        mistakes: Vec::new(),
-        editions: Vec::new(),
-    };
+    let mut loader = Loader { sources, mistakes: Vec::new(), editions: Vec::new() };
     let shown = match name {
         "prices" => loader.shown::<PriceLine>("prices", prices::EMBEDDED, prices::check, key, day),
         "limits" => loader.shown::<LimitLine>("limits", limits::EMBEDDED, no_check, key, day),
-        "models" => {
-            loader.shown::<ModelLine>("models", models::EMBEDDED_MODELS, no_check, key, day)
+        "models" => loader.shown::<ModelLine>("models", models::EMBEDDED_MODELS, no_check, key, day),
+        "aliases" => {
+            loader.shown::<AliasLine>("aliases", models::EMBEDDED_ALIASES, models::check_aliases, key, day)
         }
-        "aliases" => loader.shown::<AliasLine>(
-            "aliases",
-            models::EMBEDDED_ALIASES,
-            models::check_aliases,
-            key,
-            day,
-        ),
-        "allowances" => loader.shown::<allowances::AllowanceLine>(
-            "allowances",
-            allowances::EMBEDDED,
-            no_check,
-            key,
-            day,
-        ),
+        "allowances" => {
+            loader.shown::<allowances::AllowanceLine>("allowances", allowances::EMBEDDED, no_check, key, day)
+        }
         "tiers" => loader.shown::<tiers::TierLine>("tiers", tiers::EMBEDDED, no_check, key, day),
-        "outcomes" => {
-            loader.shown::<OutcomeLine>("outcomes", outcomes::EMBEDDED, outcomes::check, key, day)
-        }
+        "outcomes" => loader.shown::<OutcomeLine>("outcomes", outcomes::EMBEDDED, outcomes::check, key, day),
         "methods" => loader.shown::<MethodLine>("methods", methods::EMBEDDED, no_check, key, day),
-        _ => Err(Error::usage(format!(
-            "there is no book {name}; expected one of {}",
-            NAMES.join(", ")
-        ))),
+        _ => Err(Error::usage(format!("there is no book {name}; expected one of {}", NAMES.join(", ")))),
     }?;
     dated::refuse(&loader.mistakes)?;
     Ok(shown)
@@ -203,17 +170,10 @@ impl Loader<'_> {
         if self.mistakes.is_empty() {
             self.mistakes = check(&entries);
         }
-        let cells: Vec<String> = entries
-            .iter()
-            .map(|entry| entry.cells.join("\u{1f}"))
-            .collect();
+        let cells: Vec<String> = entries.iter().map(|entry| entry.cells.join("\u{1f}")).collect();
         self.editions.push(Edition {
             name: name.to_string(),
-            newest: entries
-                .iter()
-                .filter_map(|entry| entry.line.from())
-                .max()
-                .map(|day| day.to_string()),
+            newest: entries.iter().filter_map(|entry| entry.line.from()).max().map(|day| day.to_string()),
             hash: format!("{:032x}", xxh3_128(cells.join("\n").as_bytes())),
         });
         Ok(entries)
@@ -229,18 +189,17 @@ impl Loader<'_> {
         let Some(file) = &self.sources.accounts else {
             return Ok(Accounts::default());
         };
-        let text = read_text(file)?;
+        let text =
+            read_text(file).map_err(|error| error.hint("rerate accounts LOGS > accounts.toml writes one"))?;
         self.editions.push(Edition {
             name: "accounts".to_string(),
             newest: None,
             hash: format!("{:032x}", xxh3_128(text.as_bytes())),
         });
-        Ok(
-            Accounts::parse(&file.display().to_string(), &text).unwrap_or_else(|mut mistakes| {
-                self.mistakes.append(&mut mistakes);
-                Accounts::default()
-            }),
-        )
+        Ok(Accounts::parse(&file.display().to_string(), &text).unwrap_or_else(|mut mistakes| {
+            self.mistakes.append(&mut mistakes);
+            Accounts::default()
+        }))
     }
 
     fn shown<L: Line>(
@@ -266,13 +225,8 @@ impl Loader<'_> {
             Some(day) => dated::in_force(&entries, day),
             None => entries.iter().collect(),
         };
-        let asked = in_force
-            .into_iter()
-            .filter(|entry| key.is_none_or(|key| entry.line.answers(key)));
-        Ok(Shown {
-            columns: L::COLUMNS,
-            rows: asked.map(|entry| entry.cells.clone()).collect(),
-        })
+        let asked = in_force.into_iter().filter(|entry| key.is_none_or(|key| entry.line.answers(key)));
+        Ok(Shown { columns: L::COLUMNS, rows: asked.map(|entry| entry.cells.clone()).collect() })
     }
 }
 

@@ -39,17 +39,10 @@ pub struct Models {
 
 impl Models {
     pub fn new(models: &[Entry<ModelLine>], aliases: &[Entry<AliasLine>]) -> Models {
-        let lines = models
-            .iter()
-            .map(|Entry { line, .. }| (line.name.clone(), line.clone()))
-            .collect();
-        let aliases = aliases
-            .iter()
-            .map(|Entry { line, .. }| (line.alias.clone(), line.from, line.model.clone()));
-        Models {
-            lines,
-            aliases: dated::by_key(aliases),
-        }
+        let lines = models.iter().map(|Entry { line, .. }| (line.name.clone(), line.clone())).collect();
+        let aliases =
+            aliases.iter().map(|Entry { line, .. }| (line.alias.clone(), line.from, line.model.clone()));
+        Models { lines, aliases: dated::by_key(aliases) }
     }
 
     pub fn find(&self, name: &str) -> Option<&ModelLine> {
@@ -65,11 +58,7 @@ impl Models {
     pub fn follow<'n>(&'n self, name: &'n str, day: Day) -> &'n str {
         let mut name = name;
         for _ in 0..LONGEST_CHAIN {
-            match self
-                .aliases
-                .get(name)
-                .and_then(|lines| dated::newest(lines, day))
-            {
+            match self.aliases.get(name).and_then(|lines| dated::newest(lines, day)) {
                 Some(model) => name = model,
                 None => break,
             }
@@ -87,22 +76,12 @@ impl ModelLine {
 }
 
 impl Line for ModelLine {
-    const COLUMNS: &'static [&'static str] = &[
-        "model",
-        "released",
-        "retired",
-        "free_tier",
-        "context_window",
-        "note",
-        "citation",
-    ];
+    const COLUMNS: &'static [&'static str] =
+        &["model", "released", "retired", "free_tier", "context_window", "note", "citation"];
 
     fn read(fields: &mut Fields<'_>) -> Option<ModelLine> {
         let name = fields.text("model");
-        let (released, retired) = (
-            fields.day_or_empty("released"),
-            fields.day_or_empty("retired"),
-        );
+        let (released, retired) = (fields.day_or_empty("released"), fields.day_or_empty("retired"));
         let free_tier = fields.word("free_tier", &["yes", "no", "unknown"], |word| match word {
             "yes" => Some(Some(true)),
             "no" => Some(Some(false)),
@@ -136,17 +115,9 @@ impl Line for AliasLine {
     const COLUMNS: &'static [&'static str] = &["alias", "model", "from", "confidence", "citation"];
 
     fn read(fields: &mut Fields<'_>) -> Option<AliasLine> {
-        let (alias, model, from) = (
-            fields.text("alias"),
-            fields.text("model"),
-            fields.day("from"),
-        );
+        let (alias, model, from) = (fields.text("alias"), fields.text("model"), fields.day("from"));
         fields.confidence()?;
-        Some(AliasLine {
-            alias: alias?,
-            model: model?,
-            from: from?,
-        })
+        Some(AliasLine { alias: alias?, model: model?, from: from? })
     }
 
     fn key(&self) -> String {
@@ -167,18 +138,12 @@ pub fn check_aliases(entries: &[Entry<AliasLine>]) -> Vec<Mistake> {
     let models = Models::new(&[], entries);
     let circular = |line: &AliasLine| {
         let answer = models.follow(&line.alias, line.from);
-        models
-            .aliases
-            .get(answer)
-            .is_some_and(|lines| dated::newest(lines, line.from).is_some())
+        models.aliases.get(answer).is_some_and(|lines| dated::newest(lines, line.from).is_some())
     };
     let told = entries.iter().filter(|entry| circular(&entry.line));
     told.map(|entry| Mistake {
         place: entry.place.clone(),
-        what: format!(
-            "{} answers as itself in the end, from {}",
-            entry.line.alias, entry.line.from
-        ),
+        what: format!("{} answers as itself in the end, from {}", entry.line.alias, entry.line.from),
     })
     .collect()
 }

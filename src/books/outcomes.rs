@@ -38,46 +38,30 @@ impl Outcomes {
             (Some((first, last)), Some(code)) => (first..=last).contains(&code),
             _ => false,
         };
-        self.0
-            .iter()
-            .find(holds)
-            .expect("the loader refuses a book that leaves a status out")
+        self.0.iter().find(holds).expect("the loader refuses a book that leaves a status out")
     }
 }
 
 impl Line for OutcomeLine {
-    const COLUMNS: &'static [&'static str] = &[
-        "status_from",
-        "status_to",
-        "outcome",
-        "charged",
-        "counts_against_quota",
-        "basis",
-        "citation",
-    ];
+    const COLUMNS: &'static [&'static str] =
+        &["status_from", "status_to", "outcome", "charged", "counts_against_quota", "basis", "citation"];
 
     fn read(fields: &mut Fields<'_>) -> Option<OutcomeLine> {
-        let statuses =
-            if (fields.cell("status_from"), fields.cell("status_to")) == ("failed", "failed") {
-                Some(None)
-            } else {
-                let (first, last) = (fields.whole("status_from"), fields.whole("status_to"));
-                match (first.map(u16::try_from), last.map(u16::try_from)) {
-                    (Some(Ok(first)), Some(Ok(last))) if first <= last => Some(Some((first, last))),
-                    (Some(_), Some(_)) => {
-                        fields.mistake(
-                            "status_from to status_to is no range of HTTP statuses".to_string(),
-                        );
-                        None
-                    }
-                    _ => None,
+        let statuses = if (fields.cell("status_from"), fields.cell("status_to")) == ("failed", "failed") {
+            Some(None)
+        } else {
+            let (first, last) = (fields.whole("status_from"), fields.whole("status_to"));
+            match (first.map(u16::try_from), last.map(u16::try_from)) {
+                (Some(Ok(first)), Some(Ok(last))) if first <= last => Some(Some((first, last))),
+                (Some(_), Some(_)) => {
+                    fields.mistake("status_from to status_to is no range of HTTP statuses".to_string());
+                    None
                 }
-            };
+                _ => None,
+            }
+        };
         let outcome = fields.word("outcome", names!(Outcome), Outcome::from_name);
-        let (charged, counted) = (
-            fields.yes_or_no("charged"),
-            fields.yes_or_no("counts_against_quota"),
-        );
+        let (charged, counted) = (fields.yes_or_no("charged"), fields.yes_or_no("counts_against_quota"));
         let basis = fields.word("basis", names!(Basis), Basis::from_name);
         Some(OutcomeLine {
             statuses: statuses?,
@@ -89,9 +73,7 @@ impl Line for OutcomeLine {
     }
 
     fn key(&self) -> String {
-        self.statuses.map_or("failed".to_string(), |(first, last)| {
-            format!("{first}-{last}")
-        })
+        self.statuses.map_or("failed".to_string(), |(first, last)| format!("{first}-{last}"))
     }
 
     fn from(&self) -> Option<Day> {
@@ -109,24 +91,16 @@ impl Line for OutcomeLine {
 
 /// Every status that a record may have is in one line, and in one only.
 pub fn check(entries: &[Entry<OutcomeLine>]) -> Vec<Mistake> {
-    let place = entries
-        .first()
-        .map_or("outcomes.csv", |entry| entry.place.as_str());
+    let place = entries.first().map_or("outcomes.csv", |entry| entry.place.as_str());
     let place = place.rsplit_once(':').map_or(place, |(file, _)| file);
     let mut mistakes = Vec::new();
     for code in (200..=299).chain(400..=599) {
-        let lines = entries.iter().filter(|entry| {
-            entry
-                .line
-                .statuses
-                .is_some_and(|(a, b)| (a..=b).contains(&code))
-        });
+        let lines =
+            entries.iter().filter(|entry| entry.line.statuses.is_some_and(|(a, b)| (a..=b).contains(&code)));
         match lines.count() {
             1 => {}
-            0 => mistakes.push(Mistake {
-                place: place.to_string(),
-                what: format!("no line has status {code}"),
-            }),
+            0 => mistakes
+                .push(Mistake { place: place.to_string(), what: format!("no line has status {code}") }),
             _ => mistakes.push(Mistake {
                 place: place.to_string(),
                 what: format!("several lines have status {code}"),
@@ -134,10 +108,7 @@ pub fn check(entries: &[Entry<OutcomeLine>]) -> Vec<Mistake> {
         }
     }
     if !entries.iter().any(|entry| entry.line.statuses.is_none()) {
-        mistakes.push(Mistake {
-            place: place.to_string(),
-            what: "no line has status failed".to_string(),
-        });
+        mistakes.push(Mistake { place: place.to_string(), what: "no line has status failed".to_string() });
     }
     mistakes
 }

@@ -46,29 +46,16 @@ impl Prices {
         let mut schedules: BTreeMap<(Arc<str>, Key, Day), Schedule> = BTreeMap::new();
         for Entry { line, .. } in entries {
             let key = (line.service_tier, line.meter, line.modality);
-            schedules
-                .entry((line.model.clone(), key, line.price.from))
-                .or_default()
-                .push(line.price.clone());
+            schedules.entry((line.model.clone(), key, line.price.from)).or_default().push(line.price.clone());
         }
         let mut models: HashMap<Arc<str>, HashMap<Key, Timed<Schedule>>> = HashMap::new();
         for ((model, key, from), mut schedule) in schedules {
             schedule.sort_by_key(|price| price.above_prompt_tokens);
-            models
-                .entry(model)
-                .or_default()
-                .entry(key)
-                .or_default()
-                .push((from, schedule));
+            models.entry(model).or_default().entry(key).or_default().push((from, schedule));
         }
-        let thresholds: BTreeSet<u64> = entries
-            .iter()
-            .map(|entry| entry.line.price.above_prompt_tokens)
-            .collect();
-        Prices {
-            models,
-            bands: thresholds.into_iter().collect(),
-        }
+        let thresholds: BTreeSet<u64> =
+            entries.iter().map(|entry| entry.line.price.above_prompt_tokens).collect();
+        Prices { models, bands: thresholds.into_iter().collect() }
     }
 
     /// The highest threshold of the whole book that a prompt exceeds, or 0.
@@ -93,24 +80,15 @@ impl Prices {
         day: Day,
     ) -> Option<Found<'_>> {
         let lines = self.models.get(model)?;
-        [Some(meter), meter.priced_as()]
-            .into_iter()
-            .flatten()
-            .find_map(|meter| {
-                [Some(service_tier), None]
-                    .into_iter()
-                    .find_map(|service_tier| {
-                        [modality, Modality::Any].into_iter().find_map(|modality| {
-                            let schedule =
-                                dated::newest(lines.get(&(service_tier, meter, modality))?, day)?;
-                            let price = schedule
-                                .iter()
-                                .rev()
-                                .find(|price| price.above_prompt_tokens <= band.0)?;
-                            Some(Found { price, meter })
-                        })
-                    })
+        [Some(meter), meter.priced_as()].into_iter().flatten().find_map(|meter| {
+            [Some(service_tier), None].into_iter().find_map(|service_tier| {
+                [modality, Modality::Any].into_iter().find_map(|modality| {
+                    let schedule = dated::newest(lines.get(&(service_tier, meter, modality))?, day)?;
+                    let price = schedule.iter().rev().find(|price| price.above_prompt_tokens <= band.0)?;
+                    Some(Found { price, meter })
+                })
             })
+        })
     }
 }
 
@@ -129,11 +107,7 @@ impl Line for PriceLine {
     ];
 
     fn read(fields: &mut Fields<'_>) -> Option<PriceLine> {
-        let tiers: Vec<&str> = ServiceTier::ALL
-            .iter()
-            .map(|word| word.name())
-            .chain(["any"])
-            .collect();
+        let tiers: Vec<&str> = ServiceTier::ALL.iter().map(|word| word.name()).chain(["any"]).collect();
         let model = fields.text("model");
         let service_tier = fields.word("service_tier", &tiers, |word| match word {
             "any" => Some(None),
@@ -144,11 +118,7 @@ impl Line for PriceLine {
         });
         let modality = fields.word("modality", names!(Modality), Modality::from_name);
         let above_prompt_tokens = fields.whole("above_prompt_tokens");
-        let (from, usd, per) = (
-            fields.day("from"),
-            fields.dollars("usd"),
-            fields.whole("per"),
-        );
+        let (from, usd, per) = (fields.day("from"), fields.dollars("usd"), fields.whole("per"));
         fields.confidence()?;
         let citation = fields.text("citation")?;
         let (meter, usd, per) = (meter?, usd?, per?);
@@ -157,41 +127,19 @@ impl Line for PriceLine {
             return None;
         }
         if meter != Meter::CacheStorage && usd.0 % i128::from(per) != 0 {
-            fields.mistake(format!(
-                "{usd} dollars for {per} units is no whole number of pico-dollars a unit"
-            ));
+            fields
+                .mistake(format!("{usd} dollars for {per} units is no whole number of pico-dollars a unit"));
             return None;
         }
-        let price = UnitPrice {
-            above_prompt_tokens: above_prompt_tokens?,
-            from: from?,
-            usd,
-            per,
-            citation,
-        };
+        let price = UnitPrice { above_prompt_tokens: above_prompt_tokens?, from: from?, usd, per, citation };
         let (model, service_tier, modality) = (model?, service_tier?, modality?);
-        Some(PriceLine {
-            model,
-            service_tier,
-            meter,
-            modality,
-            price: Arc::new(price),
-        })
+        Some(PriceLine { model, service_tier, meter, modality, price: Arc::new(price) })
     }
 
     fn key(&self) -> String {
         let service_tier = self.service_tier.map_or("any", ServiceTier::name);
-        let PriceLine {
-            model,
-            meter,
-            modality,
-            price,
-            ..
-        } = self;
-        format!(
-            "{model} {service_tier} {meter} {modality} above {}",
-            price.above_prompt_tokens
-        )
+        let PriceLine { model, meter, modality, price, .. } = self;
+        format!("{model} {service_tier} {meter} {modality} above {}", price.above_prompt_tokens)
     }
 
     fn from(&self) -> Option<Day> {
@@ -210,36 +158,21 @@ pub fn check(entries: &[Entry<PriceLine>]) -> Vec<Mistake> {
     let mut begun = HashSet::new();
     let mut lines: BTreeMap<(&str, Meter), Vec<&Entry<PriceLine>>> = BTreeMap::new();
     for entry in entries {
-        let PriceLine {
-            model,
-            service_tier,
-            meter,
-            modality,
-            price,
-        } = &entry.line;
+        let PriceLine { model, service_tier, meter, modality, price } = &entry.line;
         if price.above_prompt_tokens == 0 {
             begun.insert((model, service_tier, meter, modality, price.from));
         }
         lines.entry((model, *meter)).or_default().push(entry);
     }
     for entry in entries {
-        let PriceLine {
-            model,
-            service_tier,
-            meter,
-            modality,
-            price,
-        } = &entry.line;
+        let PriceLine { model, service_tier, meter, modality, price } = &entry.line;
         if !begun.contains(&(model, service_tier, meter, modality, price.from)) {
             let what = format!(
                 "{} has no line above 0 from {}: a schedule says what short prompts cost too",
                 entry.line.key(),
                 price.from
             );
-            mistakes.push(Mistake {
-                place: entry.place.clone(),
-                what,
-            });
+            mistakes.push(Mistake { place: entry.place.clone(), what });
         }
     }
     for ((model, meter), lines) in lines {
@@ -252,10 +185,7 @@ pub fn check(entries: &[Entry<PriceLine>]) -> Vec<Mistake> {
                         "{model} {meter}: standard prices {modality} apart on {day}, {service_tier} has no line for it; \
                          add one"
                     );
-                    mistakes.push(Mistake {
-                        place: place.to_string(),
-                        what,
-                    });
+                    mistakes.push(Mistake { place: place.to_string(), what });
                 }
             }
         }
@@ -264,31 +194,20 @@ pub fn check(entries: &[Entry<PriceLine>]) -> Vec<Mistake> {
 }
 
 /// Of one model and meter on one day: service tiers that have lines, but none for a modality that standard has.
-fn priced_under_any<'e>(
-    lines: &[&'e Entry<PriceLine>],
-    day: Day,
-) -> Vec<(ServiceTier, Modality, &'e str)> {
-    let in_force: Vec<_> = lines
-        .iter()
-        .filter(|entry| entry.line.price.from <= day)
-        .collect();
+fn priced_under_any<'e>(lines: &[&'e Entry<PriceLine>], day: Day) -> Vec<(ServiceTier, Modality, &'e str)> {
+    let in_force: Vec<_> = lines.iter().filter(|entry| entry.line.price.from <= day).collect();
     let has = |service_tier: ServiceTier, modality: Modality| {
-        in_force.iter().find(|entry| {
-            (entry.line.service_tier, entry.line.modality) == (Some(service_tier), modality)
-        })
+        in_force
+            .iter()
+            .find(|entry| (entry.line.service_tier, entry.line.modality) == (Some(service_tier), modality))
     };
     let mut missing = Vec::new();
     for service_tier in [ServiceTier::Batch, ServiceTier::Flex, ServiceTier::Priority] {
         let Some(any) = has(service_tier, Modality::Any) else {
             continue;
         };
-        for &modality in Modality::ALL
-            .iter()
-            .filter(|modality| **modality != Modality::Any)
-        {
-            if has(ServiceTier::Standard, modality).is_some()
-                && has(service_tier, modality).is_none()
-            {
+        for &modality in Modality::ALL.iter().filter(|modality| **modality != Modality::Any) {
+            if has(ServiceTier::Standard, modality).is_some() && has(service_tier, modality).is_none() {
                 missing.push((service_tier, modality, any.place.as_str()));
             }
         }

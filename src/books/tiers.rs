@@ -33,10 +33,7 @@ impl Line for TierLine {
         if !fields.cell("monthly_cap_usd").is_empty() {
             fields.dollars("monthly_cap_usd")?;
         }
-        Some(TierLine {
-            usage_tier: usage_tier?,
-            from: from?,
-        })
+        Some(TierLine { usage_tier: usage_tier?, from: from? })
     }
 
     fn key(&self) -> String {

@@ -60,14 +60,18 @@ pub fn rate<'r>(
         for slot in Slot::all().filter(|slot| cell.quantities[usize::from(slot.0)] > 0) {
             rated.rate_slot(&subject, slot, day, books, &mut cost)?;
         }
+        for key in &cost.unrated {
+            rated.unrated.entry(key.clone()).or_default().requests += cell.requests;
+        }
         rated.note_assumptions(&subject, method.basis, &cost, day)?;
     }
     Ok(rated)
 }
 
-/// What of a cell's cost assumptions may rest on.
+/// What a cell came to.
 #[derive(Default)]
-struct CellCost {
+struct CellCost<'r> {
+    unrated: BTreeSet<UnratedKey<'r>>,
     rated: Pico,
     tool: Pico,
     cached_as_input: Option<Pico>,
@@ -80,54 +84,32 @@ impl<'r> Rated<'r> {
         slot: Slot,
         day: Day,
         books: &'r Books,
-        cost: &mut CellCost,
+        cost: &mut CellCost<'r>,
     ) -> Result<()> {
         let (meter, modality) = (slot.meter(), slot.modality());
         let quantity = subject.cell.quantities[usize::from(slot.0)];
         let found = c1_price(subject, slot, day, books);
         let price = found.as_ref().map(|found| &**found.price);
-        let list_cost = price
-            .map(|price| price.cost(quantity).ok_or_else(too_much))
-            .transpose()?;
+        let list_cost = price.map(|price| price.cost(quantity).ok_or_else(too_much)).transpose()?;
         let exempt = exempt(subject, meter);
         let sums = self.meters.entry(meter).or_default();
-        add_quantity(&mut sums.tallied, quantity)?;
+        sums.tallied += quantity;
 
-        if let Some((reason, detail)) =
-            c10_suspended(subject, slot, exempt, price.is_some(), day, books)
-        {
-            add_quantity(&mut sums.suspended, quantity)?;
-            let Facts {
-                project_id, model, ..
-            } = subject.facts;
-            let key = UnratedKey {
-                project_id,
-                model,
-                reason,
-                detail,
-                meter,
-            };
-            let unrated = self.unrated.entry(key).or_default();
-            add_quantity(&mut unrated.quantity, quantity)?;
-            unrated.requests += subject.cell.requests;
+        if let Some((reason, detail)) = c10_suspended(subject, slot, exempt, price.is_some(), day, books) {
+            sums.suspended += quantity;
+            let Facts { project_id, model, .. } = subject.facts;
+            let key = UnratedKey { project_id, model, reason, detail, meter };
+            let unrated = self.unrated.entry(key.clone()).or_default();
+            cost.unrated.insert(key);
+            unrated.quantity += quantity;
             if let Some(list_cost) = list_cost {
                 unrated.list_cost = Some(sum(unrated.list_cost.unwrap_or_default(), list_cost)?);
             }
             return Ok(());
         }
-        add_quantity(&mut sums.charged, quantity)?;
-        let rated_cost = if exempt.is_some() {
-            Pico::ZERO
-        } else {
-            list_cost.unwrap_or_default()
-        };
-        let Facts {
-            project_id,
-            model,
-            service_tier,
-            channel,
-            ..
-        } = subject.facts;
+        sums.charged += quantity;
+        let rated_cost = if exempt.is_some() { Pico::ZERO } else { list_cost.unwrap_or_default() };
+        let Facts { project_id, model, service_tier, channel, .. } = subject.facts;
         let key = ChargeKey {
             project_id,
             model,
@@ -141,7 +123,7 @@ impl<'r> Rated<'r> {
             exempt,
         };
         let charge = self.charges.entry(key).or_default();
-        add_quantity(&mut charge.quantity, quantity)?;
+        charge.quantity += quantity;
         charge.price = price;
         if let Some(list_cost) = list_cost {
             charge.list_cost = Some(sum(charge.list_cost.unwrap_or_default(), list_cost)?);
@@ -162,7 +144,7 @@ impl<'r> Rated<'r> {
         &mut self,
         subject: &Subject<'r>,
         method: Basis,
-        cost: &CellCost,
+        cost: &CellCost<'r>,
         day: Day,
     ) -> Result<()> {
         let cell = subject.cell;
@@ -181,50 +163,20 @@ impl<'r> Rated<'r> {
             cell.requests,
             cost.rated,
         );
-        note(
-            method == Basis::Assumed,
-            Assumption::UndocumentedMethod,
-            cell.requests,
-            cost.rated,
-        );
+        note(method == Basis::Assumed, Assumption::UndocumentedMethod, cell.requests, cost.rated);
         let unknown_tools = subject.facts.tools == Tools::NotLogged;
-        note(
-            unknown_tools,
-            Assumption::ToolsNotLogged,
-            cell.requests_with_tool_tokens,
-            cost.tool,
-        );
+        note(unknown_tools, Assumption::ToolsNotLogged, cell.requests_with_tool_tokens, cost.tool);
         if let Some(cached) = cost.cached_as_input {
-            note(
-                true,
-                Assumption::CachedWithoutPrice,
-                cell.requests_with_cached_tokens,
-                cached,
-            );
+            note(true, Assumption::CachedWithoutPrice, cell.requests_with_cached_tokens, cached);
         }
-        note(
-            ai_studio,
-            Assumption::AiStudioSince202604,
-            cell.requests,
-            cost.rated,
-        );
-        note(
-            tuned,
-            Assumption::TunedModelSince202604,
-            cell.requests,
-            cost.rated,
-        );
+        note(ai_studio, Assumption::AiStudioSince202604, cell.requests, cost.rated);
+        note(tuned, Assumption::TunedModelSince202604, cell.requests, cost.rated);
         for (assumption, (requests, cost)) in resting {
             let total = self.assumptions.entry(assumption).or_default();
             total.requests += requests;
             total.rated_cost = sum(total.rated_cost, cost)?;
         }
         Ok(())
-    }
-
-    /// Models and quantities in suspense, for a person.
-    pub fn reasons(&self) -> BTreeSet<Reason> {
-        self.unrated.keys().map(|key| key.reason).collect()
     }
 }
 
@@ -241,14 +193,7 @@ fn c1_price<'r>(
     }
     let CellKey { context_band, .. } = subject.key;
     let (tier, band) = (subject.facts.service_tier, *context_band);
-    books.prices.find(
-        subject.base_model,
-        tier,
-        slot.meter(),
-        slot.modality(),
-        band,
-        day,
-    )
+    books.prices.find(subject.base_model, tier, slot.meter(), slot.modality(), band, day)
 }
 
 /// The first that holds of C3, C4, C2 and C11.
@@ -306,41 +251,25 @@ fn c10_suspended(
         return Some((Reason::UnexplainedTokens, detail));
     }
     if subject.key.usage_tier == UsageTier::Unknown {
-        return Some((
-            Reason::UnknownUsageTier,
-            "neither the log nor an accounts file says".to_string(),
-        ));
+        return Some((Reason::UnknownUsageTier, "neither the log nor an accounts file says".to_string()));
     }
     if has_price {
         return None;
     }
     if base.starts_with(TUNED) {
-        return Some((
-            Reason::UnknownBaseModel,
-            format!("nothing says what {base} was tuned from"),
-        ));
+        return Some((Reason::UnknownBaseModel, format!("nothing says what {base} was tuned from")));
     }
     if !books.prices.knows(base) {
-        return Some((
-            Reason::UnknownModel,
-            format!("{base} has no line in the price book"),
-        ));
+        return Some((Reason::UnknownModel, format!("{base} has no line in the price book")));
     }
     let (tier, meter, modality) = (subject.facts.service_tier, slot.meter(), slot.modality());
-    Some((
-        Reason::UnknownPrice,
-        format!("{base} has no price for {tier} {meter} {modality} on {day}"),
-    ))
+    Some((Reason::UnknownPrice, format!("{base} has no price for {tier} {meter} {modality} on {day}")))
 }
 
 /// C11. Tool-use prompt tokens are charged as input, but "retrieved context provided by Grounding with Google Search is
 /// not charged as input tokens" (pricing page, read 2026-10-01): exempt when search was the only tool.
 fn c11_search_context(meter: Meter, tools: Tools) -> bool {
     meter == Meter::InputTool && tools == Tools::SearchOnly
-}
-
-fn add_quantity(sum: &mut u64, quantity: u64) -> Result<()> {
-    crate::types::tally::add(sum, quantity).map_err(|_| too_much())
 }
 
 fn sum(one: Pico, other: Pico) -> Result<Pico> {

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use clap::Args;
 
 use super::screen::{self, thousands};
-use super::{BookArgs, Done, LogArgs, Signal};
+use super::{BookArgs, Done, LogArgs, Signal, summary};
 use crate::error::Result;
 use crate::pipeline::Window;
 use crate::types::day::Day;
@@ -14,8 +14,9 @@ use crate::types::request::TUNED;
 
 /// Write an accounts file for the projects seen in logs, on stdout
 ///
-/// The file can be used as it is; what logs don't say stands in it as comments to fill in: which usage tier a project
-/// was in since when, which billing account it belongs to, what tuned models were tuned from.
+/// The file can be used as it is. What logs don't say stands in it as comments
+/// to fill in: which usage tier a project was in since when, which billing
+/// account it belongs to, what tuned models were tuned from.
 ///
 ///   rerate accounts logs/ > accounts.toml
 #[derive(Debug, Args)]
@@ -42,7 +43,7 @@ impl Accounts {
         let books = self.books.load()?;
         let inputs = self.logs.inputs(None)?;
         let (replay, took) = signal.read(&inputs, &books, &options)?;
-        screen::read(&replay, &signal.progress, took);
+        summary::read(&replay, &signal.progress, took);
 
         let mut projects: BTreeMap<&str, Seen> = BTreeMap::new();
         let mut tuned: BTreeSet<&str> = BTreeSet::new();
@@ -84,14 +85,9 @@ fn text(projects: &BTreeMap<&str, Seen>, tuned: &BTreeSet<&str>) -> String {
         let (first, last) = (seen.days.first(), seen.days.last());
         let (first, last) = first
             .zip(last)
-            .map_or_else(Default::default, |(first, last)| {
-                (first.to_string(), last.to_string())
-            });
+            .map_or_else(Default::default, |(first, last)| (first.to_string(), last.to_string()));
         line(format_args!("\n[[projects]]\nid = {}", quoted(id)));
-        line(format_args!(
-            "# {} requests, {first} to {last}",
-            thousands(seen.requests)
-        ));
+        line(format_args!("# {} requests, {first} to {last}", thousands(seen.requests)));
         if !seen.usage_tiers.is_empty() {
             let tiers: Vec<_> = seen.usage_tiers.iter().copied().collect();
             line(format_args!("# the log says itself: {}", tiers.join(", ")));
@@ -105,19 +101,14 @@ fn text(projects: &BTreeMap<&str, Seen>, tuned: &BTreeSet<&str>) -> String {
         }
     }
     for model in tuned {
-        line(format_args!(
-            "\n# [[tuned_models]]\n# model = {}\n# base = \"gemini-…\"",
-            quoted(model)
-        ));
+        line(format_args!("\n# [[tuned_models]]\n# model = {}\n# base = \"gemini-…\"", quoted(model)));
     }
     text
 }
 
 /// Midnight Pacific with its offset, as the file has it.
 fn day_start(day: &str) -> String {
-    Day::parse(day).map_or(String::new(), |day| {
-        day.hour_label(0).replacen(":00-", ":00:00-", 1)
-    })
+    Day::parse(day).map_or(String::new(), |day| day.hour_label(0).replacen(":00-", ":00:00-", 1))
 }
 
 /// A TOML string. JSON's escapes are TOML's.

@@ -11,8 +11,9 @@ use crate::types::day::Day;
 
 /// Print what a book says, with citation
 ///
-/// Without --at every line is printed, with it the lines in force on that Pacific day. A table on a terminal, CSV in a
-/// pipe: the columns are the book's own, so that a line can be copied into a file for --prices and the like.
+/// Without --at every line is printed, with it those in force on that Pacific
+/// day. A table on a terminal, CSV in a pipe: the columns are the book's own,
+/// so that a line can be copied into a file for --prices and the like.
 ///
 ///   rerate book prices gemini-2.5-flash --at 2026-06-01
 #[derive(Debug, Args)]
@@ -36,12 +37,7 @@ pub struct Book {
 
 impl Book {
     pub(super) fn run(&self) -> Result<Done> {
-        let shown = books::show(
-            &self.books.sources(),
-            &self.name,
-            self.key.as_deref(),
-            self.at,
-        )?;
+        let shown = books::show(&self.books.sources(), &self.name, self.key.as_deref(), self.at)?;
         let text = if std::io::stdout().is_terminal() {
             let mut table = screen::plain_table(shown.columns);
             table.add_rows(&shown.rows);
@@ -51,23 +47,17 @@ impl Book {
         };
         screen::print(&text);
         if let (true, Some(day)) = (shown.rows.is_empty(), self.at) {
-            screen::say(format_args!(
-                "no line of the {} book is in force on {day}",
-                self.name
-            ));
+            screen::say(format_args!("no line of the {} book is in force on {day}", self.name));
         }
         Ok(Done::Whole)
     }
 }
 
 fn csv(shown: &books::Shown) -> Result<String> {
-    let failed = |error: &dyn std::fmt::Display| {
-        Error::new(format!("the lines can't be written as CSV: {error}"))
-    };
+    let failed =
+        |error: &dyn std::fmt::Display| Error::new(format!("the lines can't be written as CSV: {error}"));
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer
-        .write_record(shown.columns)
-        .map_err(|error| failed(&error))?;
+    writer.write_record(shown.columns).map_err(|error| failed(&error))?;
     for row in &shown.rows {
         writer.write_record(row).map_err(|error| failed(&error))?;
     }

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use clap::Args;
 
 use super::screen::{self, thousands};
-use super::{BookArgs, Done, LogArgs, Signal, WindowArgs};
+use super::{BookArgs, Done, LogArgs, Signal, WindowArgs, summary};
 use crate::error::Result;
 use crate::pipeline;
 use crate::types::key::shown;
 
 /// Read logs and say what is in them; write nothing
 ///
-/// Prints each input with its lines and what of them is in suspense, and each Pacific day with its requests, on stdout;
-/// then the same summary as replay does, on stderr.
+/// Prints each input with its lines and what of them is in suspense, and each
+/// Pacific day with its requests, on stdout; then the summary that replay
+/// gives, on stderr.
 ///
 ///   rerate check logs/ --usage-tier tier1
 #[derive(Debug, Args)]
@@ -44,12 +45,7 @@ impl Check {
         let mut files = screen::plain_table(&["input", "bytes", "lines", "suspended"]);
         for (input, suspended) in replay.inputs.iter().zip(suspended) {
             let name = shown(&input.name).into_owned();
-            files.add_row([
-                name,
-                thousands(input.bytes),
-                thousands(input.lines),
-                thousands(suspended),
-            ]);
+            files.add_row([name, thousands(input.bytes), thousands(input.lines), thousands(suspended)]);
         }
         let mut requests: BTreeMap<_, u64> = BTreeMap::new();
         for (key, cell) in &replay.tally.cells {
@@ -58,26 +54,16 @@ impl Check {
         let mut by_day = screen::plain_table(&["date", "requests", "first", "last"]);
         for (day, requests) in &requests {
             let span = replay.tally.spans.get(day);
-            let (first, last) = span.map_or_else(Default::default, |span| {
-                (span.first_at.to_string(), span.last_at.to_string())
-            });
+            let (first, last) = span
+                .map_or_else(Default::default, |span| (span.first_at.to_string(), span.last_at.to_string()));
             by_day.add_row([day.to_string(), thousands(*requests), first, last]);
         }
-        let by_day = if requests.is_empty() {
-            String::new()
-        } else {
-            format!("\n{by_day}\n")
-        };
+        let by_day = if requests.is_empty() { String::new() } else { format!("\n{by_day}\n") };
         screen::print(&format!("{files}\n{by_day}"));
-        screen::read(&replay, &signal.progress, took);
-        screen::table(&replay, &days, &books);
-        screen::suspense(&replay, &days);
-        let whole =
-            replay.suspended.is_empty() && days.iter().all(|day| day.rated.unrated.is_empty());
-        Ok(if whole {
-            Done::Whole
-        } else {
-            Done::WithSuspense
-        })
+        summary::read(&replay, &signal.progress, took);
+        summary::table(&replay, &days, &books);
+        summary::suspense(&replay, &days);
+        let whole = replay.suspended.is_empty() && days.iter().all(|day| day.rated.unrated.is_empty());
+        Ok(if whole { Done::Whole } else { Done::WithSuspense })
     }
 }

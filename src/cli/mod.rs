@@ -5,6 +5,7 @@ mod book;
 mod check;
 mod replay;
 mod screen;
+mod summary;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -83,17 +84,13 @@ struct Signal {
 
 impl Signal {
     fn watch() -> Signal {
-        let signal = Signal {
-            progress: Arc::default(),
-            number: Arc::default(),
-        };
+        let signal = Signal { progress: Arc::default(), number: Arc::default() };
         #[cfg(unix)]
         for number in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             let stop = signal.progress.stop.clone();
             // In this order: the second signal finds `stop` set by the first. None of these can fail for these signals.
             let _ = signal_hook::flag::register_conditional_default(number, stop.clone());
-            let _ =
-                signal_hook::flag::register_usize(number, signal.number.clone(), number as usize);
+            let _ = signal_hook::flag::register_usize(number, signal.number.clone(), number as usize);
             let _ = signal_hook::flag::register(number, stop);
         }
         signal
@@ -104,16 +101,10 @@ impl Signal {
     }
 
     /// Reads logs while a person watches; how long it took, too.
-    fn read(
-        &self,
-        inputs: &Inputs,
-        books: &Books,
-        options: &Options,
-    ) -> Result<(Replay, Duration)> {
+    fn read(&self, inputs: &Inputs, books: &Books, options: &Options) -> Result<(Replay, Duration)> {
         let number = self.number.clone();
-        let watch = screen::Watch::start(inputs, &self.progress, move || {
-            number.load(Ordering::Relaxed) as u8
-        });
+        let watch =
+            screen::Watch::start(inputs, &self.progress, move || number.load(Ordering::Relaxed) as u8);
         let replay = pipeline::replay(inputs, books, options, &self.progress);
         let took = watch.finish();
         Ok((replay?, took))
@@ -152,9 +143,7 @@ impl LogArgs {
     fn inputs(&self, out: Option<&std::path::Path>) -> Result<Inputs> {
         if let Some(threads) = self.threads {
             // Fails only when a pool was built before, which nothing here does.
-            let _ = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build_global();
+            let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
         }
         read::find(&self.logs, out)
     }
@@ -268,10 +257,7 @@ struct WindowArgs {
 
 impl WindowArgs {
     fn window(&self) -> Result<Window> {
-        let window = Window {
-            from: self.date.or(self.from),
-            to: self.date.or(self.to),
-        };
+        let window = Window { from: self.date.or(self.from), to: self.date.or(self.to) };
         match (window.from, window.to) {
             (Some(from), Some(to)) if from > to => {
                 Err(Error::usage(format!("--from {from} is after --to {to}")))

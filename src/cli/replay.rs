@@ -4,23 +4,27 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{BookArgs, Done, LogArgs, Signal, WindowArgs, screen};
+use super::{BookArgs, Done, LogArgs, Signal, WindowArgs, screen, summary};
 use crate::error::{Error, Result};
 use crate::pipeline::{self, DayReport, Options, Window};
 use crate::publish::{self, PublishedDay, manifest::State};
 use crate::types::day::Day;
 use crate::types::meter::Meter;
 
-/// Replay logs into published days: usage, charges, quota and suspense, one folder per Pacific day
+/// Replay logs into published days: usage, charges, quota, suspense
 ///
-/// Reads request logs (one JSON record a line; plain, .gz or .zst), keeps one record of each request, prices what was
-/// used with the prices of its day, measures it against the limits of its usage tier, and writes Parquet and CSV.
+/// Reads request logs (one JSON record a line; plain, .gz or .zst), keeps one
+/// record of each request, prices what was used with the prices of its day,
+/// measures it against the limits of its usage tier, and writes Parquet and
+/// CSV: one folder per Pacific day.
 ///
-/// What can't be read or priced is in suspense, never 0: it is in suspense.csv with its reason, and the exit code is 3.
-/// A day is published whole or not at all, and never replaced by less (--replace does it all the same).
+/// What can't be read or priced is in suspense, never 0: it stands in
+/// suspense.csv with its reason, and the exit code is 3. A day is published
+/// whole or not at all, and never replaced by less (--replace does it all the
+/// same).
 ///
 ///   rerate replay logs/ --out days --usage-tier tier1
-///   rerate replay 'logs/2026-06-0*.jsonl.gz' --out days --accounts accounts.toml --date 2026-06-01
+///   rerate replay 'logs/*.jsonl.gz' --out days --accounts accounts.toml
 ///
 /// Memory: about 50 bytes a request are kept until all logs are read.
 #[derive(Debug, Args)]
@@ -75,63 +79,39 @@ impl Replay {
         let books = self.books.load()?;
         let inputs = self.logs.inputs(Some(&self.out))?;
         if self.out.exists() && !self.out.is_dir() {
-            return Err(Error::new(format!(
-                "--out {}: it is no folder",
-                self.out.display()
-            )));
+            return Err(Error::new(format!("--out {}: it is no folder", self.out.display())));
         }
         let (replay, took) = signal.read(&inputs, &books, &options)?;
-        screen::read(&replay, &signal.progress, took);
+        summary::read(&replay, &signal.progress, took);
         if replay.records.requests == 0 && !window.is_open() && !self.allow_empty {
             return Err(Error::new(format!(
                 "there is no request {}; nothing was published",
                 in_words(window)
             ))
-            .hint(
-                "check the days with rerate check LOGS, or publish empty days with --allow-empty",
-            ));
+            .hint("check the days with rerate check LOGS, or publish empty days with --allow-empty"));
         }
         if replay.records.requests == 0 && replay.records.suspended == 0 && !self.allow_empty {
             screen::say("there is no request in the logs; nothing was published");
             return Ok(Done::Whole);
         }
-        let empty = if self.allow_empty {
-            days_of(window)
-        } else {
-            Vec::new()
-        };
+        let empty = if self.allow_empty { days_of(window) } else { Vec::new() };
         let days = pipeline::rate(&replay, &books, &empty)?;
         let stop = &signal.progress.stop;
-        let publish = publish::Options {
-            out: &self.out,
-            window,
-            close: self.close,
-            replace: self.replace,
-            stop,
-        };
-        let waiting = || {
-            screen::say(format_args!(
-                "another run publishes to {}: waiting",
-                self.out.display()
-            ))
-        };
+        let publish =
+            publish::Options { out: &self.out, window, close: self.close, replace: self.replace, stop };
+        let waiting =
+            || screen::say(format_args!("another run publishes to {}: waiting", self.out.display()));
         let published = publish::publish(&days, &replay, &books, &publish, waiting)?;
-        screen::table(&replay, &days, &books);
-        screen::suspense(&replay, &days);
+        summary::table(&replay, &days, &books);
+        summary::suspense(&replay, &days);
         self.say_published(&published);
-        Ok(if self.is_whole(&replay, &days, &options) {
-            Done::Whole
-        } else {
-            Done::WithSuspense
-        })
+        Ok(if self.is_whole(&replay, &days, &options) { Done::Whole } else { Done::WithSuspense })
     }
 
     fn say_published(&self, published: &[PublishedDay]) {
         let out = self.out.display();
         match published {
-            [] => screen::say(format_args!(
-                "\npublished no day; lines without a time are in {out}/undated"
-            )),
+            [] => screen::say(format_args!("\npublished no day; lines without a time are in {out}/undated")),
             [one] => screen::say(format_args!("\npublished {} in {out}", one.day)),
             [first, .., last] => {
                 screen::say(format_args!(
@@ -142,11 +122,8 @@ impl Replay {
                 ));
             }
         }
-        let open: Vec<String> = published
-            .iter()
-            .filter(|day| day.state == State::Open)
-            .map(|day| day.day.to_string())
-            .collect();
+        let open: Vec<String> =
+            published.iter().filter(|day| day.state == State::Open).map(|day| day.day.to_string()).collect();
         if !open.is_empty() {
             screen::say(format_args!(
                 "  {} {} open: nothing past midnight Pacific was read; --close says that the logs are whole",
@@ -157,34 +134,20 @@ impl Replay {
     }
 
     /// Whether the exit code is 0: nothing in suspense but what is allowed.
-    fn is_whole(
-        &self,
-        replay: &pipeline::Replay,
-        days: &[DayReport<'_>],
-        options: &Options,
-    ) -> bool {
+    fn is_whole(&self, replay: &pipeline::Replay, days: &[DayReport<'_>], options: &Options) -> bool {
         // With a window, lines without a time are told and decide nothing.
-        let decides =
-            |line: &&crate::suspense::Suspended| line.day.is_some() || options.window.is_open();
+        let decides = |line: &&crate::suspense::Suspended| line.day.is_some() || options.window.is_open();
         let lines = replay.suspended.iter().filter(decides).count() as u64;
         let meters = || days.iter().flat_map(|day| &day.rated.meters);
         let tokens = |of: fn(&crate::balance::Quantities) -> u64| -> u64 {
-            meters()
-                .filter(|(meter, _)| meter.has_tokens())
-                .map(|(_, sums)| of(sums))
-                .sum()
+            meters().filter(|(meter, _)| meter.has_tokens()).map(|(_, sums)| of(sums)).sum()
         };
         let (suspended, tallied) = (tokens(|sums| sums.suspended), tokens(|sums| sums.tallied));
-        let others =
-            meters().any(|(meter, sums): (&Meter, _)| !meter.has_tokens() && sums.suspended > 0);
-        let lines_allowed = lines == 0
-            || self
-                .allow_suspense
-                .is_some_and(|share| share.allows(lines, replay.records.lines));
-        let tokens_allowed = suspended == 0
-            || self
-                .allow_unpriced
-                .is_some_and(|share| share.allows(suspended, tallied));
+        let others = meters().any(|(meter, sums): (&Meter, _)| !meter.has_tokens() && sums.suspended > 0);
+        let lines_allowed =
+            lines == 0 || self.allow_suspense.is_some_and(|share| share.allows(lines, replay.records.lines));
+        let tokens_allowed =
+            suspended == 0 || self.allow_unpriced.is_some_and(|share| share.allows(suspended, tallied));
         lines_allowed && tokens_allowed && (!others || self.allow_unpriced.is_some())
     }
 }
@@ -206,23 +169,14 @@ impl Share {
             return Err(expected());
         }
         let whole: u64 = whole.parse().map_err(|_| expected())?;
-        let parts = whole * 10_000
-            + format!("{fraction:0<4}")
-                .parse::<u64>()
-                .map_err(|_| expected())?;
-        if parts <= 1_000_000 {
-            Ok(Share::Parts(parts))
-        } else {
-            Err("expected at most 100%".to_string())
-        }
+        let parts = whole * 10_000 + format!("{fraction:0<4}").parse::<u64>().map_err(|_| expected())?;
+        if parts <= 1_000_000 { Ok(Share::Parts(parts)) } else { Err("expected at most 100%".to_string()) }
     }
 
     fn allows(self, part: u64, whole: u64) -> bool {
         match self {
             Share::Count(count) => part <= count,
-            Share::Parts(parts) => {
-                u128::from(part) * 1_000_000 <= u128::from(whole) * u128::from(parts)
-            }
+            Share::Parts(parts) => u128::from(part) * 1_000_000 <= u128::from(whole) * u128::from(parts),
         }
     }
 }
@@ -242,7 +196,5 @@ fn days_of(window: Window) -> Vec<Day> {
     let Some((from, to)) = window.from.zip(window.to) else {
         return Vec::new();
     };
-    std::iter::successors(Some(from), |day| Some(day.next()))
-        .take_while(|day| *day <= to)
-        .collect()
+    std::iter::successors(Some(from), |day| Some(day.next())).take_while(|day| *day <= to).collect()
 }

@@ -72,14 +72,7 @@ impl<'g> Dealer<'g> {
         if request.usage_missing {
             row::append_missing(shard, identity, request.at, group, no_id, missing);
         } else {
-            row::append(
-                shard,
-                identity,
-                request.at,
-                group,
-                no_id,
-                request.usage.as_ref(),
-            );
+            row::append(shard, identity, request.at, group, no_id, request.usage.as_ref());
         }
     }
 
@@ -95,12 +88,10 @@ impl<'g> Dealer<'g> {
         };
         let project = request.facts.project_id.as_bytes();
         self.identity.clear();
-        self.identity
-            .extend_from_slice(&(project.len() as u64).to_le_bytes());
+        self.identity.extend_from_slice(&(project.len() as u64).to_le_bytes());
         self.identity.extend_from_slice(project);
         if !request.facts.status.went_well() {
-            self.identity
-                .extend_from_slice(&request.facts.status.http().unwrap_or(0).to_le_bytes());
+            self.identity.extend_from_slice(&request.facts.status.http().unwrap_or(0).to_le_bytes());
             self.identity.extend_from_slice(&request.at.0.to_le_bytes());
             // Never the beginning of an id: no UTF-8 has it.
             self.identity.push(0xff);
@@ -161,17 +152,12 @@ pub fn settle<'s, E>(
                     None
                 }
             };
-            links.push(Link {
-                row,
-                thread,
-                previous,
-            });
+            links.push(Link { row, thread, previous });
         }
     }
     for &last in &last_of {
-        let chain = std::iter::successors(Some(&links[last]), |link| {
-            link.previous.map(|previous| &links[previous])
-        });
+        let chain =
+            std::iter::successors(Some(&links[last]), |link| link.previous.map(|previous| &links[previous]));
         if links[last].previous.is_none() {
             tell(alone(links[last].row, links[last].thread))?;
             continue;
@@ -189,11 +175,7 @@ pub fn settle<'s, E>(
         tell(Settled::Unique(best.row))?;
         for link in chain.filter(|link| !std::ptr::eq(*link, best)) {
             let same = link.row.same_facts(&best.row);
-            tell(if same {
-                Settled::Duplicate
-            } else {
-                Settled::Superseded
-            })?;
+            tell(if same { Settled::Duplicate } else { Settled::Superseded })?;
         }
     }
     Ok(())

@@ -29,8 +29,7 @@ impl AllGroups {
 
     fn id(&self, facts: Facts<Box<str>>) -> GroupId {
         let mut inner = self.0.lock().expect("no thread panicked");
-        let next =
-            GroupId(u32::try_from(inner.groups.len()).expect("fewer groups than a u32 counts"));
+        let next = GroupId(u32::try_from(inner.groups.len()).expect("fewer groups than a u32 counts"));
         if let Some(id) = inner.ids.get(&facts) {
             return *id;
         }
@@ -49,11 +48,7 @@ pub struct SeenGroups<'g> {
 
 impl<'g> SeenGroups<'g> {
     pub fn new(all: &'g AllGroups) -> SeenGroups<'g> {
-        SeenGroups {
-            all,
-            hasher: RandomState::default(),
-            seen: HashTable::new(),
-        }
+        SeenGroups { all, hasher: RandomState::default(), seen: HashTable::new() }
     }
 
     pub fn id(&mut self, facts: &Facts<Cow<'_, str>>) -> GroupId {
@@ -65,8 +60,7 @@ impl<'g> SeenGroups<'g> {
         let id = self.all.id(facts.to_owned_names(|name| shown(name).into()));
         let hasher = &self.hasher;
         let own = facts.to_owned_names(|name| name.into());
-        self.seen
-            .insert_unique(hash, (own, id), |(seen, _)| hasher.hash_one(seen));
+        self.seen.insert_unique(hash, (own, id), |(seen, _)| hasher.hash_one(seen));
         id
     }
 }
@@ -76,19 +70,6 @@ fn same(seen: &Facts<Box<str>>, facts: &Facts<Cow<'_, str>>) -> bool {
         && *seen.model == *facts.model
         && *seen.model_version == *facts.model_version
         && *seen.base_model == *facts.base_model
-        && (
-            seen.method,
-            seen.status,
-            seen.service_tier,
-            seen.usage_tier,
-            seen.channel,
-            seen.tools,
-        ) == (
-            facts.method,
-            facts.status,
-            facts.service_tier,
-            facts.usage_tier,
-            facts.channel,
-            facts.tools,
-        )
+        && (seen.method, seen.status, seen.service_tier, seen.usage_tier, seen.channel, seen.tools)
+            == (facts.method, facts.status, facts.service_tier, facts.usage_tier, facts.channel, facts.tools)
 }

@@ -45,11 +45,7 @@ pub fn append(
     let start = head(shard, identity, at, group);
     if let Some(usage) = usage {
         flags |= if usage.total.is_some() { HAS_TOTAL } else { 0 };
-        flags |= if usage.total_mismatch {
-            TOTAL_MISMATCH
-        } else {
-            0
-        };
+        flags |= if usage.total_mismatch { TOTAL_MISMATCH } else { 0 };
         push_varint(shard, usage.total.unwrap_or(0));
         push_varint(shard, usage.thoughts);
         for &(slot, quantity) in usage.quantities() {
@@ -97,12 +93,8 @@ impl<'s> Row<'s> {
         let end = offset + HEAD + length;
         let row = Row {
             identity: u128::from_le_bytes(head[..16].try_into().expect("16 bytes")),
-            at: Instant(i64::from_le_bytes(
-                head[16..24].try_into().expect("8 bytes"),
-            )),
-            group: GroupId(u32::from_le_bytes(
-                head[24..28].try_into().expect("4 bytes"),
-            )),
+            at: Instant(i64::from_le_bytes(head[16..24].try_into().expect("8 bytes"))),
+            group: GroupId(u32::from_le_bytes(head[24..28].try_into().expect("4 bytes"))),
             flags: head[28],
             body: &shard[offset + HEAD..end],
         };
@@ -121,11 +113,8 @@ impl<'s> Row<'s> {
     /// The total as logged and the thoughts, then the quantities above 0, ascending by slot.
     pub fn usage(&self) -> (u64, u64, impl Iterator<Item = (Slot, u64)> + use<'s>) {
         let mut body = self.body;
-        let (total, thoughts) = if body.is_empty() {
-            (0, 0)
-        } else {
-            (take_varint(&mut body), take_varint(&mut body))
-        };
+        let (total, thoughts) =
+            if body.is_empty() { (0, 0) } else { (take_varint(&mut body), take_varint(&mut body)) };
         let quantities = std::iter::from_fn(move || {
             let (&slot, rest) = body.split_first()?;
             body = rest;
@@ -205,10 +194,7 @@ mod tests {
         append_missing(&mut shard, u128::MAX, Instant(6), GroupId(1), true, 1 << 33);
         let (row, next) = Row::read(&shard, 0);
         let (total, thoughts, quantities) = row.usage();
-        assert_eq!(
-            (row.identity, row.at, row.group, total, thoughts),
-            (7, Instant(-5), GroupId(9), 1, 3)
-        );
+        assert_eq!((row.identity, row.at, row.group, total, thoughts), (7, Instant(-5), GroupId(9), 1, 3));
         assert_eq!(quantities.collect::<Vec<_>>(), usage.quantities());
         assert!(row.has(TOTAL_MISMATCH) && !row.has(NO_ID));
         let (missing, end) = Row::read(&shard, next);

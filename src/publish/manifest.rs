@@ -54,29 +54,16 @@ pub struct RestingOn {
 
 impl Manifest {
     /// Of a day with requests or suspended lines.
-    pub fn new(
-        report: &DayReport<'_>,
-        replay: &Replay,
-        books: &[Edition],
-        state: State,
-    ) -> Manifest {
+    pub fn new(report: &DayReport<'_>, replay: &Replay, books: &[Edition], state: State) -> Manifest {
         let day = report.day;
         let mut hours: Vec<u64> = vec![0; day.hours()];
-        let of_day = replay
-            .traffic
-            .series
-            .iter()
-            .filter(|(key, _)| key.day == day);
+        let of_day = replay.traffic.series.iter().filter(|(key, _)| key.day == day);
         for arrival in of_day.flat_map(|(_, arrivals)| arrivals) {
             hours[arrival.second_of_day() as usize / 3600] += 1;
         }
         let span = replay.tally.spans.get(&day);
         let quantities = |(meter, sums): (&Meter, &crate::balance::Quantities)| {
-            let of = QuantitiesOf {
-                tallied: sums.tallied,
-                charged: sums.charged,
-                suspended: sums.suspended,
-            };
+            let of = QuantitiesOf { tallied: sums.tallied, charged: sums.charged, suspended: sums.suspended };
             (meter.to_string(), of)
         };
         Manifest {
@@ -99,13 +86,7 @@ impl Manifest {
                 .iter()
                 .map(|(assumption, resting)| {
                     let rated_cost_usd = resting.rated_cost.to_string();
-                    (
-                        assumption.to_string(),
-                        RestingOn {
-                            requests: resting.requests,
-                            rated_cost_usd,
-                        },
-                    )
+                    (assumption.to_string(), RestingOn { requests: resting.requests, rated_cost_usd })
                 })
                 .collect(),
         }
@@ -113,10 +94,7 @@ impl Manifest {
 }
 
 fn named(warnings: &BTreeMap<Warning, u64>) -> BTreeMap<String, u64> {
-    warnings
-        .iter()
-        .map(|(warning, requests)| (warning.to_string(), *requests))
-        .collect()
+    warnings.iter().map(|(warning, requests)| (warning.to_string(), *requests)).collect()
 }
 
 /// What a run read, and how every line of it is accounted for.
@@ -167,10 +145,7 @@ impl Run {
         let records: &Records = &replay.records;
         Run {
             rerate: env!("CARGO_PKG_VERSION").to_string(),
-            window: WindowOf {
-                from: day(window.from),
-                to: day(window.to),
-            },
+            window: WindowOf { from: day(window.from), to: day(window.to) },
             records: RecordsOf {
                 lines: records.lines,
                 blank: records.blank,
@@ -194,10 +169,7 @@ impl Run {
                     bytes: input.bytes,
                     lines: input.lines,
                     hash: input.hash.clone(),
-                    same_as: input
-                        .same_as
-                        .as_deref()
-                        .map(|name| shown(name).into_owned()),
+                    same_as: input.same_as.as_deref().map(|name| shown(name).into_owned()),
                 })
                 .collect(),
         }
@@ -207,9 +179,5 @@ impl Run {
 /// Closed when input past the day's midnight was read, or whoever runs it says that the input is whole.
 pub fn state(day: Day, last_read: Option<Instant>, close: bool) -> State {
     let read_past = last_read.is_some_and(|last| last >= day.next().start());
-    if close || read_past {
-        State::Closed
-    } else {
-        State::Open
-    }
+    if close || read_past { State::Closed } else { State::Open }
 }

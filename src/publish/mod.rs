@@ -7,8 +7,8 @@ mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -83,38 +83,25 @@ pub fn publish(
     };
 
     let mut published: Vec<PublishedDay> = Vec::new();
-    let partly =
-        |error: Error, published: &[PublishedDay]| match published.first().zip(published.last()) {
-            None => error,
-            Some((first, last)) => {
-                let days = published.len();
-                Error {
-                    what: format!(
-                        "{}\n{days} days are new: {} to {}",
-                        error.what, first.day, last.day
-                    ),
-                    ..error
-                }
+    let partly = |error: Error, published: &[PublishedDay]| match published.first().zip(published.last()) {
+        None => error,
+        Some((first, last)) => {
+            let days = published.len();
+            Error {
+                what: format!("{}\n{days} days are new: {} to {}", error.what, first.day, last.day),
+                ..error
             }
-        };
+        }
+    };
     for (report, manifest) in &staged {
         if stop() {
             return Err(partly(interrupted(), &published));
         }
-        output
-            .swap(&report.day.to_string())
-            .map_err(|error| partly(error, &published))?;
-        published.push(PublishedDay {
-            day: report.day,
-            state: manifest.state,
-        });
+        output.swap(&report.day.to_string()).map_err(|error| partly(error, &published))?;
+        published.push(PublishedDay { day: report.day, state: manifest.state });
     }
     for (name, has_lines) in &undated {
-        let result = if *has_lines {
-            output.swap(name)
-        } else {
-            output.remove(name)
-        };
+        let result = if *has_lines { output.swap(name) } else { output.remove(name) };
         result.map_err(|error| partly(error, &published))?;
     }
     output.sweep()?;
@@ -128,23 +115,24 @@ fn stage_all(
     replay: &Replay,
     books: &Books,
     run: &Run,
-    stop: &dyn Fn() -> bool,
+    stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<BTreeMap<String, bool>> {
     let mut suspended: BTreeMap<Option<Day>, Vec<&Suspended>> = BTreeMap::new();
     for line in &replay.suspended {
         suspended.entry(line.day).or_default().push(line);
     }
-    for (report, manifest) in days {
+    let undated = suspended.remove(&None).unwrap_or_default();
+    let stage = |(report, manifest): &(&DayReport<'_>, Manifest)| {
         if stop() {
             return Err(interrupted());
         }
         let folder = output.stage(&report.day.to_string())?;
-        let lines = suspended.remove(&Some(report.day)).unwrap_or_default();
-        stage_day(&folder, report, &lines, replay, books)?;
+        let lines = suspended.get(&Some(report.day)).map_or(&[][..], Vec::as_slice);
+        stage_day(&folder, report, lines, replay, books)?;
         write_json(&folder.join("manifest.json"), manifest)?;
-        write_json(&folder.join("run.json"), run)?;
-    }
-    let undated = suspended.remove(&None).unwrap_or_default();
+        write_json(&folder.join("run.json"), run)
+    };
+    on_all_cores(days, stage)?;
     let with_lines: BTreeSet<InputId> = undated.iter().map(|line| line.input).collect();
     let mut folders = BTreeMap::new();
     for (place, input) in replay.inputs.iter().enumerate() {
@@ -166,6 +154,22 @@ fn stage_all(
     Ok(folders)
 }
 
+/// Does `work` for each item, on all cores. Polars has threads of its own: a thread of rayon's that waits for one of them
+/// takes up the next item meanwhile, and that one another, until its stack is full. So these are plain threads.
+fn on_all_cores<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            work(item)?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..rayon::current_num_threads()).map(|_| scope.spawn(worker)).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().expect("no thread panicked"))
+    })
+}
+
 fn stage_day(
     folder: &Path,
     report: &DayReport<'_>,
@@ -178,27 +182,12 @@ fn stage_day(
     let mut suspense = report::suspense::of_lines(lines.iter().copied(), &replay.inputs);
     report::suspense::add_quantities(&mut suspense, day, &report.rated.unrated);
     for (report, rows) in [
-        (
-            &report::usage::REPORT,
-            report::usage::rows(day, &cells, groups, books)?,
-        ),
-        (
-            &report::charges::REPORT,
-            report::charges::rows(day, &report.rated, books),
-        ),
-        (
-            &report::quota::REPORT,
-            report::quota::rows(day, &report.measured),
-        ),
+        (&report::usage::REPORT, report::usage::rows(day, &cells, groups, books)),
+        (&report::charges::REPORT, report::charges::rows(day, &report.rated, books)),
+        (&report::quota::REPORT, report::quota::rows(day, &report.measured)),
         (&report::suspense::REPORT, suspense),
-        (
-            &report::traffic::REPORT,
-            report::traffic::rows(day, &report.measured),
-        ),
-        (
-            &report::tally::REPORT,
-            report::tally::rows(day, &cells, groups, books),
-        ),
+        (&report::traffic::REPORT, report::traffic::rows(day, &report.measured)),
+        (&report::tally::REPORT, report::tally::rows(day, &cells, groups, books)),
     ] {
         write::report(folder, report, rows)?;
     }
@@ -208,25 +197,13 @@ fn stage_day(
 /// Where the undated lines of an input go: its file name, and a hash of its path so that two of one name differ.
 fn undated_name(input: &str) -> String {
     let hash = xxh3_64(input.as_bytes());
-    let file_name = Path::new(input)
-        .file_name()
-        .map_or("stdin".into(), |name| name.to_string_lossy());
+    let file_name = Path::new(input).file_name().map_or("stdin".into(), |name| name.to_string_lossy());
     let plain: String = shown(&file_name)
         .chars()
         .take(100)
-        .map(|char| {
-            if char.is_ascii_alphanumeric() || "._-".contains(char) {
-                char
-            } else {
-                '_'
-            }
-        })
+        .map(|char| if char.is_ascii_alphanumeric() || "._-".contains(char) { char } else { '_' })
         .collect();
-    let plain = if input == "-" {
-        "stdin".to_string()
-    } else {
-        plain
-    };
+    let plain = if input == "-" { "stdin".to_string() } else { plain };
     format!("undated/{plain}-{hash:016x}")
 }
 
@@ -234,18 +211,13 @@ fn undated_name(input: &str) -> String {
 /// requests. Gives what speaks against it.
 fn less_than_before(out: &Path, new: &Manifest, run: &Run) -> Result<Option<String>> {
     let folder = out.join(&new.date);
-    let (Some(old), Some(old_run)) = (
-        read_json::<Manifest>(&folder.join("manifest.json"))?,
-        read_json::<Run>(&folder.join("run.json"))?,
-    ) else {
+    let (Some(old), Some(old_run)) =
+        (read_json::<Manifest>(&folder.join("manifest.json"))?, read_json::<Run>(&folder.join("run.json"))?)
+    else {
         return Ok(None);
     };
     let hashes: BTreeSet<&str> = run.inputs.iter().map(|input| input.hash.as_str()).collect();
-    if old_run
-        .inputs
-        .iter()
-        .all(|input| hashes.contains(input.hash.as_str()))
-    {
+    if old_run.inputs.iter().all(|input| hashes.contains(input.hash.as_str())) {
         return Ok(None);
     }
     let lost: Vec<String> = old
@@ -253,19 +225,14 @@ fn less_than_before(out: &Path, new: &Manifest, run: &Run) -> Result<Option<Stri
         .iter()
         .filter_map(|(hour, before)| {
             let now = new.hours.get(hour).copied().unwrap_or(0);
-            (now < *before)
-                .then(|| format!("{} {before} → {now}", hour.get(11..16).unwrap_or(hour)))
+            (now < *before).then(|| format!("{} {before} → {now}", hour.get(11..16).unwrap_or(hour)))
         })
         .collect();
     if lost.is_empty() {
         return Ok(None);
     }
     let (shown, more) = lost.split_at(lost.len().min(6));
-    let more = if more.is_empty() {
-        String::new()
-    } else {
-        format!(" and {} hours more", more.len())
-    };
+    let more = if more.is_empty() { String::new() } else { format!(" and {} hours more", more.len()) };
     Ok(Some(format!(
         "  {}: {} requests → {}; by hour: {}{more}",
         new.date,
@@ -275,16 +242,9 @@ fn less_than_before(out: &Path, new: &Manifest, run: &Run) -> Result<Option<Stri
     )))
 }
 
-fn write_json(path: &PathBuf, value: &impl serde::Serialize) -> Result<()> {
-    let text =
-        serde_json::to_string_pretty(value).map_err(|error| Error::new(error.to_string()))?;
-    let write = || {
-        let mut file = fs::File::create_new(path)?;
-        std::io::Write::write_all(&mut file, text.as_bytes())?;
-        std::io::Write::write_all(&mut file, b"\n")?;
-        file.sync_all()
-    };
-    write().map_err(|error| Error::io("write", path, &error))
+fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Error::new(error.to_string()))?;
+    write::file(path, format!("{text}\n").as_bytes())
 }
 
 /// None where there is no such file.
@@ -295,11 +255,8 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
         Err(error) => return Err(Error::io("read", path, &error)),
     };
     serde_json::from_str(&text).map(Some).map_err(|error| {
-        Error::new(format!(
-            "{}: it isn't what rerate wrote: {error}",
-            path.display()
-        ))
-        .hint("--replace publishes the day anew")
+        Error::new(format!("{}: it isn't what rerate wrote: {error}", path.display()))
+            .hint("--replace publishes the day anew")
     })
 }
 

@@ -26,12 +26,7 @@ impl Output {
         fs::create_dir_all(root).map_err(|error| Error::io("make the folder", root, &error))?;
         let path = root.join(LOCK);
         let locked = |error: std::io::Error| Error::io("lock", &path, &error);
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(locked)?;
+        let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(locked)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -40,10 +35,7 @@ impl Output {
             }
             Err(TryLockError::Error(error)) => return Err(locked(error)),
         }
-        let output = Output {
-            root: root.to_path_buf(),
-            _lock: lock,
-        };
+        let output = Output { root: root.to_path_buf(), _lock: lock };
         output.mend()?;
         output.sweep()?;
         Ok(output)
@@ -52,8 +44,7 @@ impl Output {
     /// A new empty folder whose content will be published under `name`.
     pub fn stage(&self, name: &str) -> Result<PathBuf> {
         let folder = self.root.join(STAGING).join(name);
-        fs::create_dir_all(&folder)
-            .map_err(|error| Error::io("make the folder", &folder, &error))?;
+        fs::create_dir_all(&folder).map_err(|error| Error::io("make the folder", &folder, &error))?;
         Ok(folder)
     }
 
@@ -82,7 +73,7 @@ impl Output {
         if !published.exists() {
             return Ok(());
         }
-        let aside = self.stage("removed")?.join("folder");
+        let aside = self.stage(&format!("removed/{name}"))?.join("folder");
         fs::rename(&published, aside).map_err(|error| Error::io("remove", &published, &error))
     }
 
@@ -165,17 +156,11 @@ mod tests {
         let output = Output::open(&root, || {}).unwrap();
         for text in ["first", "second"] {
             publish(&output, text);
-            assert_eq!(
-                fs::read_to_string(root.join("2026-06-01/a.txt")).unwrap(),
-                text
-            );
+            assert_eq!(fs::read_to_string(root.join("2026-06-01/a.txt")).unwrap(), text);
         }
         output.remove("2026-06-01").unwrap();
         output.sweep().unwrap();
-        let left: Vec<_> = fs::read_dir(&root)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
+        let left: Vec<_> = fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, [LOCK]);
         fs::remove_dir_all(&root).unwrap();
     }
@@ -184,16 +169,9 @@ mod tests {
     fn a_swap_that_was_interrupted_between_its_two_moves_is_mended() {
         let root = scratch("mend");
         publish(&Output::open(&root, || {}).unwrap(), "old");
-        fs::rename(
-            root.join("2026-06-01"),
-            root.join(format!("{ASIDE}2026-06-01")),
-        )
-        .unwrap();
+        fs::rename(root.join("2026-06-01"), root.join(format!("{ASIDE}2026-06-01"))).unwrap();
         let output = Output::open(&root, || {}).unwrap();
-        assert_eq!(
-            fs::read_to_string(root.join("2026-06-01/a.txt")).unwrap(),
-            "old"
-        );
+        assert_eq!(fs::read_to_string(root.join("2026-06-01/a.txt")).unwrap(), "old");
         // Put in place, but the old one not deleted yet.
         fs::create_dir(root.join(format!("{ASIDE}2026-06-01"))).unwrap();
         drop(output);

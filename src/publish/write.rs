@@ -1,7 +1,7 @@
 //! Owns how a table becomes files: Parquet (zstd) and, for people, CSV. By polars.
 
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::Write;
 use std::path::Path;
 
 use polars::prelude::*;
@@ -15,83 +15,66 @@ const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
 /// Writes a report into `folder`.
 pub fn report(folder: &Path, report: &Report, rows: Rows) -> Result<()> {
+    let failed =
+        |error: PolarsError| Error::new(format!("{}: the report can't be built: {error}", report.name));
     let mut frame = rows.into_frame()?;
-    write(&folder.join(format!("{}.parquet", report.name)), |file| {
-        ParquetWriter::new(file)
-            .with_compression(ParquetCompression::Zstd(None))
-            .with_key_value_metadata(Some(meanings(report)))
-            .finish(&mut frame)
-            .map(|_| ())
-    })?;
+    let mut parquet = Vec::new();
+    ParquetWriter::new(&mut parquet)
+        .with_compression(ParquetCompression::Zstd(None))
+        .with_key_value_metadata(Some(meanings(report)))
+        .finish(&mut frame)
+        .map_err(failed)?;
+    file(&folder.join(format!("{}.parquet", report.name)), &parquet)?;
     if report.has_csv {
-        let mut frame = for_spreadsheets(report, &frame)?;
-        write(&folder.join(format!("{}.csv", report.name)), |file| {
-            CsvWriter::new(file)
-                .with_datetime_format(Some("%Y-%m-%dT%H:%M:%SZ".into()))
-                .finish(&mut frame)
-        })?;
+        let mut frame = for_spreadsheets(report, &frame).map_err(failed)?;
+        let mut csv = Vec::new();
+        CsvWriter::new(&mut csv)
+            .with_datetime_format(Some("%Y-%m-%dT%H:%M:%SZ".into()))
+            .finish(&mut frame)
+            .map_err(failed)?;
+        file(&folder.join(format!("{}.csv", report.name)), &csv)?;
     }
     Ok(())
 }
 
-/// Writes a file and sees to it that it is on the disk.
-fn write(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> PolarsResult<()>) -> Result<()> {
-    let failed = |error: &std::io::Error| Error::io("write", path, error);
-    let mut file = BufWriter::new(File::create_new(path).map_err(|error| failed(&error))?);
-    fill(&mut file).map_err(|error| match error {
-        PolarsError::IO { error, .. } => failed(&error),
-        other => Error::new(format!("{}: can't write: {other}", path.display())),
-    })?;
-    let file = file.into_inner().map_err(|error| failed(error.error()))?;
-    file.sync_all().map_err(|error| failed(&error))
+/// Writes a new file and sees to it that it is on the disk.
+pub fn file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || {
+        let mut file = File::create_new(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|error| Error::io("write", path, &error))
 }
 
 /// What each column means goes into the Parquet file too, so that whoever has only the file can look it up.
 fn meanings(report: &Report) -> KeyValueMetadata {
     let meaning = |column: &crate::report::Column| {
-        let null = column
-            .null_means
-            .map(|null| format!("; null: {null}"))
-            .unwrap_or_default();
-        (
-            format!("column:{}", column.name),
-            format!("{}{null}", column.meaning),
-        )
+        let null = column.null_means.map(|null| format!("; null: {null}")).unwrap_or_default();
+        (format!("column:{}", column.name), format!("{}{null}", column.meaning))
     };
     KeyValueMetadata::from_static(report.columns.iter().map(meaning).collect())
 }
 
 /// Dollars as plain decimals, and no text that a spreadsheet would run.
-fn for_spreadsheets(report: &Report, frame: &DataFrame) -> Result<DataFrame> {
+fn for_spreadsheets(report: &Report, frame: &DataFrame) -> PolarsResult<DataFrame> {
     let mut frame = frame.clone();
-    let convert = |frame: &mut DataFrame| -> PolarsResult<()> {
-        for column in report.columns {
-            let cells = frame.column(column.name)?.as_materialized_series();
-            let text: StringChunked = match column.kind {
-                Kind::Dollars => {
-                    let pico = cells.to_physical_repr();
-                    pico.i128()?
-                        .iter()
-                        .map(|cell| cell.map(|pico| Pico(pico).to_string()))
-                        .collect()
-                }
-                Kind::Text => {
-                    let guarded = |text: &str| {
-                        if text.starts_with(FORMULA) {
-                            format!("'{text}")
-                        } else {
-                            text.to_string()
-                        }
-                    };
-                    cells.str()?.iter().map(|cell| cell.map(guarded)).collect()
-                }
-                _ => continue,
-            };
-            frame.with_column(text.with_name(column.name.into()).into_column())?;
-        }
-        Ok(())
-    };
-    convert(&mut frame)
-        .map_err(|error| Error::new(format!("{}: the CSV can't be built: {error}", report.name)))?;
+    for column in report.columns {
+        let cells = frame.column(column.name)?.as_materialized_series();
+        let text: StringChunked = match column.kind {
+            Kind::Dollars => {
+                let pico = cells.to_physical_repr();
+                pico.i128()?.iter().map(|cell| cell.map(|pico| Pico(pico).to_string())).collect()
+            }
+            Kind::Text => {
+                let guarded = |text: &str| {
+                    if text.starts_with(FORMULA) { format!("'{text}") } else { text.to_string() }
+                };
+                cells.str()?.iter().map(|cell| cell.map(guarded)).collect()
+            }
+            Kind::Date | Kind::Instant | Kind::Whole => continue,
+        };
+        frame.with_column(text.with_name(column.name.into()).into_column())?;
+    }
     Ok(frame)
 }

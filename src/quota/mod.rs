@@ -38,11 +38,7 @@ pub fn measure<'r>(
         let outcome = books.outcomes.find(facts.status);
         let throttled = outcome.outcome == Outcome::Throttled;
         let quota_model = q1_quota_model(facts, key.usage_tier, day, books);
-        let row = QuotaKey {
-            project_id: &facts.project_id,
-            quota_model,
-            usage_tier: key.usage_tier,
-        };
+        let row = QuotaKey { project_id: &facts.project_id, quota_model, usage_tier: key.usage_tier };
         rows.entry(row).or_default().extend(window::by_second(
             arrivals,
             outcome.counts_against_quota,
@@ -54,17 +50,12 @@ pub fn measure<'r>(
     }
     let mut by_model: HashMap<(&str, &str), Vec<&[Second]>> = HashMap::new();
     for (key, seconds) in &rows {
-        by_model
-            .entry((key.project_id, key.quota_model))
-            .or_default()
-            .push(seconds);
+        by_model.entry((key.project_id, key.quota_model)).or_default().push(seconds);
     }
     let mut measured = Measured::default();
     for (key, seconds) in &rows {
         let over_tiers = &by_model[&(key.project_id, key.quota_model)];
-        measured
-            .quota
-            .insert(*key, quota_use(key, seconds, over_tiers, day, books));
+        measured.quota.insert(*key, quota_use(key, seconds, over_tiers, day, books));
         for (minute, sums) in window::by_minute(seconds) {
             measured.minutes.insert((*key, minute), sums);
         }
@@ -75,8 +66,7 @@ pub fn measure<'r>(
 /// Q3. countTokens counts against no inference quota (billing page), nor does a method that methods.csv says doesn't.
 /// Q8. Batch has its own quota of enqueued tokens, which no log tells (rate-limits page).
 fn q3_q8_is_measured(facts: &Facts<Box<str>>, books: &Books) -> bool {
-    books.methods.find(facts.method).counts_against_quota
-        && facts.service_tier != ServiceTier::Batch
+    books.methods.find(facts.method).counts_against_quota && facts.service_tier != ServiceTier::Batch
 }
 
 /// Q1. Requests count under the model as logged where the limit book has an rpm, tpm or rpd line for that name and usage
@@ -89,29 +79,14 @@ pub fn q1_quota_model<'r>(
 ) -> &'r str {
     let has_own = [Metric::Rpm, Metric::Tpm, Metric::Rpd]
         .into_iter()
-        .any(|metric| {
-            books
-                .limits
-                .find(&facts.model, usage_tier, metric, day)
-                .is_some()
-        });
-    if has_own {
-        &facts.model
-    } else {
-        books.base_model(facts, day)
-    }
+        .any(|metric| books.limits.find(&facts.model, usage_tier, metric, day).is_some());
+    if has_own { &facts.model } else { books.base_model(facts, day) }
 }
 
 /// Q9. The limit in force on the day: the project's own of the accounts file, else the book's; None when there is none.
 fn q9_limit(key: &QuotaKey<'_>, metric: Metric, day: Day, books: &Books) -> Option<u64> {
-    let own = books
-        .accounts
-        .limit(key.project_id, key.quota_model, metric, day);
-    own.or_else(|| {
-        books
-            .limits
-            .find(key.quota_model, key.usage_tier, metric, day)
-    })
+    let own = books.accounts.limit(key.project_id, key.quota_model, metric, day);
+    own.or_else(|| books.limits.find(key.quota_model, key.usage_tier, metric, day))
 }
 
 fn quota_use(
@@ -125,13 +100,7 @@ fn quota_use(
     let last = seconds.last().map_or(0, |second| second.second);
     // Q5. What was used before an upgrade still counts that day, so days are summed over usage tiers.
     let used = |weight: fn(&Second) -> u64| {
-        over_tiers
-            .iter()
-            .copied()
-            .flatten()
-            .filter(|second| second.second <= last)
-            .map(weight)
-            .sum()
+        over_tiers.iter().copied().flatten().filter(|second| second.second <= last).map(weight).sum()
     };
     let minute_use = |metric, weight: fn(&Second) -> u64| {
         let counted: Vec<(u32, u64)> = seconds
@@ -144,8 +113,7 @@ fn quota_use(
         MinuteUse {
             limit,
             peak,
-            peak_at: peak_at
-                .map(|second| Instant::from_seconds(day.start().seconds() + i64::from(second))),
+            peak_at: peak_at.map(|second| Instant::from_seconds(day.start().seconds() + i64::from(second))),
             peak_minute: window::peak_minute(&counted),
             over_seconds: limit.map(|limit| window::over_seconds(&counted, limit)),
         }
@@ -154,15 +122,9 @@ fn quota_use(
         requests: seconds.iter().map(|second| second.requests).sum(),
         requests_counted: seconds.iter().map(|second| second.counted).sum(),
         requests_throttled: seconds.iter().map(|second| second.throttled).sum(),
-        rpd: DayUse {
-            limit: limit(Metric::Rpd),
-            used: used(|second| second.counted),
-        },
+        rpd: DayUse { limit: limit(Metric::Rpd), used: used(|second| second.counted) },
         rpm: minute_use(Metric::Rpm, |second| second.counted),
         tpm: minute_use(Metric::Tpm, |second| second.input_tokens),
-        tpd: DayUse {
-            limit: limit(Metric::Tpd),
-            used: used(|second| second.input_tokens),
-        },
+        tpd: DayUse { limit: limit(Metric::Tpd), used: used(|second| second.input_tokens) },
     }
 }

@@ -92,10 +92,7 @@ pub fn peak(seconds: &[(u32, u64)]) -> (u64, Option<u32>) {
 /// The highest sum over a calendar minute.
 pub fn peak_minute(seconds: &[(u32, u64)]) -> u64 {
     let minutes = seconds.chunk_by(|one, next| one.0 / 60 == next.0 / 60);
-    minutes
-        .map(|minute| minute.iter().map(|(_, weight)| weight).sum())
-        .max()
-        .unwrap_or(0)
+    minutes.map(|minute| minute.iter().map(|(_, weight)| weight).sum()).max().unwrap_or(0)
 }
 
 /// Of `seconds` those whose trailing 60 seconds, itself among them, exceed `limit`.
@@ -125,21 +122,13 @@ mod tests {
         assert_eq!(peak(&seconds), (11, Some(70)));
         assert_eq!(peak(&[]), (0, None));
         assert_eq!(peak(&[(5, 0)]), (0, None));
-        assert_eq!(
-            peak(&[(5, 0), (6, 1)]),
-            (1, Some(5)),
-            "the earliest second that begins such a window"
-        );
+        assert_eq!(peak(&[(5, 0), (6, 1)]), (1, Some(5)), "the earliest second that begins such a window");
     }
 
     #[test]
     fn seconds_over_a_limit_look_back_60_seconds() {
         let seconds = [(0, 5), (59, 1), (60, 1)];
-        assert_eq!(
-            over_seconds(&seconds, 5),
-            1,
-            "at 59 the sum is 6, at 60 the 5 have gone"
-        );
+        assert_eq!(over_seconds(&seconds, 5), 1, "at 59 the sum is 6, at 60 the 5 have gone");
         assert_eq!(over_seconds(&seconds, 0), 3);
     }
 
@@ -151,28 +140,18 @@ mod tests {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 (seed >> 33) as u32
             };
-            let mut seconds: Vec<(u32, u64)> = (0..20)
-                .map(|_| (next() % 300, u64::from(next() % 4)))
-                .collect();
+            let mut seconds: Vec<(u32, u64)> =
+                (0..20).map(|_| (next() % 300, u64::from(next() % 4))).collect();
             seconds.sort();
             seconds.dedup_by_key(|second| second.0);
             let sum = |from: u32, to: u32| -> u64 {
-                seconds
-                    .iter()
-                    .filter(|second| (from..=to).contains(&second.0))
-                    .map(|second| second.1)
-                    .sum()
+                seconds.iter().filter(|second| (from..=to).contains(&second.0)).map(|second| second.1).sum()
             };
             let highest = (0..300).map(|from| sum(from, from + 59)).max().unwrap();
-            let earliest = seconds
-                .iter()
-                .map(|second| second.0)
-                .find(|&from| sum(from, from + 59) == highest);
+            let earliest =
+                seconds.iter().map(|second| second.0).find(|&from| sum(from, from + 59) == highest);
             assert_eq!(peak(&seconds), (highest, earliest.filter(|_| highest > 0)));
-            let over = seconds
-                .iter()
-                .filter(|second| sum(second.0.saturating_sub(59), second.0) > 3)
-                .count();
+            let over = seconds.iter().filter(|second| sum(second.0.saturating_sub(59), second.0) > 3).count();
             assert_eq!(over_seconds(&seconds, 3), over as u64);
         }
     }

@@ -108,9 +108,7 @@ impl Read for Stored {
             Ok(count) => {
                 self.hash.update(&buffer[..count]);
                 self.bytes += count as u64;
-                self.progress
-                    .bytes
-                    .fetch_add(count as u64, Ordering::Relaxed);
+                self.progress.bytes.fetch_add(count as u64, Ordering::Relaxed);
                 Ok(count)
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),

@@ -46,12 +46,7 @@ pub struct Json<'line> {
 
 impl<'line> Json<'line> {
     pub fn new(text: &'line str) -> Json<'line> {
-        Json {
-            text,
-            bytes: text.as_bytes(),
-            at: 0,
-            depth: 0,
-        }
+        Json { text, bytes: text.as_bytes(), at: 0, depth: 0 }
     }
 
     /// The kind of the value that comes next.
@@ -151,11 +146,7 @@ impl<'line> Json<'line> {
     /// After the one value of the line only space may come.
     pub fn end(&mut self) -> Result<()> {
         self.space();
-        if self.at == self.bytes.len() {
-            Ok(())
-        } else {
-            Err(Malformed)
-        }
+        if self.at == self.bytes.len() { Ok(()) } else { Err(Malformed) }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -169,11 +160,7 @@ impl<'line> Json<'line> {
     }
 
     fn expect(&mut self, byte: u8) -> Result<()> {
-        if self.take(byte) {
-            Ok(())
-        } else {
-            Err(Malformed)
-        }
+        if self.take(byte) { Ok(()) } else { Err(Malformed) }
     }
 
     fn word(&mut self, word: &[u8]) -> Result<()> {
@@ -191,10 +178,7 @@ impl<'line> Json<'line> {
     }
 
     fn digits(&mut self) -> Result<()> {
-        let count = self.bytes[self.at..]
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
+        let count = self.bytes[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         self.at += count;
         if count > 0 { Ok(()) } else { Err(Malformed) }
     }
@@ -203,11 +187,7 @@ impl<'line> Json<'line> {
         self.space();
         self.expect(bracket)?;
         self.depth += 1;
-        if self.depth > DEEPEST {
-            Err(Malformed)
-        } else {
-            Ok(())
-        }
+        if self.depth > DEEPEST { Err(Malformed) } else { Ok(()) }
     }
 
     fn close(&mut self, bracket: u8) -> bool {
@@ -312,10 +292,7 @@ impl<'line> Json<'line> {
         let digits = self.bytes.get(self.at..self.at + 4).ok_or(Malformed)?;
         self.at += 4;
         digits.iter().try_fold(0, |code, &digit| {
-            char::from(digit)
-                .to_digit(16)
-                .map(|value| code * 16 + value)
-                .ok_or(Malformed)
+            char::from(digit).to_digit(16).map(|value| code * 16 + value).ok_or(Malformed)
         })
     }
 }
@@ -406,16 +383,8 @@ mod tests {
 
     #[test]
     fn strings_are_borrowed_unless_escaped() {
-        assert!(matches!(
-            Json::new("\"plain, and longer than eight bytes\"").string(),
-            Ok(Cow::Borrowed(_))
-        ));
-        assert_eq!(
-            Json::new("\"a\\u00e9\\ud83d\\ude00 and more\"")
-                .string()
-                .unwrap(),
-            "aé😀 and more"
-        );
+        assert!(matches!(Json::new("\"plain, and longer than eight bytes\"").string(), Ok(Cow::Borrowed(_))));
+        assert_eq!(Json::new("\"a\\u00e9\\ud83d\\ude00 and more\"").string().unwrap(), "aé😀 and more");
     }
 
     #[test]

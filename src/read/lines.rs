@@ -124,8 +124,7 @@ impl Stream {
                     // At the end of an input what comes after the last newline is a line too, of the next block; of an
                     // input that ended early it is part of what is missing.
                     if block.truncated.is_none() {
-                        self.rest
-                            .extend_from_slice(&block.buffer[block.end..filled]);
+                        self.rest.extend_from_slice(&block.buffer[block.end..filled]);
                     }
                     return Ok(true);
                 }
@@ -146,17 +145,8 @@ impl Stream {
 
     /// What is known of the input after its last block.
     pub fn finish(mut self, lines: u64) -> Result<InputSummary> {
-        let (bytes, hash) = self
-            .source
-            .finish()
-            .map_err(|error| cannot_read(&self.name, &error))?;
-        Ok(InputSummary {
-            name: self.name,
-            bytes,
-            lines,
-            hash,
-            same_as: None,
-        })
+        let (bytes, hash) = self.source.finish().map_err(|error| cannot_read(&self.name, &error))?;
+        Ok(InputSummary { name: self.name, bytes, lines, hash, same_as: None })
     }
 }
 
@@ -181,13 +171,9 @@ mod tests {
 
     fn blocks(bytes: &[u8], max_line: usize, trickle: bool) -> Vec<(Vec<u8>, bool)> {
         let cursor = std::io::Cursor::new(bytes.to_vec());
-        let source: Box<dyn std::io::Read + Send> = if trickle {
-            Box::new(Trickle(cursor))
-        } else {
-            Box::new(cursor)
-        };
-        let mut stream =
-            Stream::new(InputId(0), "test".into(), source, max_line, Arc::default()).unwrap();
+        let source: Box<dyn std::io::Read + Send> =
+            if trickle { Box::new(Trickle(cursor)) } else { Box::new(cursor) };
+        let mut stream = Stream::new(InputId(0), "test".into(), source, max_line, Arc::default()).unwrap();
         let mut block = Block::default();
         let mut read = Vec::new();
         while stream.next(&mut block).unwrap() {
@@ -204,10 +190,7 @@ mod tests {
                 [(b"a\n\n".to_vec(), false), (b"b".to_vec(), false)]
             );
             assert_eq!(blocks(b"", 100, trickle), []);
-            assert_eq!(
-                blocks(b"\xef\xbb", 100, trickle),
-                [(b"\xef\xbb".to_vec(), false)]
-            );
+            assert_eq!(blocks(b"\xef\xbb", 100, trickle), [(b"\xef\xbb".to_vec(), false)]);
         }
         let long = [b"x".repeat(3 * BLOCK), b"\nshort\n".to_vec()].concat();
         let read = blocks(&long, usize::MAX, false);

@@ -55,9 +55,7 @@ impl Input {
     pub fn open(&self) -> Result<Box<dyn Read + Send>> {
         match &self.path {
             None => Ok(Box::new(std::io::stdin())),
-            Some(path) => Ok(Box::new(
-                File::open(path).map_err(|error| Error::io("read", path, &error))?,
-            )),
+            Some(path) => Ok(Box::new(File::open(path).map_err(|error| Error::io("read", path, &error))?)),
         }
     }
 }
@@ -70,12 +68,7 @@ pub fn find(given: &[String], out: Option<&Path>) -> Result<Inputs> {
     for name in given {
         if name == "-" {
             if inputs.list.iter().all(|input| input.path.is_some()) {
-                inputs.list.push(Input {
-                    name: "-".into(),
-                    path: None,
-                    bytes: 0,
-                    same_as: None,
-                });
+                inputs.list.push(Input { name: "-".into(), path: None, bytes: 0, same_as: None });
             }
             continue;
         }
@@ -87,16 +80,14 @@ pub fn find(given: &[String], out: Option<&Path>) -> Result<Inputs> {
         } else if name.contains(['*', '?', '[']) {
             inputs.pattern(name, out.as_deref())?;
         } else {
-            return Err(
-                Error::new(format!("{name}: there is no such file or folder"))
-                    .hint(match nearest_sibling(path) {
+            return Err(Error::new(format!("{name}: there is no such file or folder")).hint(
+                match nearest_sibling(path) {
                     Some(near) => format!("did you mean {near}?"),
                     None => {
-                        "LOGS are files, folders, patterns like 'logs/*.jsonl.gz', or - for stdin"
-                            .to_string()
+                        "LOGS are files, folders, patterns like 'logs/*.jsonl.gz', or - for stdin".to_string()
                     }
-                }),
-            );
+                },
+            ));
         }
     }
     if inputs.list.is_empty() {
@@ -118,21 +109,10 @@ pub fn find(given: &[String], out: Option<&Path>) -> Result<Inputs> {
 
 impl Inputs {
     fn file(&mut self, path: &Path) -> Result<()> {
-        let metadata = path
-            .metadata()
-            .map_err(|error| Error::io("read", path, &error))?;
+        let metadata = path.metadata().map_err(|error| Error::io("read", path, &error))?;
         let name = path.to_string_lossy().into();
-        let bytes = if metadata.is_file() {
-            metadata.len()
-        } else {
-            0
-        };
-        self.list.push(Input {
-            name,
-            path: Some(path.to_path_buf()),
-            bytes,
-            same_as: None,
-        });
+        let bytes = if metadata.is_file() { metadata.len() } else { 0 };
+        self.list.push(Input { name, path: Some(path.to_path_buf()), bytes, same_as: None });
         Ok(())
     }
 
@@ -140,13 +120,9 @@ impl Inputs {
         let is_log_folder = |entry: &walkdir::DirEntry| {
             let hidden = entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.');
             let is_out = || out.is_some() && entry.path().canonicalize().ok().as_deref() == out;
-            !hidden
-                && !(entry.file_type().is_dir()
-                    && (entry.path().join(PUBLISHED).exists() || is_out()))
+            !hidden && !(entry.file_type().is_dir() && (entry.path().join(PUBLISHED).exists() || is_out()))
         };
-        let walk = walkdir::WalkDir::new(folder)
-            .follow_links(true)
-            .sort_by_file_name();
+        let walk = walkdir::WalkDir::new(folder).follow_links(true).sort_by_file_name();
         for entry in walk.into_iter().filter_entry(is_log_folder) {
             let entry = entry.map_err(|error| {
                 let path = error.path().unwrap_or(folder).to_path_buf();
@@ -174,11 +150,7 @@ impl Inputs {
         let before = self.list.len();
         for path in glob::glob(pattern).map_err(|error| bad(&error))? {
             let path = path.map_err(|error| bad(&error))?;
-            if path.is_dir() {
-                self.folder(&path, out)?
-            } else {
-                self.file(&path)?
-            }
+            if path.is_dir() { self.folder(&path, out)? } else { self.file(&path)? }
         }
         if self.list.len() == before {
             return Err(Error::new(format!("{pattern}: no file is named so")));
@@ -217,10 +189,7 @@ impl Inputs {
 
 fn is_named_like_a_log(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let unpacked = PACKED_NAMES
-        .iter()
-        .find_map(|end| name.strip_suffix(end))
-        .unwrap_or(&name);
+    let unpacked = PACKED_NAMES.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
     LOG_NAMES.iter().any(|end| unpacked.ends_with(end))
 }
 
@@ -229,10 +198,10 @@ fn same_bytes(one: &Path, other: &Path) -> Result<bool> {
     let (mut one_file, mut other_file) = (open(one)?, open(other)?);
     let (mut one_block, mut other_block) = (vec![0; 1 << 18], vec![0; 1 << 18]);
     loop {
-        let count = read_full(&mut one_file, &mut one_block)
-            .map_err(|error| Error::io("read", one, &error))?;
-        let other_count = read_full(&mut other_file, &mut other_block)
-            .map_err(|error| Error::io("read", other, &error))?;
+        let count =
+            read_full(&mut one_file, &mut one_block).map_err(|error| Error::io("read", one, &error))?;
+        let other_count =
+            read_full(&mut other_file, &mut other_block).map_err(|error| Error::io("read", other, &error))?;
         if one_block[..count] != other_block[..other_count] {
             return Ok(false);
         }
@@ -255,17 +224,11 @@ fn read_full(file: &mut File, block: &mut [u8]) -> std::io::Result<usize> {
 
 /// A file beside the missing one that is named almost like it.
 fn nearest_sibling(path: &Path) -> Option<String> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let names: Vec<String> = std::fs::read_dir(parent)
         .ok()?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .collect();
-    let near = crate::books::dated::nearest(
-        path.file_name()?.to_str()?,
-        names.iter().map(String::as_str),
-    )?;
+    let near = crate::books::dated::nearest(path.file_name()?.to_str()?, names.iter().map(String::as_str))?;
     Some(path.with_file_name(near).display().to_string())
 }

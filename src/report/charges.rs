@@ -13,76 +13,29 @@ pub const REPORT: Report = Report {
     columns: &[
         column("date", Kind::Date, "Pacific day"),
         column("project_id", Kind::Text, "Google Cloud project, as logged"),
-        column(
-            "billing_account",
-            Kind::Text,
-            "of the project, from the accounts file",
-        )
-        .or_null("the accounts file says none"),
-        column(
-            "model",
-            Kind::Text,
-            "as logged, without what ends in models/",
-        ),
+        column("billing_account", Kind::Text, "of the project, from the accounts file")
+            .or_null("the accounts file says none"),
+        column("model", Kind::Text, "as logged, without what ends in models/"),
         column("base_model", Kind::Text, "under whose price it goes"),
-        column(
-            "usage_tier",
-            Kind::Text,
-            "free, tier1, tier2, tier3, unknown",
-        ),
-        column(
-            "pricing_tier",
-            Kind::Text,
-            "free, paid, unknown: from the usage tier",
-        ),
-        column(
-            "service_tier",
-            Kind::Text,
-            "standard, batch, flex, priority: as served",
-        ),
+        column("usage_tier", Kind::Text, "free, tier1, tier2, tier3, unknown"),
+        column("pricing_tier", Kind::Text, "free, paid, unknown: from the usage tier"),
+        column("service_tier", Kind::Text, "standard, batch, flex, priority: as served"),
         column("channel", Kind::Text, "api, ai_studio"),
-        column(
-            "price_above_prompt_tokens",
-            Kind::Whole,
-            "of the price line: it holds for longer prompts",
-        )
-        .or_null(NO_PRICE),
+        column("price_above_prompt_tokens", Kind::Whole, "of the price line: it holds for longer prompts")
+            .or_null(NO_PRICE),
         column("meter", Kind::Text, "what is counted"),
-        column(
-            "modality",
-            Kind::Text,
-            "text, image, video, audio, document of tokens; any of other meters",
-        ),
-        column(
-            "exempt",
-            Kind::Text,
-            "the rule that makes it free of charge",
-        )
-        .or_null("it is charged"),
-        column(
-            "quantity",
-            Kind::Whole,
-            "tokens, images, seconds, songs, prompts or queries",
-        ),
+        column("modality", Kind::Text, "text, image, video, audio, document of tokens; any of other meters"),
+        column("exempt", Kind::Text, "the rule that makes it free of charge").or_null("it is charged"),
+        column("quantity", Kind::Whole, "tokens, images, seconds, songs, prompts or queries"),
         column("per", Kind::Whole, "units that unit_price_usd is for").or_null(NO_PRICE),
         column("unit_price_usd", Kind::Dollars, "list price of `per` units").or_null(NO_PRICE),
-        column(
-            "list_cost_usd",
-            Kind::Dollars,
-            "quantity × unit_price_usd ÷ per",
-        )
-        .or_null(NO_PRICE),
+        column("list_cost_usd", Kind::Dollars, "quantity × unit_price_usd ÷ per").or_null(NO_PRICE),
         column(
             "rated_cost_usd",
             Kind::Dollars,
             "after the charging rules: 0 when exempt, else the list cost",
         ),
-        column(
-            "price_from",
-            Kind::Date,
-            "day from which the price line holds",
-        )
-        .or_null(NO_PRICE),
+        column("price_from", Kind::Date, "day from which the price line holds").or_null(NO_PRICE),
         column("price_citation", Kind::Text, "where the price was read").or_null(NO_PRICE),
     ],
     key: &[
@@ -111,11 +64,7 @@ pub fn rows(day: Day, rated: &Rated<'_>, books: &Books) -> Rows {
         rows.push([
             day.into(),
             key.project_id.into(),
-            books
-                .accounts
-                .billing_account(key.project_id)
-                .map(|account| &**account)
-                .into(),
+            books.accounts.billing_account(key.project_id).map(|account| &**account).into(),
             key.model.into(),
             key.base_model.into(),
             key.usage_tier.name().into(),

@@ -59,20 +59,12 @@ pub enum Value<'v> {
 }
 
 pub(crate) const fn column(name: &'static str, kind: Kind, meaning: &'static str) -> Column {
-    Column {
-        name,
-        kind,
-        meaning,
-        null_means: None,
-    }
+    Column { name, kind, meaning, null_means: None }
 }
 
 impl Column {
     pub(crate) const fn or_null(self, means: &'static str) -> Column {
-        Column {
-            null_means: Some(means),
-            ..self
-        }
+        Column { null_means: Some(means), ..self }
     }
 }
 
@@ -112,43 +104,28 @@ impl Rows {
             Kind::Whole => Cells::Whole(Vec::new()),
             Kind::Dollars => Cells::Dollars(Vec::new()),
         };
-        Rows {
-            report,
-            columns: report.columns.iter().map(cells).collect(),
-        }
+        Rows { report, columns: report.columns.iter().map(cells).collect() }
     }
 
     /// Appends a row: a value for each column, of its kind. An empty text is null.
     pub fn push<const N: usize>(&mut self, values: [Value<'_>; N]) {
-        assert_eq!(
-            N,
-            self.columns.len(),
-            "{}: a value for each column",
-            self.report.name
-        );
+        assert_eq!(N, self.columns.len(), "{}: a value for each column", self.report.name);
         for (cells, value) in self.columns.iter_mut().zip(values) {
             match (cells, value) {
                 (Cells::Date(cells), Value::Date(day)) => cells.push(Some(day.0)),
                 (Cells::Date(cells), Value::Null) => cells.push(None),
                 // Polars and every reader know microseconds; what is shown are whole seconds.
-                (Cells::Instant(cells), Value::Instant(at)) => {
-                    cells.push(Some(at.0.div_euclid(1_000)))
-                }
+                (Cells::Instant(cells), Value::Instant(at)) => cells.push(Some(at.0.div_euclid(1_000))),
                 (Cells::Instant(cells), Value::Null) => cells.push(None),
                 (Cells::Text(cells), Value::Text("") | Value::Null) => cells.append_null(),
                 (Cells::Text(cells), Value::Text(text)) => cells.append_value(text),
                 (Cells::Whole(cells), Value::Whole(whole)) => {
-                    cells.push(Some(
-                        i64::try_from(whole).expect("sums are checked against 2^63"),
-                    ));
+                    cells.push(Some(i64::try_from(whole).expect("sums are checked against 2^63")));
                 }
                 (Cells::Whole(cells), Value::Null) => cells.push(None),
                 (Cells::Dollars(cells), Value::Dollars(pico)) => cells.push(Some(pico.0)),
                 (Cells::Dollars(cells), Value::Null) => cells.push(None),
-                (_, value) => unreachable!(
-                    "{}: {value:?} in a column of another kind",
-                    self.report.name
-                ),
+                (_, value) => unreachable!("{}: {value:?} in a column of another kind", self.report.name),
             }
         }
     }
@@ -156,47 +133,28 @@ impl Rows {
     /// The rows as a DataFrame, in the report's order.
     pub fn into_frame(self) -> Result<DataFrame> {
         let report = self.report;
-        let series = self
-            .columns
-            .into_iter()
-            .zip(report.columns)
-            .map(|(cells, column)| {
-                let name = PlSmallStr::from_static(column.name);
-                Ok(match cells {
-                    Cells::Date(cells) => Int32Chunked::from_iter_options(name, cells.into_iter())
-                        .into_date()
-                        .into_column(),
-                    Cells::Instant(cells) => {
-                        Int64Chunked::from_iter_options(name, cells.into_iter())
-                            .into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC))
-                            .into_column()
-                    }
-                    Cells::Text(cells) => cells.finish().into_column(),
-                    Cells::Whole(cells) => {
-                        Int64Chunked::from_iter_options(name, cells.into_iter()).into_column()
-                    }
-                    Cells::Dollars(cells) => {
-                        Int128Chunked::from_iter_options(name, cells.into_iter())
-                            .into_decimal(38, Pico::SCALE)?
-                            .into_column()
-                    }
-                })
-            });
-        let frame = series
-            .collect::<PolarsResult<Vec<_>>>()
-            .and_then(|columns| {
-                let height = columns.first().map_or(0, polars::prelude::Column::len);
-                DataFrame::new(height, columns)?.sort(
-                    report.key,
-                    SortMultipleOptions::default().with_maintain_order(true),
-                )
-            });
-        frame.map_err(|error| {
-            Error::new(format!(
-                "{}: the report can't be built: {error}",
-                report.name
-            ))
-        })
+        let series = self.columns.into_iter().zip(report.columns).map(|(cells, column)| {
+            let name = PlSmallStr::from_static(column.name);
+            Ok(match cells {
+                Cells::Date(cells) => {
+                    Int32Chunked::from_iter_options(name, cells.into_iter()).into_date().into_column()
+                }
+                Cells::Instant(cells) => Int64Chunked::from_iter_options(name, cells.into_iter())
+                    .into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC))
+                    .into_column(),
+                Cells::Text(cells) => cells.finish().into_column(),
+                Cells::Whole(cells) => Int64Chunked::from_iter_options(name, cells.into_iter()).into_column(),
+                Cells::Dollars(cells) => Int128Chunked::from_iter_options(name, cells.into_iter())
+                    .into_decimal(38, Pico::SCALE)?
+                    .into_column(),
+            })
+        });
+        let frame = series.collect::<PolarsResult<Vec<_>>>().and_then(|columns| {
+            let height = columns.first().map_or(0, polars::prelude::Column::len);
+            DataFrame::new(height, columns)?
+                .sort(report.key, SortMultipleOptions::default().with_maintain_order(true))
+        });
+        frame.map_err(|error| Error::new(format!("{}: the report can't be built: {error}", report.name)))
     }
 }
 

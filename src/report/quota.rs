@@ -11,22 +11,10 @@ pub const REPORT: Report = Report {
     name: "quota",
     columns: &[
         column("date", Kind::Date, "Pacific day: when quotas reset"),
-        column(
-            "project_id",
-            Kind::Text,
-            "limits are per project, not per key",
-        ),
-        column(
-            "quota_model",
-            Kind::Text,
-            "the model under which requests count",
-        )
-        .or_null("the method needs none"),
-        column(
-            "usage_tier",
-            Kind::Text,
-            "free, tier1, tier2, tier3, unknown: decides the limits",
-        ),
+        column("project_id", Kind::Text, "limits are per project, not per key"),
+        column("quota_model", Kind::Text, "the model under which requests count")
+            .or_null("the method needs none"),
+        column("usage_tier", Kind::Text, "free, tier1, tier2, tier3, unknown: decides the limits"),
         column(
             "requests",
             Kind::Whole,
@@ -44,68 +32,33 @@ pub const REPORT: Report = Report {
             Kind::Whole,
             "counted requests of the day up to the row's last request, over usage tiers",
         ),
-        column(
-            "rpm_limit",
-            Kind::Whole,
-            "requests per minute; 0: not offered",
-        )
-        .or_null(NO_LIMIT),
-        column(
-            "rpm_peak",
-            Kind::Whole,
-            "most counted requests in any 60 consecutive seconds",
-        ),
-        column(
-            "rpm_peak_at",
-            Kind::Instant,
-            "the second with which the earliest such 60 begin",
-        )
-        .or_null(NO_PEAK),
-        column(
-            "rpm_peak_minute",
-            Kind::Whole,
-            "most counted requests in a calendar minute",
-        ),
+        column("rpm_limit", Kind::Whole, "requests per minute; 0: not offered").or_null(NO_LIMIT),
+        column("rpm_peak", Kind::Whole, "most counted requests in any 60 consecutive seconds"),
+        column("rpm_peak_at", Kind::Instant, "the second with which the earliest such 60 begin")
+            .or_null(NO_PEAK),
+        column("rpm_peak_minute", Kind::Whole, "most counted requests in a calendar minute"),
         column(
             "rpm_over_seconds",
             Kind::Whole,
             "seconds with a request whose last 60 seconds exceed the limit",
         )
         .or_null(NO_LIMIT),
-        column(
-            "tpm_limit",
-            Kind::Whole,
-            "input tokens per minute; 0: not offered",
-        )
-        .or_null(NO_LIMIT),
+        column("tpm_limit", Kind::Whole, "input tokens per minute; 0: not offered").or_null(NO_LIMIT),
         column(
             "tpm_peak",
             Kind::Whole,
             "most input tokens (cached and tool tokens too) in any 60 consecutive seconds",
         ),
-        column(
-            "tpm_peak_at",
-            Kind::Instant,
-            "the second with which the earliest such 60 begin",
-        )
-        .or_null(NO_PEAK),
-        column(
-            "tpm_peak_minute",
-            Kind::Whole,
-            "most input tokens in a calendar minute",
-        ),
+        column("tpm_peak_at", Kind::Instant, "the second with which the earliest such 60 begin")
+            .or_null(NO_PEAK),
+        column("tpm_peak_minute", Kind::Whole, "most input tokens in a calendar minute"),
         column(
             "tpm_over_seconds",
             Kind::Whole,
             "seconds with a request whose last 60 seconds exceed the limit",
         )
         .or_null(NO_LIMIT),
-        column(
-            "tpd_limit",
-            Kind::Whole,
-            "input tokens per day; 0: not offered",
-        )
-        .or_null(NO_LIMIT),
+        column("tpd_limit", Kind::Whole, "input tokens per day; 0: not offered").or_null(NO_LIMIT),
         column(
             "tpd_used",
             Kind::Whole,

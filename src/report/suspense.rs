@@ -14,37 +14,18 @@ pub const REPORT: Report = Report {
     name: "suspense",
     columns: &[
         column("date", Kind::Date, "Pacific day").or_null("no time could be read"),
-        column(
-            "stage",
-            Kind::Text,
-            "read: a line is held back; charge: a quantity is",
-        ),
+        column("stage", Kind::Text, "read: a line is held back; charge: a quantity is"),
         column("origin", Kind::Text, "the input, as given").or_null(OF_CHARGE),
         column("line", Kind::Whole, "in the input, from 1").or_null(OF_CHARGE),
-        column("request_id", Kind::Text, "as far as it could be read")
-            .or_null("none, or stage charge"),
-        column("project_id", Kind::Text, "as far as it could be read")
-            .or_null("it couldn't be read"),
+        column("request_id", Kind::Text, "as far as it could be read").or_null("none, or stage charge"),
+        column("project_id", Kind::Text, "as far as it could be read").or_null("it couldn't be read"),
         column("model", Kind::Text, "as far as it could be read").or_null("it couldn't be read"),
-        column(
-            "reason",
-            Kind::Text,
-            "the first that holds, of a closed list",
-        ),
-        column(
-            "detail",
-            Kind::Text,
-            "what was found and what was expected; never text of the line",
-        ),
+        column("reason", Kind::Text, "the first that holds, of a closed list"),
+        column("detail", Kind::Text, "what was found and what was expected; never text of the line"),
         column("meter", Kind::Text, "what is counted").or_null(OF_READ),
         column("quantity", Kind::Whole, "what couldn't be rated").or_null(OF_READ),
-        column("list_cost_usd", Kind::Dollars, "at list price")
-            .or_null("stage read, or no price is known"),
-        column(
-            "records",
-            Kind::Whole,
-            "lines; stage charge: requests of the cells, each in a row per meter",
-        ),
+        column("list_cost_usd", Kind::Dollars, "at list price").or_null("stage read, or no price is known"),
+        column("records", Kind::Whole, "lines; stage charge: requests of the cells, each in a row per meter"),
     ],
     key: &[
         "date",
@@ -62,10 +43,7 @@ pub const REPORT: Report = Report {
 };
 
 /// Rows of lines, of one day or of an input's undated ones.
-pub fn of_lines<'s>(
-    lines: impl IntoIterator<Item = &'s Suspended>,
-    inputs: &[InputSummary],
-) -> Rows {
+pub fn of_lines<'s>(lines: impl IntoIterator<Item = &'s Suspended>, inputs: &[InputSummary]) -> Rows {
     let mut rows = Rows::new(&REPORT);
     for line in lines {
         rows.push([

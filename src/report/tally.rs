@@ -12,43 +12,18 @@ pub const REPORT: Report = Report {
     columns: &[
         column("date", Kind::Date, "Pacific day"),
         column("project_id", Kind::Text, "as logged"),
-        column(
-            "model",
-            Kind::Text,
-            "as logged, without what ends in models/",
-        )
-        .or_null("the method needs none"),
+        column("model", Kind::Text, "as logged, without what ends in models/")
+            .or_null("the method needs none"),
         column("model_version", Kind::Text, "what answered, as logged").or_null("not logged"),
-        column(
-            "tuned_from",
-            Kind::Text,
-            "a tuned model's base_model, as logged",
-        )
-        .or_null("not logged"),
+        column("tuned_from", Kind::Text, "a tuned model's base_model, as logged").or_null("not logged"),
         column("method", Kind::Text, "of the API"),
         column("status", Kind::Text, "HTTP status, or failed"),
         column("service_tier", Kind::Text, "as served"),
-        column(
-            "usage_tier",
-            Kind::Text,
-            "in force at the request's instant",
-        ),
+        column("usage_tier", Kind::Text, "in force at the request's instant"),
         column("channel", Kind::Text, "api, ai_studio"),
-        column(
-            "tools",
-            Kind::Text,
-            "google_search alone, others, not_logged",
-        ),
-        column(
-            "context_band",
-            Kind::Whole,
-            "highest threshold of the price book that the prompt exceeds",
-        ),
-        column(
-            "meter",
-            Kind::Text,
-            "of charges, and requests, thoughts, total_tokens, requests_…",
-        ),
+        column("tools", Kind::Text, "google_search alone, others, not_logged"),
+        column("context_band", Kind::Whole, "highest threshold of the price book that the prompt exceeds"),
+        column("meter", Kind::Text, "of charges, and requests, thoughts, total_tokens, requests_…"),
         column("modality", Kind::Text, "of a token meter; any of others"),
         column("quantity", Kind::Whole, "sum over the cell's requests"),
     ],
@@ -103,26 +78,16 @@ pub fn rows(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups, books: &Book
             ("requests", cell.requests),
             ("requests_without_id", cell.requests_without_id),
             ("requests_total_mismatch", cell.requests_total_mismatch),
-            (
-                "requests_above_context_window",
-                cell.requests_above_context_window,
-            ),
+            ("requests_above_context_window", cell.requests_above_context_window),
             ("requests_with_tool_tokens", cell.requests_with_tool_tokens),
-            (
-                "requests_with_cached_tokens",
-                cell.requests_with_cached_tokens,
-            ),
+            ("requests_with_cached_tokens", cell.requests_with_cached_tokens),
             ("thoughts", cell.thoughts),
             ("total_tokens", cell.total_tokens),
         ] {
             push(meter, Modality::Any, quantity);
         }
         for slot in Slot::all() {
-            push(
-                slot.meter().name(),
-                slot.modality(),
-                cell.quantities[usize::from(slot.0)],
-            );
+            push(slot.meter().name(), slot.modality(), cell.quantities[usize::from(slot.0)]);
         }
     }
     rows

@@ -9,26 +9,14 @@ pub const REPORT: Report = Report {
     columns: &[
         column("date", Kind::Date, "Pacific day"),
         column("project_id", Kind::Text, "Google Cloud project, as logged"),
-        column(
-            "quota_model",
-            Kind::Text,
-            "the model under which requests count",
-        )
-        .or_null("the method needs none"),
-        column(
-            "usage_tier",
-            Kind::Text,
-            "free, tier1, tier2, tier3, unknown",
-        ),
+        column("quota_model", Kind::Text, "the model under which requests count")
+            .or_null("the method needs none"),
+        column("usage_tier", Kind::Text, "free, tier1, tier2, tier3, unknown"),
         column("minute", Kind::Instant, "with which the minute begins"),
         column("requests", Kind::Whole, "throttled included"),
         column("requests_counted", Kind::Whole, "that count against quota"),
         column("requests_throttled", Kind::Whole, "answered 429"),
-        column(
-            "input_tokens",
-            Kind::Whole,
-            "of counted requests, cached and tool tokens included",
-        ),
+        column("input_tokens", Kind::Whole, "of counted requests, cached and tool tokens included"),
     ],
     key: &["date", "project_id", "quota_model", "usage_tier", "minute"],
     has_csv: false,

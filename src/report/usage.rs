@@ -4,71 +4,34 @@ use std::collections::BTreeMap;
 
 use super::{Kind, Report, Rows, column};
 use crate::books::Books;
-use crate::error::{Error, Result};
 use crate::types::day::Day;
 use crate::types::meter::Meter;
-use crate::types::tally::{Cell, CellKey, Groups, add};
+use crate::types::tally::{Cell, CellKey, Groups};
 
 pub const REPORT: Report = Report {
     name: "usage",
     columns: &[
         column("date", Kind::Date, "Pacific day"),
         column("project_id", Kind::Text, "Google Cloud project, as logged"),
-        column(
-            "model",
-            Kind::Text,
-            "as logged, without what ends in models/",
-        )
-        .or_null("the method needs none"),
-        column(
-            "base_model",
-            Kind::Text,
-            "under whose price and limits it goes",
-        )
-        .or_null("the method needs none"),
+        column("model", Kind::Text, "as logged, without what ends in models/")
+            .or_null("the method needs none"),
+        column("base_model", Kind::Text, "under whose price and limits it goes")
+            .or_null("the method needs none"),
         column("method", Kind::Text, "of the API"),
         column(
             "usage_tier",
             Kind::Text,
             "free, tier1, tier2, tier3, unknown: in force at the request's instant",
         ),
-        column(
-            "pricing_tier",
-            Kind::Text,
-            "free, paid, unknown: from the usage tier",
-        ),
-        column(
-            "service_tier",
-            Kind::Text,
-            "standard, batch, flex, priority: as served",
-        ),
+        column("pricing_tier", Kind::Text, "free, paid, unknown: from the usage tier"),
+        column("service_tier", Kind::Text, "standard, batch, flex, priority: as served"),
         column("channel", Kind::Text, "api, ai_studio"),
-        column(
-            "outcome",
-            Kind::Text,
-            "ok, client_error, throttled, cancelled, server_error, failed",
-        ),
-        column(
-            "requests",
-            Kind::Whole,
-            "requests that count, each identity once",
-        ),
-        column(
-            "input_tokens",
-            Kind::Whole,
-            "prompt tokens, cached and tool tokens excluded",
-        ),
-        column(
-            "input_tokens_cached",
-            Kind::Whole,
-            "prompt tokens read from a cache",
-        ),
+        column("outcome", Kind::Text, "ok, client_error, throttled, cancelled, server_error, failed"),
+        column("requests", Kind::Whole, "requests that count, each identity once"),
+        column("input_tokens", Kind::Whole, "prompt tokens, cached and tool tokens excluded"),
+        column("input_tokens_cached", Kind::Whole, "prompt tokens read from a cache"),
         column("input_tokens_tool", Kind::Whole, "tokens of tools' results"),
-        column(
-            "output_tokens",
-            Kind::Whole,
-            "candidates, thoughts included",
-        ),
+        column("output_tokens", Kind::Whole, "candidates, thoughts included"),
         column("output_tokens_thoughts", Kind::Whole, "thoughts"),
         column("total_tokens", Kind::Whole, "totalTokenCount as logged"),
     ],
@@ -88,7 +51,7 @@ pub const REPORT: Report = Report {
 };
 
 /// The rows of one day.
-pub fn rows(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups, books: &Books) -> Result<Rows> {
+pub fn rows(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups, books: &Books) -> Rows {
     let mut sums = BTreeMap::new();
     for (key, cell) in cells {
         let facts = &groups[key.group.0 as usize];
@@ -114,14 +77,11 @@ pub fn rows(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups, books: &Book
             cell.total_tokens,
         ];
         for (sum, addend) in sum.iter_mut().zip(addends) {
-            add(sum, addend)
-                .map_err(|_| Error::new("a sum of tokens exceeds 2^63: no real log gets there"))?;
+            *sum += addend;
         }
     }
     let mut rows = Rows::new(&REPORT);
-    for ((project, model, base_model, method, usage_tier, service_tier, channel, outcome), sum) in
-        sums
-    {
+    for ((project, model, base_model, method, usage_tier, service_tier, channel, outcome), sum) in sums {
         let [requests, input, cached, tool, output, thoughts, total] = sum;
         rows.push([
             day.into(),
@@ -143,5 +103,5 @@ pub fn rows(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups, books: &Book
             total.into(),
         ]);
     }
-    Ok(rows)
+    rows
 }

@@ -76,9 +76,7 @@ impl Day {
         let bytes = text.as_bytes();
         (bytes.len() == 10).then_some(())?;
         let day = Day(parse_date(bytes).ok()? as i32);
-        (Day(0)..=instant(LAST_SECOND, 0).ok()?.day())
-            .contains(&day)
-            .then_some(day)
+        (Day(0)..=instant(LAST_SECOND, 0).ok()?.day()).contains(&day).then_some(day)
     }
 }
 
@@ -126,12 +124,7 @@ fn pacific_offset(seconds: i64) -> i64 {
         offsets.extend(
             zone.following(epoch)
                 .take_while(|change| change.timestamp() < end)
-                .map(|change| {
-                    (
-                        change.timestamp().as_second(),
-                        i64::from(change.offset().seconds()),
-                    )
-                }),
+                .map(|change| (change.timestamp().as_second(), i64::from(change.offset().seconds()))),
         );
         offsets
     });
@@ -141,17 +134,12 @@ fn pacific_offset(seconds: i64) -> i64 {
 
 fn parse_timestamp(bytes: &[u8], zone: Option<&TimeZone>) -> Result<Instant, &'static str> {
     const SHAPE: &str = "expected a time like 2026-06-01T12:00:00Z";
-    if bytes.len() < 19
-        || !matches!(bytes[10], b'T' | b't' | b' ')
-        || bytes[13] != b':'
-        || bytes[16] != b':'
+    if bytes.len() < 19 || !matches!(bytes[10], b'T' | b't' | b' ') || bytes[13] != b':' || bytes[16] != b':'
     {
         return Err(SHAPE);
     }
     let days = parse_date(&bytes[..10])?;
-    let (Some(hour), Some(minute), Some(second)) =
-        (pair(bytes, 11), pair(bytes, 14), pair(bytes, 17))
-    else {
+    let (Some(hour), Some(minute), Some(second)) = (pair(bytes, 11), pair(bytes, 14), pair(bytes, 17)) else {
         return Err(SHAPE);
     };
     if second == 60 {
@@ -163,18 +151,12 @@ fn parse_timestamp(bytes: &[u8], zone: Option<&TimeZone>) -> Result<Instant, &'s
     let mut rest = &bytes[19..];
     let mut nanos = 0;
     if let [b'.', digits @ ..] = rest {
-        let count = digits
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
+        let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
         if count == 0 {
             return Err(SHAPE);
         }
         for place in 0..9 {
-            nanos = nanos * 10
-                + digits[..count]
-                    .get(place)
-                    .map_or(0, |digit| i64::from(digit - b'0'));
+            nanos = nanos * 10 + digits[..count].get(place).map_or(0, |digit| i64::from(digit - b'0'));
         }
         rest = &digits[count..];
     }
@@ -211,25 +193,16 @@ fn instant(seconds: i64, nanos: i64) -> Result<Instant, &'static str> {
 /// A time without an offset, read on the clock of `zone`; of an hour that comes twice the first, as most logs mean.
 fn wall_clock(clock: i64, nanos: i64, zone: Option<&TimeZone>) -> Result<Instant, &'static str> {
     let zone = zone.ok_or("it has no offset from UTC; --time-zone says which clock it was")?;
-    let civil =
-        TimeZone::UTC.to_datetime(jiff::Timestamp::from_second(clock).map_err(|_| "out of range")?);
-    instant(
-        zone.to_timestamp(civil)
-            .map_err(|_| "out of range")?
-            .as_second(),
-        nanos,
-    )
+    let civil = TimeZone::UTC.to_datetime(jiff::Timestamp::from_second(clock).map_err(|_| "out of range")?);
+    instant(zone.to_timestamp(civil).map_err(|_| "out of range")?.as_second(), nanos)
 }
 
 /// `YYYY-MM-DD` as days since 1970-01-01.
 fn parse_date(bytes: &[u8]) -> Result<i64, &'static str> {
     const SHAPE: &str = "expected a date like 2026-06-01";
-    let (Some(century), Some(year), Some(month), Some(day)) = (
-        pair(bytes, 0),
-        pair(bytes, 2),
-        pair(bytes, 5),
-        pair(bytes, 8),
-    ) else {
+    let (Some(century), Some(year), Some(month), Some(day)) =
+        (pair(bytes, 0), pair(bytes, 2), pair(bytes, 5), pair(bytes, 8))
+    else {
         return Err(SHAPE);
     };
     if bytes[4] != b'-' || bytes[7] != b'-' {
@@ -251,10 +224,7 @@ fn parse_date(bytes: &[u8]) -> Result<i64, &'static str> {
 }
 
 fn pair(bytes: &[u8], at: usize) -> Option<i64> {
-    match (
-        bytes[at].wrapping_sub(b'0'),
-        bytes[at + 1].wrapping_sub(b'0'),
-    ) {
+    match (bytes[at].wrapping_sub(b'0'), bytes[at + 1].wrapping_sub(b'0')) {
         (tens @ 0..=9, ones @ 0..=9) => Some(i64::from(tens) * 10 + i64::from(ones)),
         _ => None,
     }
@@ -274,15 +244,10 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day_of_year - (153 * shifted + 2) / 5 + 1)
 }
@@ -309,14 +274,8 @@ mod tests {
             assert_eq!(day.start().day(), day);
             assert_eq!(Instant(day.start().0 - 1).day(), Day(day.0 - 1));
         }
-        assert_eq!(
-            Day::parse("2026-11-01").unwrap().hour_label(2),
-            "2026-11-01T01:00-08:00"
-        );
-        assert_eq!(
-            Day::parse("2026-11-01").unwrap().hour_label(1),
-            "2026-11-01T01:00-07:00"
-        );
+        assert_eq!(Day::parse("2026-11-01").unwrap().hour_label(2), "2026-11-01T01:00-08:00");
+        assert_eq!(Day::parse("2026-11-01").unwrap().hour_label(1), "2026-11-01T01:00-07:00");
     }
 
     #[test]
@@ -331,11 +290,7 @@ mod tests {
         for (text, seconds, nanos) in [
             ("1970-01-01T00:00:00Z", 0, 0),
             ("2026-06-01 12:00:00.5z", 1_780_315_200, 500_000_000),
-            (
-                "2026-06-01t14:00:00.1234567899+02:00",
-                1_780_315_200,
-                123_456_789,
-            ),
+            ("2026-06-01t14:00:00.1234567899+02:00", 1_780_315_200, 123_456_789),
             ("2024-02-29T23:59:59-00:00", 1_709_251_199, 0),
         ] {
             assert_eq!(at(text), Instant(seconds * NANOS + nanos), "{text}");
@@ -360,10 +315,7 @@ mod tests {
         ] {
             assert!(Instant::parse(text, None).is_err(), "{text}");
         }
-        assert_eq!(
-            at("2026-06-01T12:00:00.120Z").to_string(),
-            "2026-06-01T12:00:00.12Z"
-        );
+        assert_eq!(at("2026-06-01T12:00:00.120Z").to_string(), "2026-06-01T12:00:00.12Z");
     }
 
     #[test]

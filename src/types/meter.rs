@@ -48,13 +48,8 @@ pub const QUANTITIES: [Meter; 9] = [
     Meter::GroundingMapsQuery,
 ];
 
-const TOKEN_METERS: [Meter; 5] = [
-    Meter::Input,
-    Meter::InputCached,
-    Meter::InputTool,
-    Meter::Output,
-    Meter::OutputThinking,
-];
+const TOKEN_METERS: [Meter; 5] =
+    [Meter::Input, Meter::InputCached, Meter::InputTool, Meter::Output, Meter::OutputThinking];
 const UNEXPLAINED: usize = TOKEN_METERS.len() * MODALITIES;
 
 impl Modality {
@@ -107,10 +102,7 @@ impl Slot {
 
     /// Of a token meter, whose modality is given by its index in [`ByModality`].
     pub fn of_tokens(meter: Meter, modality: usize) -> Slot {
-        let place = TOKEN_METERS
-            .iter()
-            .position(|&own| own == meter)
-            .expect("a token meter");
+        let place = TOKEN_METERS.iter().position(|&own| own == meter).expect("a token meter");
         Slot((place * MODALITIES + modality) as u8)
     }
 
@@ -149,10 +141,7 @@ mod tests {
         for slot in Slot::all() {
             assert!(seen.insert((slot.meter(), slot.modality())));
             if TOKEN_METERS.contains(&slot.meter()) {
-                assert_eq!(
-                    Slot::of_tokens(slot.meter(), slot.modality() as usize),
-                    slot
-                );
+                assert_eq!(Slot::of_tokens(slot.meter(), slot.modality() as usize), slot);
             }
         }
         assert_eq!(seen.len(), Slot::COUNT);

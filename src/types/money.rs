@@ -15,24 +15,17 @@ impl Pico {
     pub const SCALE: usize = 12;
 
     pub fn checked_add(self, other: Pico) -> Option<Pico> {
-        self.0
-            .checked_add(other.0)
-            .map(Pico)
-            .filter(|sum| sum.0.abs() <= GREATEST)
+        self.0.checked_add(other.0).map(Pico).filter(|sum| sum.0.abs() <= GREATEST)
     }
 
     pub fn checked_mul(self, quantity: u64) -> Option<Pico> {
-        self.0
-            .checked_mul(i128::from(quantity))
-            .map(Pico)
-            .filter(|product| product.0.abs() <= GREATEST)
+        self.0.checked_mul(i128::from(quantity)).map(Pico).filter(|product| product.0.abs() <= GREATEST)
     }
 
     /// Reads dollars as a plain decimal of at most twelve places, not negative: `0.35`, `3`.
     pub fn parse(text: &str) -> Option<Pico> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-        let digits =
-            |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         if !digits(whole) || !digits(fraction) || fraction.len() > Pico::SCALE || whole.len() > 20 {
             return None;
         }
@@ -58,26 +51,13 @@ mod tests {
 
     #[test]
     fn dollars_are_read_and_written_to_the_last_pico() {
-        for (text, pico) in [
-            ("0", 0),
-            ("0.000000000001", 1),
-            ("3", 3_000_000_000_000),
-            ("0.35", 350_000_000_000),
-        ] {
+        for (text, pico) in
+            [("0", 0), ("0.000000000001", 1), ("3", 3_000_000_000_000), ("0.35", 350_000_000_000)]
+        {
             assert_eq!(Pico::parse(text), Some(Pico(pico)));
             assert_eq!(Pico(pico).to_string(), text);
         }
-        for text in [
-            "",
-            ".5",
-            "5.",
-            "-1",
-            "1e3",
-            "0.0000000000001",
-            "1,5",
-            "NaN",
-            "+1",
-        ] {
+        for text in ["", ".5", "5.", "-1", "1e3", "0.0000000000001", "1,5", "NaN", "+1"] {
             assert_eq!(Pico::parse(text), None, "{text}");
         }
         assert_eq!(Pico(-1_500_000_000_000).to_string(), "-1.5");

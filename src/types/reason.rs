@@ -39,11 +39,7 @@ words! {
 
 impl Reason {
     pub fn stage(self) -> Stage {
-        if self < Reason::UnexplainedTokens {
-            Stage::Read
-        } else {
-            Stage::Charge
-        }
+        if self < Reason::UnexplainedTokens { Stage::Read } else { Stage::Charge }
     }
 
     /// What a person can do about it.
@@ -53,36 +49,22 @@ impl Reason {
             Reason::LineTooLong => "raise --max-line if the line is a request",
             Reason::MalformedJson => "mend the export: the line isn't valid JSON in UTF-8",
             Reason::NotAnObject => "a line is one JSON object; other shapes are not read",
-            Reason::DuplicateKey => {
-                "mend the export: a field stands twice with no telling which counts"
-            }
+            Reason::DuplicateKey => "mend the export: a field stands twice with no telling which counts",
             Reason::MissingField => "add the field, or give --project where the log has no project",
             Reason::WrongType => "mend the export: a field has another type than the record's",
-            Reason::BadTimestamp => {
-                "give --time-zone where times have no offset, else mend the export"
-            }
-            Reason::BadStatus => {
-                "status is an HTTP code of 2xx, 4xx or 5xx, a gRPC code name, or failed"
-            }
+            Reason::BadTimestamp => "give --time-zone where times have no offset, else mend the export",
+            Reason::BadStatus => "status is an HTTP code of 2xx, 4xx or 5xx, a gRPC code name, or failed",
             Reason::UnknownMethod => "add the method to a methods book (--methods FILE)",
             Reason::BadUsageTier => "usage_tier is free, tier1, tier2, tier3 or unknown",
             Reason::BadChannel => "channel is api or ai_studio",
             Reason::UnknownServiceTier => "service_tier is standard, batch, flex or priority",
-            Reason::MissingUsage => {
-                "a request that went well needs usageMetadata or quantities: log them"
-            }
+            Reason::MissingUsage => "a request that went well needs usageMetadata or quantities: log them",
             Reason::BadCount => "counts are whole numbers from 0 to 2^40: mend the export",
             Reason::UnknownModality => "a modality is text, image, video, audio or document",
-            Reason::UnknownMeter => {
-                "quantities are image, video_second, song, grounding_… (see README)"
-            }
+            Reason::UnknownMeter => "quantities are image, video_second, song, grounding_… (see README)",
             Reason::InconsistentCounts => "parts exceed their whole: mend the export",
-            Reason::UnexplainedTokens => {
-                "totals exceed their parts: ask the gateway what it left out"
-            }
-            Reason::UnknownUsageTier => {
-                "give --usage-tier, or an accounts file (rerate accounts LOGS)"
-            }
+            Reason::UnexplainedTokens => "totals exceed their parts: ask the gateway what it left out",
+            Reason::UnknownUsageTier => "give --usage-tier, or an accounts file (rerate accounts LOGS)",
             Reason::UnknownBaseModel => "name the tuned model's base in the accounts file",
             Reason::UnknownModel => {
                 "add the model to a price book (--prices FILE) or an alias (--aliases FILE)"

@@ -150,8 +150,7 @@ pub fn model_name(name: &str) -> &str {
     if name.starts_with(TUNED) {
         return name;
     }
-    name.rfind("models/")
-        .map_or(name, |at| &name[at + "models/".len()..])
+    name.rfind("models/").map_or(name, |at| &name[at + "models/".len()..])
 }
 
 #[cfg(test)]
@@ -160,10 +159,7 @@ mod tests {
 
     #[test]
     fn statuses_are_http_codes_grpc_names_or_failed() {
-        assert_eq!(
-            Status::from_log("RESOURCE_EXHAUSTED"),
-            Status::from_http(429)
-        );
+        assert_eq!(Status::from_log("RESOURCE_EXHAUSTED"), Status::from_http(429));
         assert_eq!(Status::from_log("204"), Status::from_http(204));
         assert_eq!(Status::from_log("failed"), Some(Status::FAILED));
         for text in ["302", "600", "0200", "ok", "Failed", "", "2xx", "65736"] {
@@ -180,10 +176,7 @@ mod tests {
     fn model_names_lose_what_ends_in_models() {
         for (logged, name) in [
             ("models/gemini-2.5-flash", "gemini-2.5-flash"),
-            (
-                "publishers/google/models/gemini-2.5-flash",
-                "gemini-2.5-flash",
-            ),
+            ("publishers/google/models/gemini-2.5-flash", "gemini-2.5-flash"),
             ("gemini-2.5-flash", "gemini-2.5-flash"),
             ("tunedModels/my-models/7", "tunedModels/my-models/7"),
             ("models/", ""),

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
 use super::day::{Day, Instant};
-use super::meter::Slot;
+use super::meter::{Meter, Slot};
 use super::request::Facts;
 use super::tier::{ContextBand, UsageTier};
 
@@ -30,7 +30,7 @@ pub struct CellKey {
     pub context_band: ContextBand,
 }
 
-/// Sums over the requests of a cell.
+/// Sums over the requests of a cell. They fit because [`Tally::everything`] does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {
     pub requests: u64,
@@ -68,51 +68,29 @@ pub struct Overflow;
 
 /// `sum += addend`, or [`Overflow`] above what a report's 64-bit column holds.
 pub fn add(sum: &mut u64, addend: u64) -> Result<(), Overflow> {
-    *sum = sum
-        .checked_add(addend)
-        .filter(|&sum| i64::try_from(sum).is_ok())
-        .ok_or(Overflow)?;
+    *sum = sum.checked_add(addend).filter(|&sum| i64::try_from(sum).is_ok()).ok_or(Overflow)?;
     Ok(())
 }
 
 impl Cell {
-    pub fn merge(&mut self, other: &Cell) -> Result<(), Overflow> {
-        for (sum, addend) in [
-            (&mut self.requests, other.requests),
-            (&mut self.requests_without_id, other.requests_without_id),
-            (
-                &mut self.requests_total_mismatch,
-                other.requests_total_mismatch,
-            ),
-            (
-                &mut self.requests_above_context_window,
-                other.requests_above_context_window,
-            ),
-            (
-                &mut self.requests_with_tool_tokens,
-                other.requests_with_tool_tokens,
-            ),
-            (
-                &mut self.requests_with_cached_tokens,
-                other.requests_with_cached_tokens,
-            ),
-            (&mut self.thoughts, other.thoughts),
-            (&mut self.total_tokens, other.total_tokens),
-        ] {
-            add(sum, addend)?;
+    pub fn merge(&mut self, other: &Cell) {
+        self.requests += other.requests;
+        self.requests_without_id += other.requests_without_id;
+        self.requests_total_mismatch += other.requests_total_mismatch;
+        self.requests_above_context_window += other.requests_above_context_window;
+        self.requests_with_tool_tokens += other.requests_with_tool_tokens;
+        self.requests_with_cached_tokens += other.requests_with_cached_tokens;
+        self.thoughts += other.thoughts;
+        self.total_tokens += other.total_tokens;
+        for (sum, addend) in self.quantities.iter_mut().zip(other.quantities) {
+            *sum += addend;
         }
-        self.quantities
-            .iter_mut()
-            .zip(other.quantities)
-            .try_for_each(|(sum, addend)| add(sum, addend))
     }
 
     /// Sum over the slots of a meter, whatever the modality.
-    pub fn tokens(&self, meter: super::meter::Meter) -> u64 {
-        Slot::all()
-            .filter(|slot| slot.meter() == meter)
-            .map(|slot| self.quantities[usize::from(slot.0)])
-            .sum()
+    pub fn tokens(&self, meter: Meter) -> u64 {
+        let slots = Slot::all().filter(|slot| slot.meter() == meter);
+        slots.map(|slot| self.quantities[usize::from(slot.0)]).sum()
     }
 }
 
@@ -125,10 +103,7 @@ pub struct Span {
 
 impl Span {
     pub fn of(at: Instant) -> Span {
-        Span {
-            first_at: at,
-            last_at: at,
-        }
+        Span { first_at: at, last_at: at }
     }
 
     pub fn merge(&mut self, other: Span) {
@@ -141,23 +116,24 @@ impl Span {
 pub struct Tally {
     pub cells: HashMap<CellKey, Cell, FixedState>,
     pub spans: BTreeMap<Day, Span>,
+    /// All that was added to any cell. While this fits a report's 64-bit column, every sum of a part of it does, so
+    /// that forged counts can't make a later sum wrap around.
+    pub everything: u64,
 }
 
 impl Tally {
     pub fn merge(&mut self, other: Tally) -> Result<(), Overflow> {
+        add(&mut self.everything, other.everything)?;
         for (key, cell) in other.cells {
             match self.cells.entry(key) {
-                Entry::Occupied(mut own) => own.get_mut().merge(&cell)?,
+                Entry::Occupied(mut own) => own.get_mut().merge(&cell),
                 Entry::Vacant(free) => {
                     free.insert(cell);
                 }
             }
         }
         for (day, span) in other.spans {
-            self.spans
-                .entry(day)
-                .and_modify(|own| own.merge(span))
-                .or_insert(span);
+            self.spans.entry(day).and_modify(|own| own.merge(span)).or_insert(span);
         }
         Ok(())
     }

@@ -68,12 +68,7 @@ impl Usage {
     /// As [`Usage::from_counts`], into one that may be used again and again.
     pub fn fill(&mut self, counts: &Counts) -> Result<(), String> {
         if counts.cached > counts.prompt {
-            return Err(exceeds(
-                "cachedContentTokenCount",
-                counts.cached,
-                "promptTokenCount",
-                counts.prompt,
-            ));
+            return Err(exceeds("cachedContentTokenCount", counts.cached, "promptTokenCount", counts.prompt));
         }
         let prompt = with_rest_as_text(
             "promptTokensDetails",
@@ -94,29 +89,15 @@ impl Usage {
             "candidatesTokenCount",
             counts.candidates,
         )?;
-        let thoughts_added = if thoughts_inside(counts) {
-            0
-        } else {
-            counts.thoughts
-        };
+        let thoughts_added = if thoughts_inside(counts) { 0 } else { counts.thoughts };
         output[0] += thoughts_added;
 
         self.quantities.clear();
         for (meter, tokens) in [
-            (
-                Meter::Input,
-                std::array::from_fn(|modality| prompt[modality] - cached[modality]),
-            ),
+            (Meter::Input, std::array::from_fn(|modality| prompt[modality] - cached[modality])),
             (Meter::InputCached, cached),
             (Meter::InputTool, tool),
-            (
-                if counts.thoughts > 0 {
-                    Meter::OutputThinking
-                } else {
-                    Meter::Output
-                },
-                output,
-            ),
+            (if counts.thoughts > 0 { Meter::OutputThinking } else { Meter::Output }, output),
         ] {
             for (modality, &tokens) in tokens.iter().enumerate() {
                 self.push(Slot::of_tokens(meter, modality), tokens);
@@ -130,10 +111,7 @@ impl Usage {
         self.total = counts.total;
         let parts = self.prompt + self.tool + self.output;
         self.total_mismatch = counts.total.is_some_and(|total| total < parts);
-        self.push(
-            Slot::UNEXPLAINED,
-            counts.total.map_or(0, |total| total.saturating_sub(parts)),
-        );
+        self.push(Slot::UNEXPLAINED, counts.total.map_or(0, |total| total.saturating_sub(parts)));
         for (index, &quantity) in counts.quantities.iter().enumerate() {
             self.push(Slot::of_quantity(index), quantity);
         }
@@ -163,9 +141,7 @@ fn with_rest_as_text(
     count: u64,
 ) -> Result<ByModality, String> {
     let sum = details.iter().sum();
-    details[0] += count
-        .checked_sub(sum)
-        .ok_or_else(|| exceeds(parts, sum, whole, count))?;
+    details[0] += count.checked_sub(sum).ok_or_else(|| exceeds(parts, sum, whole, count))?;
     Ok(details)
 }
 
@@ -175,12 +151,7 @@ fn with_rest_off_prompt(counts: &Counts, prompt: &ByModality) -> Result<ByModali
     let mut cached = counts.cached_details;
     let detailed = cached.iter().sum();
     let Some(mut rest) = counts.cached.checked_sub(detailed) else {
-        return Err(exceeds(
-            "cacheTokensDetails",
-            detailed,
-            "cachedContentTokenCount",
-            counts.cached,
-        ));
+        return Err(exceeds("cacheTokensDetails", detailed, "cachedContentTokenCount", counts.cached));
     };
     for modality in CACHED_ORDER {
         let Some(left) = prompt[modality].checked_sub(cached[modality]) else {
@@ -213,12 +184,8 @@ mod tests {
     #[test]
     fn cached_tokens_without_details_come_off_text_first_and_audio_last() {
         // Prompt 100 = 30 text + 50 image + 20 audio; 95 cached leave 5 of the audio.
-        let counts = Counts {
-            prompt: 100,
-            cached: 95,
-            prompt_details: [0, 50, 0, 0, 20],
-            ..Counts::default()
-        };
+        let counts =
+            Counts { prompt: 100, cached: 95, prompt_details: [0, 50, 0, 0, 20], ..Counts::default() };
         assert_eq!(
             quantities(counts),
             [
@@ -244,25 +211,13 @@ mod tests {
         assert_eq!(output(counts(Some(150), false)), 50);
         assert_eq!(output(counts(Some(170), false)), 70);
         assert_eq!(output(counts(None, false)), 70);
-        assert_eq!(
-            output(counts(Some(150), true)),
-            70,
-            "Live API: never inside"
-        );
+        assert_eq!(output(counts(Some(150), true)), 70, "Live API: never inside");
     }
 
     #[test]
     fn a_total_is_explained_or_its_rest_is_kept() {
-        let counts = |total| Counts {
-            prompt: 100,
-            candidates: 50,
-            total: Some(total),
-            ..Counts::default()
-        };
-        assert_eq!(
-            quantities(counts(160)).last(),
-            Some(&("unexplained", "any", 10))
-        );
+        let counts = |total| Counts { prompt: 100, candidates: 50, total: Some(total), ..Counts::default() };
+        assert_eq!(quantities(counts(160)).last(), Some(&("unexplained", "any", 10)));
         let below = Usage::from_counts(&counts(140)).unwrap();
         assert!(below.total_mismatch && below.output == 50);
     }
@@ -271,39 +226,13 @@ mod tests {
     fn parts_above_their_whole_are_refused() {
         let text = |tokens| [tokens, 0, 0, 0, 0];
         for counts in [
-            Counts {
-                prompt: 5,
-                cached: 6,
-                ..Counts::default()
-            },
-            Counts {
-                prompt: 5,
-                prompt_details: text(6),
-                ..Counts::default()
-            },
-            Counts {
-                candidates: 5,
-                candidates_details: text(6),
-                ..Counts::default()
-            },
-            Counts {
-                tool: 5,
-                tool_details: text(6),
-                ..Counts::default()
-            },
-            Counts {
-                prompt: 9,
-                cached: 5,
-                cached_details: text(6),
-                ..Counts::default()
-            },
+            Counts { prompt: 5, cached: 6, ..Counts::default() },
+            Counts { prompt: 5, prompt_details: text(6), ..Counts::default() },
+            Counts { candidates: 5, candidates_details: text(6), ..Counts::default() },
+            Counts { tool: 5, tool_details: text(6), ..Counts::default() },
+            Counts { prompt: 9, cached: 5, cached_details: text(6), ..Counts::default() },
             // Image tokens cached that the prompt doesn't have.
-            Counts {
-                prompt: 9,
-                cached: 5,
-                cached_details: [0, 5, 0, 0, 0],
-                ..Counts::default()
-            },
+            Counts { prompt: 9, cached: 5, cached_details: [0, 5, 0, 0, 0], ..Counts::default() },
         ] {
             assert!(Usage::from_counts(&counts).is_err(), "{counts:?}");
         }

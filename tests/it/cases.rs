@@ -11,8 +11,8 @@ use crate::run::{self, Table};
 
 /// The rules of design §5 and §6 that are built.
 const RULES: [&str; 18] = [
-    "C1", "C2", "C3", "C4", "C5", "C6", "C7", "C10", "C11", "Q1", "Q2", "Q3", "Q4", "Q5", "Q6",
-    "Q7", "Q8", "Q9",
+    "C1", "C2", "C3", "C4", "C5", "C6", "C7", "C10", "C11", "Q1", "Q2", "Q3", "Q4", "Q5", "Q6", "Q7", "Q8",
+    "Q9",
 ];
 const THEMES: [&str; 5] = ["identity", "input", "tokens", "models", "window"];
 
@@ -30,25 +30,16 @@ fn cases() -> Vec<PathBuf> {
 }
 
 fn name(case: &Path) -> String {
-    case.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    case.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn rules(case: &Path) -> Vec<String> {
-    let why = std::fs::read_to_string(case.join("WHY.md"))
-        .unwrap_or_else(|_| panic!("{}: no WHY.md", name(case)));
-    assert!(
-        why.starts_with("# "),
-        "{}: WHY.md begins with the claim",
-        name(case)
-    );
+    let why =
+        std::fs::read_to_string(case.join("WHY.md")).unwrap_or_else(|_| panic!("{}: no WHY.md", name(case)));
+    assert!(why.starts_with("# "), "{}: WHY.md begins with the claim", name(case));
     let line = why.lines().find_map(|line| line.strip_prefix("Rule: "));
     let line = line.unwrap_or_else(|| panic!("{}: WHY.md has no line 'Rule: '", name(case)));
-    line.split(", ")
-        .map(|id| id.trim_end_matches('.').to_string())
-        .collect()
+    line.split(", ").map(|id| id.trim_end_matches('.').to_string()).collect()
 }
 
 #[test]
@@ -85,29 +76,17 @@ fn every_rule_reason_and_warning_has_a_case() {
 #[test]
 fn no_file_is_stray() {
     for case in cases() {
-        assert!(
-            case.join("expect").is_dir(),
-            "{}: no expect folder",
-            name(&case)
-        );
+        assert!(case.join("expect").is_dir(), "{}: no expect folder", name(&case));
         let args = std::fs::read_to_string(case.join("args")).unwrap_or_default();
         for entry in std::fs::read_dir(&case).expect("a case is a folder") {
-            let file = entry
-                .expect("an entry")
-                .file_name()
-                .to_string_lossy()
-                .into_owned();
+            let file = entry.expect("an entry").file_name().to_string_lossy().into_owned();
             let known = ["WHY.md", "args", "expect", "accounts.toml"].contains(&file.as_str())
                 || file.starts_with("input")
                 || args.lines().any(|arg| arg == file);
             assert!(known, "{}: {file} is stray", name(&case));
         }
         for entry in std::fs::read_dir(case.join("expect")).expect("an expect folder") {
-            let file = entry
-                .expect("an entry")
-                .file_name()
-                .to_string_lossy()
-                .into_owned();
+            let file = entry.expect("an entry").file_name().to_string_lossy().into_owned();
             let known = [
                 "usage.csv",
                 "charges.csv",
@@ -118,11 +97,7 @@ fn no_file_is_stray() {
                 "warnings.json",
                 "exit",
             ];
-            assert!(
-                known.contains(&file.as_str()),
-                "{}: expect/{file} is stray",
-                name(&case)
-            );
+            assert!(known.contains(&file.as_str()), "{}: expect/{file} is stray", name(&case));
         }
     }
 }
@@ -140,13 +115,7 @@ fn difference(case: &Path) -> Option<String> {
     args.extend(args_file.lines());
     let mut inputs: Vec<String> = std::fs::read_dir(case)
         .expect("a case is a folder")
-        .map(|entry| {
-            entry
-                .expect("an entry")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        })
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
         .filter(|file| file.starts_with("input"))
         .collect();
     inputs.sort();
@@ -158,12 +127,7 @@ fn difference(case: &Path) -> Option<String> {
         let expected = case.join(format!("expect/{table}.csv"));
         if expected.exists() {
             let (header, expected) = run::read_csv(&expected);
-            told.extend(table_difference(
-                table,
-                &header,
-                &expected,
-                &run::table(&out, table),
-            ));
+            told.extend(table_difference(table, &header, &expected, &run::table(&out, table)));
         }
     }
     let records = case.join("expect/records.json");
@@ -175,66 +139,32 @@ fn difference(case: &Path) -> Option<String> {
         let found: serde_json::Map<String, serde_json::Value> = run::published(&out)
             .iter()
             .filter(|folder| folder.join("manifest.json").exists())
-            .map(|folder| {
-                (
-                    name(folder),
-                    run::json(&folder.join("manifest.json"))["warnings"].clone(),
-                )
-            })
-            .filter(|(_, warnings)| {
-                warnings
-                    .as_object()
-                    .is_some_and(|warnings| !warnings.is_empty())
-            })
+            .map(|folder| (name(folder), run::json(&folder.join("manifest.json"))["warnings"].clone()))
+            .filter(|(_, warnings)| warnings.as_object().is_some_and(|warnings| !warnings.is_empty()))
             .collect();
         let expected = run::json(&warnings);
         if expected != serde_json::Value::Object(found.clone()) {
-            told.push(format!(
-                "warnings: expected {expected}, found {}",
-                serde_json::Value::Object(found)
-            ));
+            told.push(format!("warnings: expected {expected}, found {}", serde_json::Value::Object(found)));
         }
     }
-    let suspense = if run::table(&out, "suspense").is_empty() {
-        0
-    } else {
-        3
-    };
+    let suspense = if run::table(&out, "suspense").is_empty() { 0 } else { 3 };
     let expected_exit = match std::fs::read_to_string(case.join("expect/exit")) {
         Ok(code) => code.trim().parse().expect("a number"),
         Err(_) => suspense,
     };
     if output.status.code() != Some(expected_exit) {
-        told.push(format!(
-            "exit: expected {expected_exit}, found {:?}",
-            output.status.code()
-        ));
+        told.push(format!("exit: expected {expected_exit}, found {:?}", output.status.code()));
     }
-    if told.is_empty() {
-        None
-    } else {
-        Some(format!("{}\n{}", told.join("\n"), run::stderr(&output)))
-    }
+    if told.is_empty() { None } else { Some(format!("{}\n{}", told.join("\n"), run::stderr(&output))) }
 }
 
-fn table_difference(
-    table: &str,
-    header: &[String],
-    expected: &Table,
-    found: &Table,
-) -> Option<String> {
+fn table_difference(table: &str, header: &[String], expected: &Table, found: &Table) -> Option<String> {
     let cells = |rows: &Table| -> Vec<String> {
         let cell = |row: &BTreeMap<String, String>, column: &String| {
             row.get(column).map_or("?", String::as_str).to_string()
         };
         rows.iter()
-            .map(|row| {
-                header
-                    .iter()
-                    .map(|column| cell(row, column))
-                    .collect::<Vec<_>>()
-                    .join(",")
-            })
+            .map(|row| header.iter().map(|column| cell(row, column)).collect::<Vec<_>>().join(","))
             .collect()
     };
     let (expected, found) = (cells(expected), cells(found));
@@ -253,19 +183,14 @@ fn records_difference(
     out: &Path,
     output: &std::process::Output,
 ) -> Option<String> {
-    let run = run::published(out)
-        .into_iter()
-        .map(|folder| folder.join("run.json"))
-        .find(|run| run.exists());
+    let run = run::published(out).into_iter().map(|folder| folder.join("run.json")).find(|run| run.exists());
     let found = match run {
         Some(run) => run::json(&run)["records"].clone(),
         // Nothing was published, so the counts are in the closing lines alone.
         None => records_in(&run::stderr(output)),
     };
     let expected = expected.as_object().expect("an object");
-    let differs = expected
-        .iter()
-        .any(|(count, expected)| found.get(count) != Some(expected));
+    let differs = expected.iter().any(|(count, expected)| found.get(count) != Some(expected));
     differs.then(|| format!("records: expected {expected:?}, found {found}"))
 }
 
@@ -289,11 +214,7 @@ fn records_in(stderr: &str) -> serde_json::Value {
         if let Some(read) = line.strip_prefix("read ") {
             records["lines"] = number(read.split(' ').next().unwrap_or_default()).into();
         }
-        for part in line
-            .strip_prefix("  = ")
-            .into_iter()
-            .flat_map(|parts| parts.split(" + "))
-        {
+        for part in line.strip_prefix("  = ").into_iter().flat_map(|parts| parts.split(" + ")) {
             let (count, name) = part.split_once(' ').unwrap_or_default();
             records.insert(name.replace(' ', "_"), number(count).into());
         }

@@ -22,26 +22,12 @@ fn every_charge_of_recorded_bodies_is_exact_to_the_last_digit() {
 
 /// The number of cases, which all agree.
 fn agree(file: &str) -> usize {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fixtures/oracle")
-        .join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/oracle").join(file);
     let text = std::fs::read_to_string(path).expect("the oracle");
-    let cases: Vec<Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("a case"))
-        .collect();
+    let cases: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("a case")).collect();
     let books = Books::load(&Sources::default()).expect("the embedded books");
-    let failed: Vec<String> = cases
-        .iter()
-        .filter_map(|case| difference(case, &books))
-        .collect();
-    assert!(
-        failed.is_empty(),
-        "{} of {} cases differ\n\n{}",
-        failed.len(),
-        cases.len(),
-        failed.join("\n\n")
-    );
+    let failed: Vec<String> = cases.iter().filter_map(|case| difference(case, &books)).collect();
+    assert!(failed.is_empty(), "{} of {} cases differ\n\n{}", failed.len(), cases.len(), failed.join("\n\n"));
     cases.len()
 }
 
@@ -52,21 +38,13 @@ fn difference(case: &Value, embedded: &Books) -> Option<String> {
         .as_array()
         .expect("records")
         .iter()
-        .map(|record| {
-            record
-                .as_str()
-                .map_or_else(|| record.to_string(), str::to_string)
-        })
+        .map(|record| record.as_str().map_or_else(|| record.to_string(), str::to_string))
         .collect();
     std::fs::write(&log, lines.join("\n")).expect("a log");
     let with_accounts = case["accounts"].as_str().map(|accounts| {
         let file = folder.path().join("accounts.toml");
         std::fs::write(&file, accounts).expect("an accounts file");
-        Books::load(&Sources {
-            accounts: Some(file),
-            ..Sources::default()
-        })
-        .expect("books")
+        Books::load(&Sources { accounts: Some(file), ..Sources::default() }).expect("books")
     });
     let books = with_accounts.as_ref().unwrap_or(embedded);
 
@@ -103,40 +81,27 @@ fn difference(case: &Value, embedded: &Books) -> Option<String> {
             ]));
         }
         for (key, unrated) in &day.rated.unrated {
-            *suspense
-                .entry((key.reason.stage().name(), key.reason.name()))
-                .or_default() += unrated.quantity;
+            *suspense.entry((key.reason.stage().name(), key.reason.name())).or_default() += unrated.quantity;
         }
     }
     for line in &replay.suspended {
-        *suspense
-            .entry((line.reason.stage().name(), line.reason.name()))
-            .or_default() += 1;
+        *suspense.entry((line.reason.stage().name(), line.reason.name())).or_default() += 1;
     }
     charges.sort_by_key(Value::to_string);
-    let mut expected_charges = case["expected"]["charges"]
-        .as_array()
-        .expect("charges")
-        .clone();
+    let mut expected_charges = case["expected"]["charges"].as_array().expect("charges").clone();
     expected_charges.sort_by_key(Value::to_string);
-    let suspense: Vec<Value> = suspense
-        .iter()
-        .map(|((stage, reason), quantity)| json!([stage, reason, quantity]))
-        .collect();
+    let suspense: Vec<Value> =
+        suspense.iter().map(|((stage, reason), quantity)| json!([stage, reason, quantity])).collect();
 
     let records = &replay.records;
     let mut counts: BTreeMap<&str, u64> = records.parts().into_iter().collect();
     counts.insert("lines", records.lines);
     let expected_records = case["expected"]["records"].as_object().expect("records");
-    let records_agree = expected_records
-        .iter()
-        .all(|(name, count)| counts.get(name.as_str()).copied() == count.as_u64());
+    let records_agree =
+        expected_records.iter().all(|(name, count)| counts.get(name.as_str()).copied() == count.as_u64());
     let agrees = charges == expected_charges
         && json!(suspense) == case["expected"]["suspense"]
-        && rated.to_string()
-            == case["expected"]["rated_cost_usd"]
-                .as_str()
-                .unwrap_or_default()
+        && rated.to_string() == case["expected"]["rated_cost_usd"].as_str().unwrap_or_default()
         && records_agree;
     (!agrees).then(|| {
         let expected = &case["expected"];

@@ -26,21 +26,10 @@ pub type Table = Vec<BTreeMap<String, String>>;
 pub fn read_csv(path: &Path) -> (Vec<String>, Table) {
     let mut reader =
         csv::Reader::from_path(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let header: Vec<String> = reader
-        .headers()
-        .expect("a header")
-        .iter()
-        .map(str::to_string)
-        .collect();
+    let header: Vec<String> = reader.headers().expect("a header").iter().map(str::to_string).collect();
     let rows = reader
         .records()
-        .map(|row| {
-            header
-                .iter()
-                .cloned()
-                .zip(row.expect("a row").iter().map(str::to_string))
-                .collect()
-        })
+        .map(|row| header.iter().cloned().zip(row.expect("a row").iter().map(str::to_string)).collect())
         .collect();
     (header, rows)
 }
@@ -49,18 +38,12 @@ pub fn read_csv(path: &Path) -> (Vec<String>, Table) {
 pub fn published(out: &Path) -> Vec<PathBuf> {
     let list = |folder: &Path| -> Vec<PathBuf> {
         let entries = std::fs::read_dir(folder).into_iter().flatten();
-        let mut paths: Vec<PathBuf> = entries
-            .map(|entry| entry.expect("an entry").path())
-            .collect();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
         paths.sort();
         paths
     };
     let mut folders = list(&out.join("undated"));
-    folders.extend(
-        list(out)
-            .into_iter()
-            .filter(|path| path.join("manifest.json").exists()),
-    );
+    folders.extend(list(out).into_iter().filter(|path| path.join("manifest.json").exists()));
     folders
 }
 
@@ -68,10 +51,7 @@ pub fn published(out: &Path) -> Vec<PathBuf> {
 pub fn table(out: &Path, name: &str) -> Table {
     let mut rows = Table::new();
     for folder in published(out) {
-        let (csv, parquet) = (
-            folder.join(format!("{name}.csv")),
-            folder.join(format!("{name}.parquet")),
-        );
+        let (csv, parquet) = (folder.join(format!("{name}.csv")), folder.join(format!("{name}.parquet")));
         if csv.exists() {
             rows.extend(read_csv(&csv).1);
         } else if parquet.exists() {
@@ -86,8 +66,7 @@ fn read_parquet(path: &Path) -> Table {
     let file = std::fs::File::open(path).expect("a table");
     let mut frame = ParquetReader::new(file).finish().expect("a Parquet file");
     let mut csv = Vec::new();
-    let mut writer =
-        CsvWriter::new(&mut csv).with_datetime_format(Some("%Y-%m-%dT%H:%M:%SZ".into()));
+    let mut writer = CsvWriter::new(&mut csv).with_datetime_format(Some("%Y-%m-%dT%H:%M:%SZ".into()));
     writer.finish(&mut frame).expect("CSV");
     let mut reader = csv::Reader::from_reader(csv.as_slice());
     let rows = reader.deserialize().map(|row| row.expect("a row"));
@@ -95,7 +74,6 @@ fn read_parquet(path: &Path) -> Table {
 }
 
 pub fn json(path: &Path) -> serde_json::Value {
-    let text =
-        std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

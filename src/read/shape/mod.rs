@@ -1,3 +1,6 @@
 //! Owns the shapes of a line: how an export spells a request. Today there is one, the canonical record.
 
+mod cached_content;
 pub mod canonical;
+mod faults;
+mod usage_metadata;

@@ -1,0 +1,265 @@
+//! Owns what a run has to say at its end, on stderr: what was read, what it came to by model and tier, what is in
+//! suspense and what to do about it. How it is put on the screen is for `screen`.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use indicatif::{HumanBytes, HumanDuration};
+
+use super::screen::{self, counted, dollars, say, thousands, visible};
+use crate::books::Books;
+use crate::pipeline::{DayReport, Replay};
+use crate::quota::q1_quota_model;
+use crate::read::Progress;
+use crate::suspense::Suspended;
+use crate::types::charge::UnratedKey;
+use crate::types::key::shown;
+use crate::types::meter::Meter;
+use crate::types::money::Pico;
+use crate::types::quota_use::QuotaUse;
+use crate::types::reason::Reason;
+use crate::types::tier::{PricingTier, UsageTier};
+
+/// What was read, in one or two lines.
+pub fn read(replay: &Replay, progress: &Progress, took: Duration) {
+    let bytes = progress.bytes.load(Ordering::Relaxed);
+    let rate = (bytes as f64 / took.as_secs_f64().max(0.001)) as u64;
+    let inputs = replay.inputs.len();
+    say(format_args!(
+        "read {} lines, {} in {} ({}/s) from {inputs} {}",
+        thousands(replay.records.lines),
+        HumanBytes(bytes),
+        if took.as_secs() > 0 { HumanDuration(took).to_string() } else { format!("{} ms", took.as_millis()) },
+        HumanBytes(rate),
+        if inputs == 1 { "input" } else { "inputs" },
+    ));
+    let others: Vec<String> = replay
+        .records
+        .parts()
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| format!("{} {}", thousands(*count), name.replace('_', " ")))
+        .collect();
+    say(format_args!("  = {}", others.join(" + ")));
+    for input in replay.inputs.iter().filter(|input| input.same_as.is_some()) {
+        let same = input.same_as.as_deref().unwrap_or_default();
+        say(visible(&format!("  {} has the same bytes as {same}: read once", input.name)));
+    }
+    for (folder, left) in &replay.left {
+        say(visible(&format!("  {folder}: {left} files aren't named like logs and were left")));
+    }
+}
+
+/// More rows than a person reads at the end of a run; the reports have them all.
+const MOST_ROWS: usize = 20;
+
+/// What the closing table says of one base model and usage tier.
+#[derive(Default)]
+struct Sum<'r> {
+    requests: u64,
+    input: u64,
+    output: u64,
+    rated: Pico,
+    /// What was used and is billed, and what of it was charged: the rest is in suspense.
+    billed: u128,
+    charged: u128,
+    /// Under which its requests count against limits.
+    quota_models: BTreeSet<&'r str>,
+}
+
+/// The closing table, the dearest first, by base model, pricing tier and usage tier, over all days.
+pub fn table(replay: &Replay, days: &[DayReport<'_>], books: &Books) {
+    let mut sums = sums(replay, days, books);
+    if sums.is_empty() {
+        return;
+    }
+    let quota = highest_shares(days);
+    let mut table =
+        screen::plain_table(&["model", "tier", "requests", "input", "output", "rated USD", "top quota"]);
+    sums.sort_by_key(|(key, sum)| (Reverse((sum.rated, sum.requests)), *key));
+    for ((model, usage_tier), sum) in sums.iter().take(MOST_ROWS) {
+        let shares = sum.quota_models.iter().filter_map(|model| quota.get(&(*model, *usage_tier)));
+        let name = if model.is_empty() { "(none)".into() } else { shown(model) };
+        let tier = match usage_tier.pricing_tier() {
+            PricingTier::Paid => format!("paid, {usage_tier}"),
+            pricing_tier => pricing_tier.to_string(),
+        };
+        table.add_row(cells(&name, tier, sum, shares.max().map_or("-", |(_, words)| words)));
+    }
+    if sums.len() > MOST_ROWS {
+        table.add_row([format!("(and {} more)", sums.len() - MOST_ROWS)]);
+    }
+    if sums.len() > 1 {
+        let all = sums.iter().fold(Sum::default(), |mut all, (_, sum)| {
+            all.requests += sum.requests;
+            all.input += sum.input;
+            all.output += sum.output;
+            all.rated = all.rated.checked_add(sum.rated).unwrap_or(all.rated);
+            all.billed += sum.billed;
+            all.charged += sum.charged;
+            all
+        });
+        table.add_row(cells("all", String::new(), &all, ""));
+    }
+    say(format_args!("\n{}", table.trim_fmt()));
+    if sums.iter().any(|(_, sum)| sum.charged < sum.billed) {
+        say("(+ ? : more was used than could be priced; it is in suspense)");
+    }
+}
+
+fn cells(name: &str, tier: String, sum: &Sum<'_>, top: &str) -> [String; 7] {
+    let unknown = if sum.charged < sum.billed { " + ?" } else { "" };
+    let rated = format!("{}{unknown}", screen::dollars(sum.rated));
+    let (requests, input, output) =
+        (thousands(sum.requests), screen::tokens(sum.input), screen::tokens(sum.output));
+    [name.to_string(), tier, requests, input, output, rated, top.to_string()]
+}
+
+fn sums<'r>(
+    replay: &'r Replay,
+    days: &[DayReport<'r>],
+    books: &'r Books,
+) -> Vec<((&'r str, UsageTier), Sum<'r>)> {
+    let mut sums: BTreeMap<(&str, UsageTier), Sum<'_>> = BTreeMap::new();
+    for (key, cell) in &replay.tally.cells {
+        let facts = &replay.groups[key.group.0 as usize];
+        let sum = sums.entry((books.base_model(facts, key.day), key.usage_tier)).or_default();
+        let inputs = [Meter::Input, Meter::InputCached, Meter::InputTool].map(|meter| cell.tokens(meter));
+        sum.requests += cell.requests;
+        sum.input += inputs.iter().sum::<u64>();
+        sum.output += cell.tokens(Meter::Output) + cell.tokens(Meter::OutputThinking);
+        if books.methods.find(facts.method).billed {
+            sum.billed += cell.quantities.iter().map(|quantity| u128::from(*quantity)).sum::<u128>();
+        }
+        sum.quota_models.insert(q1_quota_model(facts, key.usage_tier, key.day, books));
+    }
+    for (key, charge) in days.iter().flat_map(|day| &day.rated.charges) {
+        let sum = sums.entry((key.base_model, key.usage_tier)).or_default();
+        sum.rated = sum.rated.checked_add(charge.rated_cost).unwrap_or(sum.rated);
+        sum.charged += u128::from(charge.quantity);
+    }
+    sums.into_iter().collect()
+}
+
+/// The highest share of any limit by quota model and usage tier, in thousandths, and in words.
+fn highest_shares<'r>(days: &[DayReport<'r>]) -> BTreeMap<(&'r str, UsageTier), (u64, String)> {
+    let mut highest: BTreeMap<(&str, UsageTier), (u64, String)> = BTreeMap::new();
+    for (key, used) in days.iter().flat_map(|day| &day.measured.quota) {
+        if let Some(share) = highest_share(used) {
+            let best = highest.entry((key.quota_model, key.usage_tier)).or_default();
+            if share > *best {
+                *best = share;
+            }
+        }
+    }
+    highest
+}
+
+/// The highest share of a limit, in thousandths, and in words.
+fn highest_share(used: &QuotaUse) -> Option<(u64, String)> {
+    [
+        ("RPM", used.rpm.limit, used.rpm.peak),
+        ("TPM", used.tpm.limit, used.tpm.peak),
+        ("RPD", used.rpd.limit, used.rpd.used),
+        ("TPD", used.tpd.limit, used.tpd.used),
+    ]
+    .into_iter()
+    .filter_map(|(name, limit, used)| match limit? {
+        0 if used > 0 => Some((u64::MAX, format!("{name} not offered"))),
+        0 => None,
+        limit => {
+            let share = used.saturating_mul(1_000) / limit;
+            Some((share, format!("{name} {}%", share.div_ceil(10))))
+        }
+    })
+    .max()
+}
+
+/// Suspense by reason, with what to do about each, and the warnings.
+pub fn suspense(replay: &Replay, days: &[DayReport<'_>]) {
+    let told: Vec<String> = lines_by_reason(replay).into_iter().chain(quantities_by_reason(days)).collect();
+    if !told.is_empty() {
+        say(visible(&format!("\nin suspense:\n{}", told.join("\n"))));
+    }
+    for name in nearly_all_suspended(replay) {
+        say(visible(&format!(
+            "\nnearly every line of {name} is in suspense: is it a request log?\n    \
+             A line is one JSON object with timestamp, project_id, model, status and\n    \
+             usageMetadata; the README has an example and all fields."
+        )));
+    }
+    let mut warnings = BTreeMap::new();
+    for (warning, requests) in days.iter().flat_map(|day| &day.warnings) {
+        *warnings.entry(*warning).or_insert(0) += requests;
+    }
+    if !warnings.is_empty() {
+        say("\nwarnings:");
+    }
+    for (warning, requests) in warnings {
+        say(format_args!("  {warning}: {}\n    {}", counted(requests, "request"), warning.remedy()));
+    }
+}
+
+/// Inputs that are likely no logs of this API.
+fn nearly_all_suspended(replay: &Replay) -> Vec<&str> {
+    let mut lines = vec![0; replay.inputs.len()];
+    for line in &replay.suspended {
+        lines[line.input.0 as usize] += 1;
+    }
+    let of_inputs = replay.inputs.iter().zip(lines);
+    of_inputs
+        .filter(|(input, lines)| *lines > 0 && lines * 10 >= input.lines * 9)
+        .map(|(input, _)| &*input.name)
+        .collect()
+}
+
+fn lines_by_reason(replay: &Replay) -> Vec<String> {
+    let mut by_reason: BTreeMap<Reason, (u64, &Suspended)> = BTreeMap::new();
+    for line in &replay.suspended {
+        by_reason.entry(line.reason).or_insert((0, line)).0 += 1;
+    }
+    let told = by_reason.into_iter().map(|(reason, (count, first))| {
+        let (name, number) = (&replay.inputs[first.input.0 as usize].name, first.line);
+        let (lines, remedy) = (counted(count, "line"), reason.remedy());
+        format!("  {reason}: {lines}\n    first: {name}:{number}: {}\n    {remedy}", first.detail)
+    });
+    told.collect()
+}
+
+fn quantities_by_reason(days: &[DayReport<'_>]) -> Vec<String> {
+    #[derive(Default)]
+    struct Sum<'r> {
+        meters: BTreeMap<Meter, u64>,
+        list_cost: Option<Pico>,
+        first: Option<&'r UnratedKey<'r>>,
+    }
+    let mut by_reason: BTreeMap<Reason, Sum<'_>> = BTreeMap::new();
+    for (key, unrated) in days.iter().flat_map(|day| &day.rated.unrated) {
+        let sum = by_reason.entry(key.reason).or_default();
+        *sum.meters.entry(key.meter).or_default() += unrated.quantity;
+        if let Some(list_cost) = unrated.list_cost {
+            sum.list_cost = sum.list_cost.unwrap_or_default().checked_add(list_cost);
+        }
+        sum.first.get_or_insert(key);
+    }
+    let told = by_reason.into_iter().map(|(reason, sum)| {
+        let (with_tokens, others): (Vec<_>, Vec<_>) =
+            sum.meters.iter().partition(|(meter, _)| meter.has_tokens());
+        let tokens: u64 = with_tokens.iter().map(|(_, quantity)| **quantity).sum();
+        let mut parts: Vec<String> = Vec::new();
+        if tokens > 0 {
+            parts.push(counted(tokens, "token"));
+        }
+        parts.extend(others.iter().map(|(meter, quantity)| format!("{} {meter}", thousands(**quantity))));
+        let cost =
+            sum.list_cost.map(|cost| format!(", {} USD at list price", dollars(cost))).unwrap_or_default();
+        let first = sum.first.map_or(String::new(), |key| match key.detail.contains(key.model) {
+            true => key.detail.clone(),
+            false => format!("{}: {}", key.model, key.detail),
+        });
+        format!("  {reason}: {}{cost}\n    first: {first}\n    {}", parts.join(", "), reason.remedy())
+    });
+    told.collect()
+}
