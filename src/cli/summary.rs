@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use indicatif::{HumanBytes, HumanDuration};
+use indicatif::HumanBytes;
 
 use super::screen::{self, counted, dollars, say, thousands, visible};
 use crate::books::Books;
@@ -31,7 +31,7 @@ pub fn read(replay: &Replay, progress: &Progress, took: Duration) {
         "read {} lines, {} in {} ({}/s) from {inputs} {}",
         thousands(replay.records.lines),
         HumanBytes(bytes),
-        if took.as_secs() > 0 { HumanDuration(took).to_string() } else { format!("{} ms", took.as_millis()) },
+        in_words(took),
         HumanBytes(rate),
         if inputs == 1 { "input" } else { "inputs" },
     ));
@@ -49,6 +49,15 @@ pub fn read(replay: &Replay, progress: &Progress, took: Duration) {
     }
     for (folder, left) in &replay.left {
         say(visible(&format!("  {folder}: {left} files aren't named like logs and were left")));
+    }
+}
+
+/// 12 ms, 3.4 s, 5 min 20 s.
+fn in_words(took: Duration) -> String {
+    match took.as_secs() {
+        0 => format!("{} ms", took.as_millis()),
+        1..=99 => format!("{:.1} s", took.as_secs_f64()),
+        seconds => format!("{} min {} s", seconds / 60, seconds % 60),
     }
 }
 

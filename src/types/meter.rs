@@ -1,6 +1,6 @@
 //! Owns what is counted: meters, modalities, and the slots of a cell. Knows no price.
 
-use super::tier::words;
+use super::tier::{without_prefix, words};
 
 words! {
     /// What is counted. `unexplained` is what a total leaves over: never priced.
@@ -55,12 +55,14 @@ const UNEXPLAINED: usize = TOKEN_METERS.len() * MODALITIES;
 impl Modality {
     /// Reads a log's spelling: any case, with or without `MODALITY_`; unspecified is text.
     pub fn from_log(text: &str) -> Option<Modality> {
-        let word = text.to_ascii_lowercase();
-        match word.strip_prefix("modality_").unwrap_or(&word) {
-            "unspecified" => Some(Modality::Text),
-            "any" => None,
-            word => Modality::from_name(word),
+        let word = without_prefix(text, "MODALITY_");
+        if word.eq_ignore_ascii_case("unspecified") {
+            return Some(Modality::Text);
         }
+        Modality::ALL[..MODALITIES]
+            .iter()
+            .copied()
+            .find(|modality| word.eq_ignore_ascii_case(modality.name()))
     }
 
     /// Reads the number that the proto gives a modality.

@@ -147,7 +147,7 @@ pub const TUNED: &str = "tunedModels/";
 
 /// A model's name: everything up to and with the last `models/` comes off; `tunedModels/…` stays whole.
 pub fn model_name(name: &str) -> &str {
-    if name.starts_with(TUNED) {
+    if name.starts_with(TUNED) || !name.contains('/') {
         return name;
     }
     name.rfind("models/").map_or(name, |at| &name[at + "models/".len()..])

@@ -65,11 +65,19 @@ impl UsageTier {
 impl ServiceTier {
     /// Reads a log's spelling: any case, `SERVICE_TIER_` comes off, unspecified is standard.
     pub fn from_log(text: &str) -> Option<ServiceTier> {
-        let word = text.to_ascii_lowercase();
-        match word.strip_prefix("service_tier_").unwrap_or(&word) {
-            "unspecified" => Some(ServiceTier::Standard),
-            word => ServiceTier::from_name(word),
+        let word = without_prefix(text, "SERVICE_TIER_");
+        if word.eq_ignore_ascii_case("unspecified") {
+            return Some(ServiceTier::Standard);
         }
+        ServiceTier::ALL.iter().copied().find(|service_tier| word.eq_ignore_ascii_case(service_tier.name()))
+    }
+}
+
+/// A word of a log without a prefix that the proto gives its kind, in any case.
+pub(crate) fn without_prefix<'t>(text: &'t str, prefix: &str) -> &'t str {
+    match text.get(..prefix.len()) {
+        Some(start) if start.eq_ignore_ascii_case(prefix) => &text[prefix.len()..],
+        _ => text,
     }
 }
 

@@ -1,5 +1,7 @@
 //! All integration tests, as one binary.
 
 mod cases;
+mod cli;
+mod docs;
 mod oracle;
 mod run;
