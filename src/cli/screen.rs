@@ -280,14 +280,23 @@ fn highest_share(used: &QuotaUse) -> Option<(u64, String)> {
     ]
     .into_iter()
     .filter_map(|(name, limit, used)| match limit? {
-        0 if used > 0 => Some((u64::MAX, format!("{name} not offered"))),
+        0 if used > 0 => Some((u64::MAX, share_in_words(name, used, 0))),
         0 => None,
         limit => {
             let share = used.saturating_mul(1_000) / limit;
-            Some((share, format!("{name} {}%", share.div_ceil(10))))
+            Some((share, share_in_words(name, used, limit)))
         }
     })
     .max()
+}
+
+/// RPM 12%. Rounded up, so that whatever is above its limit is above 100%.
+pub fn share_in_words(metric: &str, used: u64, limit: u64) -> String {
+    if limit == 0 {
+        return format!("{metric} not offered");
+    }
+    let percent = (u128::from(used) * 100).div_ceil(u128::from(limit));
+    format!("{metric} {percent}%")
 }
 
 /// Suspense by reason, with what to do about each, and the warnings.
@@ -378,7 +387,7 @@ fn quantities_by_reason(days: &[DayReport<'_>]) -> Vec<String> {
 }
 
 /// 1 line, 1,234 lines.
-fn counted(number: u64, noun: &str) -> String {
+pub fn counted(number: u64, noun: &str) -> String {
     format!(
         "{} {noun}{}",
         thousands(number),
@@ -429,7 +438,7 @@ pub fn thousands(number: u64) -> String {
 }
 
 /// Tokens for the eye: 1,234 or 12.3M.
-fn tokens(number: u64) -> String {
+pub fn tokens(number: u64) -> String {
     match number {
         0..=999_999 => thousands(number),
         1_000_000..=999_999_999 => format!("{}.{}M", number / 1_000_000, number / 100_000 % 10),
@@ -442,7 +451,7 @@ fn tokens(number: u64) -> String {
 }
 
 /// Dollars for the eye, rounded to a hundredth of a cent; the reports have them whole.
-fn dollars(pico: Pico) -> String {
+pub fn dollars(pico: Pico) -> String {
     const PLACE: i128 = 100_000_000;
     let rounded = (pico.0 + PLACE / 2) / PLACE;
     format!(
@@ -464,5 +473,7 @@ mod tests {
         assert_eq!(tokens(1_250_000_000), "1.2G");
         assert_eq!(dollars(Pico(1_234_567_891_234_567)), "1,234.5679");
         assert_eq!(dollars(Pico(49_999_999)), "0.0000");
+        assert_eq!(share_in_words("RPM", 10_001, 10_000), "RPM 101%");
+        assert_eq!(share_in_words("RPM", 1, 0), "RPM not offered");
     }
 }

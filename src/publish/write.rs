@@ -1,5 +1,6 @@
 //! Owns how a table becomes files: Parquet (zstd) and, for people, CSV. By polars.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
@@ -75,16 +76,7 @@ fn for_spreadsheets(report: &Report, frame: &DataFrame) -> Result<DataFrame> {
                         .map(|cell| cell.map(|pico| Pico(pico).to_string()))
                         .collect()
                 }
-                Kind::Text => {
-                    let guarded = |text: &str| {
-                        if text.starts_with(FORMULA) {
-                            format!("'{text}")
-                        } else {
-                            text.to_string()
-                        }
-                    };
-                    cells.str()?.iter().map(|cell| cell.map(guarded)).collect()
-                }
+                Kind::Text => cells.str()?.iter().map(|cell| cell.map(guarded)).collect(),
                 _ => continue,
             };
             frame.with_column(text.with_name(column.name.into()).into_column())?;
@@ -94,4 +86,13 @@ fn for_spreadsheets(report: &Report, frame: &DataFrame) -> Result<DataFrame> {
     convert(&mut frame)
         .map_err(|error| Error::new(format!("{}: the CSV can't be built: {error}", report.name)))?;
     Ok(frame)
+}
+
+/// A text as a cell of a CSV, so that no spreadsheet runs it.
+pub fn guarded(text: &str) -> Cow<'_, str> {
+    if text.starts_with(FORMULA) {
+        Cow::Owned(format!("'{text}"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
