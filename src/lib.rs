@@ -29,6 +29,7 @@
 //! | [`balance`] | the two equations | let anything pass |
 //! | [`report`] | tables: columns, meaning, order | write a file |
 //! | [`publish`] | staging, never less, the swap, manifests | change a figure |
+//! | [`query`] | published days read back: tables, groups, checked sums | write, take a folder without a manifest for a day |
 //!
 //! **Invariants**
 //! - Every line read is accounted for once: lines = blank + not_requests + suspended + duplicates + superseded +
@@ -47,6 +48,7 @@ pub mod evidence;
 pub mod mediate;
 pub mod pipeline;
 pub mod publish;
+pub mod query;
 pub mod quota;
 pub mod read;
 pub mod report;

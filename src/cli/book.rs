@@ -41,7 +41,7 @@ impl Book {
         let text = if std::io::stdout().is_terminal() {
             let mut table = screen::plain_table(shown.columns);
             table.add_rows(&shown.rows);
-            format!("{table}\n")
+            format!("{}\n", table.trim_fmt())
         } else {
             csv(&shown)?
         };

@@ -58,8 +58,8 @@ impl Check {
                 .map_or_else(Default::default, |span| (span.first_at.to_string(), span.last_at.to_string()));
             by_day.add_row([day.to_string(), thousands(*requests), first, last]);
         }
-        let by_day = if requests.is_empty() { String::new() } else { format!("\n{by_day}\n") };
-        screen::print(&format!("{files}\n{by_day}"));
+        let by_day = if requests.is_empty() { String::new() } else { format!("\n{}\n", by_day.trim_fmt()) };
+        screen::print(&format!("{}\n{by_day}", files.trim_fmt()));
         summary::read(&replay, &signal.progress, took);
         summary::table(&replay, &days, &books);
         summary::suspense(&replay, &days);

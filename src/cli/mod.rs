@@ -5,6 +5,7 @@ mod book;
 mod check;
 mod replay;
 mod screen;
+mod show;
 mod summary;
 
 use std::path::PathBuf;
@@ -42,6 +43,7 @@ struct Cli {
 enum Command {
     Replay(replay::Replay),
     Check(check::Check),
+    Show(show::Show),
     Accounts(accounts::Accounts),
     Book(book::Book),
 }
@@ -53,6 +55,7 @@ pub fn run() -> ExitCode {
     let result = match cli.command {
         Command::Replay(command) => command.run(&signal),
         Command::Check(command) => command.run(&signal),
+        Command::Show(command) => command.run(),
         Command::Accounts(command) => command.run(&signal),
         Command::Book(command) => command.run(),
     };

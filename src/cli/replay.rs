@@ -181,7 +181,7 @@ impl Share {
     }
 }
 
-fn in_words(window: Window) -> String {
+pub(super) fn in_words(window: Window) -> String {
     match (window.from, window.to) {
         (Some(from), Some(to)) if from == to => format!("on {from}"),
         (Some(from), Some(to)) => format!("from {from} to {to}"),

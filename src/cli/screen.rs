@@ -1,7 +1,7 @@
 //! Owns how things are put on a person's screen: lines, errors, progress, tables, figures for the eye. What a run has to
 //! say is for `summary`.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -117,8 +117,7 @@ pub fn plain_table(header: &[&str]) -> Table {
 }
 
 fn width() -> u16 {
-    let terminal = std::io::stderr().is_terminal().then(terminal_size::terminal_size).flatten();
-    terminal.map_or(100, |(terminal_size::Width(width), _)| width.max(60))
+    terminal_size::terminal_size().map_or(80, |(terminal_size::Width(width), _)| width.max(60))
 }
 
 /// 1234567 as 1,234,567.
@@ -142,6 +141,15 @@ pub fn dollars(pico: Pico) -> String {
     format!("{}.{:04}", thousands((rounded / 10_000) as u64), rounded % 10_000)
 }
 
+/// RPM 12%. Rounded up, so that whatever is above its limit is above 100%.
+pub fn share_in_words(metric: &str, used: u64, limit: u64) -> String {
+    if limit == 0 {
+        return format!("{metric} not offered");
+    }
+    let percent = (u128::from(used) * 100).div_ceil(u128::from(limit));
+    format!("{metric} {percent}%")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,5 +162,7 @@ mod tests {
         assert_eq!(tokens(1_250_000_000), "1.2G");
         assert_eq!(dollars(Pico(1_234_567_891_234_567)), "1,234.5679");
         assert_eq!(dollars(Pico(49_999_999)), "0.0000");
+        assert_eq!(share_in_words("RPM", 10_001, 10_000), "RPM 101%");
+        assert_eq!(share_in_words("RPM", 1, 0), "RPM not offered");
     }
 }

@@ -176,12 +176,9 @@ fn highest_share(used: &QuotaUse) -> Option<(u64, String)> {
     ]
     .into_iter()
     .filter_map(|(name, limit, used)| match limit? {
-        0 if used > 0 => Some((u64::MAX, format!("{name} not offered"))),
-        0 => None,
-        limit => {
-            let share = used.saturating_mul(1_000) / limit;
-            Some((share, format!("{name} {}%", share.div_ceil(10))))
-        }
+        0 if used == 0 => None,
+        0 => Some((u64::MAX, screen::share_in_words(name, used, 0))),
+        limit => Some((used.saturating_mul(1_000) / limit, screen::share_in_words(name, used, limit))),
     })
     .max()
 }

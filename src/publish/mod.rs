@@ -3,7 +3,7 @@
 
 pub mod manifest;
 mod swap;
-mod write;
+pub mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

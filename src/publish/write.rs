@@ -1,5 +1,6 @@
 //! Owns how a table becomes files: Parquet (zstd) and, for people, CSV. By polars.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -66,15 +67,15 @@ fn for_spreadsheets(report: &Report, frame: &DataFrame) -> PolarsResult<DataFram
                 let pico = cells.to_physical_repr();
                 pico.i128()?.iter().map(|cell| cell.map(|pico| Pico(pico).to_string())).collect()
             }
-            Kind::Text => {
-                let guarded = |text: &str| {
-                    if text.starts_with(FORMULA) { format!("'{text}") } else { text.to_string() }
-                };
-                cells.str()?.iter().map(|cell| cell.map(guarded)).collect()
-            }
+            Kind::Text => cells.str()?.iter().map(|cell| cell.map(guarded)).collect(),
             Kind::Date | Kind::Instant | Kind::Whole => continue,
         };
         frame.with_column(text.with_name(column.name.into()).into_column())?;
     }
     Ok(frame)
+}
+
+/// A text as a cell of a CSV, so that no spreadsheet runs it.
+pub fn guarded(text: &str) -> Cow<'_, str> {
+    if text.starts_with(FORMULA) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
 }
