@@ -20,6 +20,7 @@ use crate::error::{Error, Exit, Result};
 use crate::evidence::{self, Warning};
 use crate::mediate::dedupe::{self, Dealer, IdentityKey, SHARDS, Settled};
 use crate::mediate::groups::AllGroups;
+use crate::mediate::row::Row;
 use crate::quota::{self, Measured};
 use crate::read::lines::{Block, Stream};
 use crate::read::shape::canonical::{Decoded, Decoder};
@@ -27,6 +28,7 @@ use crate::read::{Inputs, Progress};
 use crate::suspense::{Refusal, Suspended};
 use crate::tally::{Tallier, guides};
 use crate::types::day::{Day, Instant};
+use crate::types::detail::{Detail, Kept, Place};
 use crate::types::key::shown;
 use crate::types::origin::{InputId, InputSummary};
 use crate::types::reason::Reason;
@@ -45,6 +47,8 @@ pub struct Options {
     pub window: Window,
     /// The longest line that is read, in bytes.
     pub max_line: usize,
+    /// Keep each request, for a report of requests.
+    pub detail: bool,
 }
 
 /// The days that are asked for, both inclusive; an end left out is open.
@@ -75,6 +79,8 @@ pub struct Replay {
     pub groups: Groups,
     pub tally: Tally,
     pub traffic: Traffic,
+    /// Each request that counts, by day, when they are kept.
+    pub kept: BTreeMap<Day, Vec<Kept>>,
     /// The last instant of a request, of all that were read.
     pub last_read: Option<Instant>,
 }
@@ -139,6 +145,7 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
         groups,
         tally: settled.tally,
         traffic: settled.traffic,
+        kept: settled.kept,
         last_read,
     })
 }
@@ -208,6 +215,27 @@ struct Noted {
 }
 
 impl Read {
+    fn kept(&self, row: &Row<'_>, cell: CellKey) -> Kept {
+        let (request_id, detail, place) = Detail::decode(row.detail());
+        let name = |name: &str| (!name.is_empty()).then(|| shown(name).into());
+        let (total_tokens, thoughts, quantities) = row.usage();
+        let before = self.lines_before[place.input.0 as usize][place.block as usize];
+        Kept {
+            at: row.at,
+            cell,
+            input: place.input,
+            line: before + u64::from(place.line),
+            request_id: name(&request_id),
+            api_key_id: name(&detail.api_key_id),
+            region: name(&detail.region),
+            latency_ms: detail.latency_ms.split('.').next().and_then(|whole| whole.parse().ok()),
+            labels: name(&detail.labels),
+            total_tokens,
+            thoughts,
+            quantities: quantities.collect(),
+        }
+    }
+
     fn with_line(&self, noted: Noted) -> Suspended {
         let before = self.lines_before[noted.suspended.input.0 as usize][noted.block as usize];
         Suspended { line: before + noted.suspended.line, ..noted.suspended }
@@ -316,7 +344,7 @@ fn read(
             if progress.stop.load(Ordering::Relaxed) {
                 return Err(interrupted());
             }
-            let lines = thread.read_block(&block, &decoder, &mut dealer, options.max_line);
+            let lines = thread.read_block(&block, &decoder, &mut dealer, options);
             progress.lines.fetch_add(lines, Ordering::Relaxed);
         }
         thread.shards = dealer.into_shards();
@@ -364,8 +392,9 @@ impl Thread {
         block: &Block,
         decoder: &Decoder<'_>,
         dealer: &mut Dealer<'_>,
-        max_line: usize,
+        options: &Options,
     ) -> u64 {
+        let max_line = options.max_line;
         let mut number = 0;
         let mut rest = block.bytes();
         let mut too_long = block.first_too_long;
@@ -379,7 +408,7 @@ impl Thread {
                 let detail = format!("the line has more than {max_line} bytes");
                 self.refuse(block, number, Refusal::of_line(Reason::LineTooLong, detail));
             } else {
-                self.read_line(line, block, number, decoder, dealer);
+                self.read_line(line, block, number, decoder, dealer, options.detail);
             }
         }
         if let Some(why) = &block.truncated {
@@ -402,6 +431,7 @@ impl Thread {
         number: u64,
         decoder: &Decoder<'_>,
         dealer: &mut Dealer<'_>,
+        detail: bool,
     ) {
         if line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
             self.records.blank += 1;
@@ -411,7 +441,8 @@ impl Thread {
             Decoded::Request(request) => {
                 self.last_read = self.last_read.max(Some(request.at));
                 let missing = self.missing.len() as u64;
-                dealer.deal(&request, missing);
+                let place = Place { input: block.input, block: block.index, line: number as u32 };
+                dealer.deal(&request, missing, detail.then_some(place));
                 if request.usage_missing {
                     let refusal = Refusal {
                         reason: Reason::MissingUsage,
@@ -459,6 +490,7 @@ struct SettledShards<'b> {
 struct Sums {
     tally: Tally,
     traffic: Traffic,
+    kept: BTreeMap<Day, Vec<Kept>>,
     records: Records,
     suspended: Vec<Suspended>,
 }
@@ -476,7 +508,10 @@ impl<'b> SettledShards<'b> {
                     let day = row.at.day();
                     if window.contains(day) {
                         sums.records.requests += 1;
-                        tallier.add(&row, day)?;
+                        let cell = tallier.add(&row, day)?;
+                        if !row.detail().is_empty() {
+                            sums.kept.entry(day).or_default().push(read.kept(&row, cell));
+                        }
                     } else {
                         sums.records.outside_window += 1;
                     }
@@ -503,6 +538,9 @@ impl Sums {
     fn merge(mut self, other: Sums) -> Result<Sums> {
         self.tally.merge(other.tally).map_err(overflow)?;
         self.traffic.merge(other.traffic);
+        for (day, mut kept) in other.kept {
+            self.kept.entry(day).or_default().append(&mut kept);
+        }
         self.records.add(&other.records);
         self.suspended.extend(other.suspended);
         Ok(self)

@@ -58,8 +58,8 @@ impl<'b> Tallier<'b> {
         Tallier { books, groups, guides, open: HashMap::default(), everything: 0 }
     }
 
-    /// Adds a request that counts, of `day`.
-    pub fn add(&mut self, row: &Row<'_>, day: Day) -> Result<(), Overflow> {
+    /// Adds a request that counts, of `day`; gives the cell it went to.
+    pub fn add(&mut self, row: &Row<'_>, day: Day) -> Result<CellKey, Overflow> {
         let (total, thoughts, quantities) = row.usage();
         let (mut input, mut cached, mut tool) = (0, 0, 0);
         let mut everything = 1 + total + thoughts;
@@ -99,7 +99,7 @@ impl<'b> Tallier<'b> {
         }
         open.arrivals.push(Arrival::new((row.at.seconds() - open.day_start) as u32, prompt + tool));
         open.span.merge(Span::of(row.at));
-        Ok(())
+        Ok(key)
     }
 
     pub fn into_sums(self) -> (Tally, Traffic) {

@@ -166,6 +166,7 @@ impl LogArgs {
             time_zone: zone.transpose()?,
             window,
             max_line: self.max_line,
+            detail: false,
         })
     }
 }

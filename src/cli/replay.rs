@@ -40,6 +40,11 @@ pub struct Replay {
     #[command(flatten)]
     window: WindowArgs,
 
+    /// Publish requests.parquet too: one row per request with its cost and the
+    /// line it was read from (keeps every request in memory: about 300 bytes)
+    #[arg(long)]
+    detail: bool,
+
     /// The logs are whole: the last day is closed too
     #[arg(long)]
     close: bool,
@@ -75,7 +80,7 @@ enum Share {
 impl Replay {
     pub(super) fn run(&self, signal: &Signal) -> Result<Done> {
         let window = self.window.window()?;
-        let options = self.logs.options(window)?;
+        let options = Options { detail: self.detail, ..self.logs.options(window)? };
         let books = self.books.load()?;
         let inputs = self.logs.inputs(Some(&self.out))?;
         if self.out.exists() && !self.out.is_dir() {
@@ -97,8 +102,14 @@ impl Replay {
         let empty = if self.allow_empty { days_of(window) } else { Vec::new() };
         let days = pipeline::rate(&replay, &books, &empty)?;
         let stop = &signal.progress.stop;
-        let publish =
-            publish::Options { out: &self.out, window, close: self.close, replace: self.replace, stop };
+        let publish = publish::Options {
+            out: &self.out,
+            window,
+            close: self.close,
+            detail: self.detail,
+            replace: self.replace,
+            stop,
+        };
         let waiting =
             || screen::say(format_args!("another run publishes to {}: waiting", self.out.display()));
         let published = publish::publish(&days, &replay, &books, &publish, waiting)?;

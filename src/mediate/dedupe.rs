@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::groups::{AllGroups, SeenGroups};
 use super::row::{self, Row};
+use crate::types::detail::Place;
 use crate::types::request::Request;
 use crate::types::tally::Groups;
 
@@ -56,8 +57,9 @@ impl<'g> Dealer<'g> {
         }
     }
 
-    /// Deals a request. One whose usage is missing is at `missing` of those that the thread noted.
-    pub fn deal(&mut self, request: &Request<'_>, missing: MissingPlace) {
+    /// Deals a request. One whose usage is missing is at `missing` of those that the thread noted; with `place` its
+    /// detail is kept too.
+    pub fn deal(&mut self, request: &Request<'_>, missing: MissingPlace, place: Option<Place>) {
         let group = self.groups.id(&request.facts);
         let identity = self.identity(request);
         let shard = match request.request_id {
@@ -68,11 +70,16 @@ impl<'g> Dealer<'g> {
             }
         };
         let shard = &mut self.shards[shard];
+        let start = shard.len();
         let no_id = request.request_id.is_none();
         if request.usage_missing {
             row::append_missing(shard, identity, request.at, group, no_id, missing);
         } else {
             row::append(shard, identity, request.at, group, no_id, request.usage.as_ref());
+        }
+        if let Some(place) = place {
+            let request_id = request.request_id.as_deref().unwrap_or_default();
+            row::append_detail(shard, start, request_id, &request.detail, place);
         }
     }
 

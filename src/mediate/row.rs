@@ -2,18 +2,21 @@
 //! deduplicated, and what a thread hands over. What the names were is in the groups.
 //!
 //! ```text
-//! identity 16 │ at 8 │ group 4 │ flags 1 │ body length 2 │ body: total, thoughts, (slot, quantity)…
+//! identity 16 │ at 8 │ group 4 │ flags 1 │ body length 2 │ body: total, thoughts, (slot, quantity)… │ detail
 //! ```
 //! Numbers of the body are varints. Two rows with equal group, flags and body are equal in every fact that figures
 //! depend on.
 
 use crate::types::day::Instant;
+use crate::types::detail::{Detail, PLACE_BYTES, Place};
 use crate::types::meter::{Meter, Slot};
 use crate::types::tally::GroupId;
 use crate::types::usage::Usage;
 
 const HEAD: usize = 16 + 8 + 4 + 1 + 2;
 
+/// The request's detail follows its body.
+const HAS_DETAIL: u8 = 16;
 /// The request has no id: it is never a duplicate.
 pub const NO_ID: u8 = 1;
 /// Inference that went well without usage; the body is its place among those of its thread.
@@ -30,6 +33,7 @@ pub struct Row<'s> {
     pub group: GroupId,
     flags: u8,
     body: &'s [u8],
+    detail: &'s [u8],
 }
 
 /// Appends a request to its shard.
@@ -70,6 +74,16 @@ pub fn append_missing(
     finish(shard, start, USAGE_MISSING | if no_id { NO_ID } else { 0 });
 }
 
+/// Appends the detail of the row that was appended last, at `start`.
+pub fn append_detail(shard: &mut Vec<u8>, start: usize, request_id: &str, detail: &Detail<'_>, place: Place) {
+    shard[start + 28] |= HAS_DETAIL;
+    let length_at = shard.len();
+    shard.extend_from_slice(&[0; 4]);
+    detail.encode(request_id, place, shard);
+    let length = (shard.len() - length_at - 4) as u32;
+    shard[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
+}
+
 fn head(shard: &mut Vec<u8>, identity: u128, at: Instant, group: GroupId) -> usize {
     let start = shard.len();
     shard.extend_from_slice(&identity.to_le_bytes());
@@ -91,14 +105,21 @@ impl<'s> Row<'s> {
         let head = &shard[offset..offset + HEAD];
         let length = usize::from(u16::from_le_bytes([head[29], head[30]]));
         let end = offset + HEAD + length;
+        let (detail, next) = if head[28] & HAS_DETAIL == 0 {
+            (&shard[end..end], end)
+        } else {
+            let length = u32::from_le_bytes(shard[end..end + 4].try_into().expect("4 bytes")) as usize;
+            (&shard[end + 4..end + 4 + length], end + 4 + length)
+        };
         let row = Row {
             identity: u128::from_le_bytes(head[..16].try_into().expect("16 bytes")),
             at: Instant(i64::from_le_bytes(head[16..24].try_into().expect("8 bytes"))),
             group: GroupId(u32::from_le_bytes(head[24..28].try_into().expect("4 bytes"))),
             flags: head[28],
             body: &shard[offset + HEAD..end],
+            detail,
         };
-        (row, end)
+        (row, next)
     }
 
     pub fn has(&self, flag: u8) -> bool {
@@ -146,9 +167,16 @@ impl<'s> Row<'s> {
         (true, self.at, total, cached, output)
     }
 
-    /// The last word between rows of equal rank and equal names.
-    pub fn bytes(&self) -> (u8, &'s [u8]) {
-        (self.flags, self.body)
+    /// The last word between rows of equal rank and equal names: the body, then what only the detail shows, but not
+    /// the line, so that which record counts doesn't depend on where it was read.
+    pub fn bytes(&self) -> (u8, &'s [u8], &'s [u8]) {
+        let names = self.detail.len().saturating_sub(PLACE_BYTES);
+        (self.flags, self.body, &self.detail[..names])
+    }
+
+    /// What `--detail` shows; empty without it.
+    pub fn detail(&self) -> &'s [u8] {
+        self.detail
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Options<'o> {
     pub window: Window,
     /// The input is whole, whatever its last time.
     pub close: bool,
+    /// Publish a report of requests too.
+    pub detail: bool,
     /// Publish even what is less than before.
     pub replace: bool,
     /// End as soon as the swap under way is done.
@@ -72,7 +74,7 @@ pub fn publish(
         .hint("give all logs of the day (a Pacific day lies in two UTC days), or --replace"));
     }
     let stop = || options.stop.load(Ordering::Relaxed);
-    let staging = stage_all(&output, &staged, replay, books, &run, &stop);
+    let staging = stage_all(&output, &staged, replay, books, &run, options);
     let undated = match staging {
         Ok(undated) => undated,
         Err(error) => {
@@ -115,8 +117,9 @@ fn stage_all(
     replay: &Replay,
     books: &Books,
     run: &Run,
-    stop: &(dyn Fn() -> bool + Sync),
+    options: &Options<'_>,
 ) -> Result<BTreeMap<String, bool>> {
+    let stop = || options.stop.load(Ordering::Relaxed);
     let mut suspended: BTreeMap<Option<Day>, Vec<&Suspended>> = BTreeMap::new();
     for line in &replay.suspended {
         suspended.entry(line.day).or_default().push(line);
@@ -128,7 +131,7 @@ fn stage_all(
         }
         let folder = output.stage(&report.day.to_string())?;
         let lines = suspended.get(&Some(report.day)).map_or(&[][..], Vec::as_slice);
-        stage_day(&folder, report, lines, replay, books)?;
+        stage_day(&folder, report, lines, replay, books, options.detail)?;
         write_json(&folder.join("manifest.json"), manifest)?;
         write_json(&folder.join("run.json"), run)
     };
@@ -176,6 +179,7 @@ fn stage_day(
     lines: &[&Suspended],
     replay: &Replay,
     books: &Books,
+    detail: bool,
 ) -> Result<()> {
     let (day, groups) = (report.day, &replay.groups);
     let cells = cells_of(day, &replay.tally);
@@ -190,6 +194,11 @@ fn stage_day(
         (&report::tally::REPORT, report::tally::rows(day, &cells, groups, books)),
     ] {
         write::report(folder, report, rows)?;
+    }
+    if detail {
+        let kept = replay.kept.get(&day).map_or(&[][..], Vec::as_slice);
+        let rows = report::requests::rows(day, kept, groups, books, &replay.inputs)?;
+        write::report(folder, &report::requests::REPORT, rows)?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 pub mod charges;
 pub mod quota;
+pub mod requests;
 pub mod suspense;
 pub mod tally;
 pub mod traffic;

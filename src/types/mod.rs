@@ -2,6 +2,7 @@
 
 pub mod charge;
 pub mod day;
+pub mod detail;
 pub mod key;
 pub mod meter;
 pub mod money;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::day::Instant;
+use super::detail::Detail;
 use super::tier::{Channel, ServiceTier, UsageTier, words};
 use super::usage::Usage;
 
@@ -17,6 +18,8 @@ pub struct Request<'line> {
     pub facts: Facts<Cow<'line, str>>,
     /// None of methods that have no tokens, and where it is missing.
     pub usage: Option<Usage>,
+    /// What only `--detail` shows.
+    pub detail: Detail<'line>,
     /// Inference that went well, without usageMetadata or quantities: another record of its identity may have them.
     pub usage_missing: bool,
 }

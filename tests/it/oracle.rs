@@ -55,6 +55,7 @@ fn difference(case: &Value, embedded: &Books) -> Option<String> {
         time_zone: None,
         window: Window::default(),
         max_line: 64 << 20,
+        detail: false,
     };
     let replay = pipeline::replay(&inputs, books, &options, &Arc::default()).expect("a replay");
     let days = pipeline::rate(&replay, books, &[]).expect("reports");

@@ -2,9 +2,8 @@
 //! the first reason that holds. It lacks nothing. Which record of an identity counts is for `mediate`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use foldhash::fast::RandomState;
-use hashbrown::HashSet;
 use jiff::tz::TimeZone;
 
 use super::cached_content::CachedContent;
@@ -14,6 +13,7 @@ use crate::books::methods::{MethodLine, Methods};
 use crate::read::json::{Json, Kind, Malformed};
 use crate::suspense::{Refusal, quoted};
 use crate::types::day::Instant;
+use crate::types::detail::Detail;
 use crate::types::reason::Reason;
 use crate::types::request::{Facts, MethodKind, Request, Status, TUNED, Tools, model_name};
 use crate::types::tier::{Channel, ServiceTier, UsageTier};
@@ -201,6 +201,12 @@ impl<'d> Decoder<'d> {
                 tools: record.tools.unwrap_or(Tools::NotLogged),
             },
             usage,
+            detail: Detail {
+                api_key_id: record.api_key_id.unwrap_or_default(),
+                region: record.region.unwrap_or_default(),
+                latency_ms: record.latency_ms.map_or(Cow::default(), Cow::Borrowed),
+                labels: labels_text(&record.labels),
+            },
             usage_missing,
         })
     }
@@ -271,6 +277,10 @@ struct Record<'line> {
     channel: Option<Cow<'line, str>>,
     /// None where the log doesn't say.
     tools: Option<Tools>,
+    api_key_id: Option<Cow<'line, str>>,
+    region: Option<Cow<'line, str>>,
+    latency_ms: Option<&'line str>,
+    labels: BTreeMap<String, Cow<'line, str>>,
     usage: UsageMetadata<'line>,
     quantities: Quantities,
     cached_content: CachedContent<'line>,
@@ -340,7 +350,8 @@ impl<'line> Record<'line> {
             "channel" => self.channel = faults.text(json, known)?,
             "base_model" => self.base_model = faults.text(json, known)?,
             "model_version" => self.model_version = faults.text(json, known)?,
-            "api_key_id" | "region" => drop(faults.text(json, known)?),
+            "api_key_id" => self.api_key_id = faults.text(json, known)?,
+            "region" => self.region = faults.text(json, known)?,
             "timestamp" => match json.kind()? {
                 Kind::String => self.timestamp = Some(json.string()?).filter(|text| !text.is_empty()),
                 kind => {
@@ -368,10 +379,10 @@ impl<'line> Record<'line> {
             },
             "latency_ms" => {
                 if faults.is(Kind::Number, json, known)? {
-                    json.skip()?;
+                    self.latency_ms = Some(json.number()?);
                 }
             }
-            "labels" => labels(json, faults)?,
+            "labels" => self.labels = labels(json, faults)?,
             "tools" => self.tools = tools(json, faults)?,
             "quantities" => {
                 if faults.is(Kind::Object, json, known)? {
@@ -398,17 +409,29 @@ fn is_mistyped(kind: Kind) -> bool {
     !matches!(kind, Kind::String | Kind::Null)
 }
 
-fn labels(json: &mut Json<'_>, faults: &mut Faults) -> Result<(), Malformed> {
-    if !faults.is(Kind::Object, json, "labels")? {
-        return Ok(());
+fn labels<'line>(
+    json: &mut Json<'line>,
+    faults: &mut Faults,
+) -> Result<BTreeMap<String, Cow<'line, str>>, Malformed> {
+    let mut labels = BTreeMap::new();
+    if faults.is(Kind::Object, json, "labels")? {
+        json.object(|json, key| {
+            let value = faults.text(json, "a label")?.unwrap_or_default();
+            if labels.insert(key.to_string(), value).is_some() {
+                faults.doubled("a label");
+            }
+            Ok(())
+        })?;
     }
-    let mut seen: HashSet<String, RandomState> = HashSet::default();
-    json.object(|json, key| {
-        if !seen.insert(key.to_string()) {
-            faults.doubled("a label");
-        }
-        faults.text(json, "a label").map(|_| ())
-    })
+    Ok(labels)
+}
+
+/// A JSON object; empty without labels.
+fn labels_text<'line>(labels: &BTreeMap<String, Cow<'_, str>>) -> Cow<'line, str> {
+    if labels.is_empty() {
+        return Cow::default();
+    }
+    Cow::Owned(serde_json::json!(labels).to_string())
 }
 
 fn tools(json: &mut Json<'_>, faults: &mut Faults) -> Result<Option<Tools>, Malformed> {
