@@ -29,6 +29,7 @@
 //! | [`balance`] | the two equations | let anything pass |
 //! | [`report`] | tables: columns, meaning, order | write a file |
 //! | [`publish`] | staging, never less, the swap, manifests | change a figure |
+//! | [`generate`] | synthetic logs from a seed | know a price, write a file |
 //!
 //! **Invariants**
 //! - Every line read is accounted for once: lines = blank + not_requests + suspended + duplicates + superseded +
@@ -44,6 +45,7 @@ pub mod charge;
 pub mod cli;
 pub mod error;
 pub mod evidence;
+pub mod generate;
 pub mod mediate;
 pub mod pipeline;
 pub mod publish;

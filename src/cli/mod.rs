@@ -3,6 +3,7 @@
 mod accounts;
 mod book;
 mod check;
+mod r#gen;
 mod replay;
 mod screen;
 
@@ -43,6 +44,7 @@ enum Command {
     Check(check::Check),
     Accounts(accounts::Accounts),
     Book(book::Book),
+    Gen(r#gen::Gen),
 }
 
 /// Runs the command line of this process.
@@ -54,6 +56,7 @@ pub fn run() -> ExitCode {
         Command::Check(command) => command.run(&signal),
         Command::Accounts(command) => command.run(&signal),
         Command::Book(command) => command.run(),
+        Command::Gen(command) => command.run(&signal),
     };
     match result {
         Ok(Done::Whole) => ExitCode::SUCCESS,

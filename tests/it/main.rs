@@ -1,5 +1,6 @@
 //! All integration tests, as one binary.
 
 mod cases;
+mod generate;
 mod oracle;
 mod run;
