@@ -30,6 +30,7 @@
 //! | [`report`] | tables: columns, meaning, order | write a file |
 //! | [`publish`] | staging, never less, the swap, manifests | change a figure |
 //! | [`query`] | published days read back: tables, groups, checked sums | write, take a folder without a manifest for a day |
+//! | [`generate`] | synthetic logs from a seed | know a price, write a file |
 //!
 //! **Invariants**
 //! - Every line read is accounted for once: lines = blank + not_requests + suspended + duplicates + superseded +
@@ -45,6 +46,7 @@ pub mod charge;
 pub mod cli;
 pub mod error;
 pub mod evidence;
+pub mod generate;
 pub mod mediate;
 pub mod pipeline;
 pub mod publish;

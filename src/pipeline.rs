@@ -51,6 +51,22 @@ pub struct Options {
     pub detail: bool,
 }
 
+/// The longest line that is read, if nobody says otherwise.
+pub const LONGEST_LINE: usize = 64 << 20;
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            project: None,
+            usage_tier: None,
+            time_zone: None,
+            window: Window::default(),
+            max_line: LONGEST_LINE,
+            detail: false,
+        }
+    }
+}
+
 /// The days that are asked for, both inclusive; an end left out is open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {

@@ -3,6 +3,7 @@
 mod accounts;
 mod book;
 mod check;
+mod r#gen;
 mod replay;
 mod screen;
 mod show;
@@ -18,7 +19,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::books::{Books, Sources};
 use crate::error::{Error, Exit, Result};
-use crate::pipeline::{self, Options, Replay, Window};
+use crate::pipeline::{self, LONGEST_LINE, Options, Replay, Window};
 use crate::read::{self, Inputs, Progress};
 use crate::types::day::{Day, time_zone};
 use crate::types::tier::UsageTier;
@@ -46,6 +47,7 @@ enum Command {
     Show(show::Show),
     Accounts(accounts::Accounts),
     Book(book::Book),
+    Gen(r#gen::Gen),
 }
 
 /// Runs the command line of this process.
@@ -58,6 +60,7 @@ pub fn run() -> ExitCode {
         Command::Show(command) => command.run(),
         Command::Accounts(command) => command.run(&signal),
         Command::Book(command) => command.run(),
+        Command::Gen(command) => command.run(&signal),
     };
     match result {
         Ok(Done::Whole) => ExitCode::SUCCESS,
@@ -134,7 +137,7 @@ struct LogArgs {
     time_zone: Option<String>,
 
     /// Longest line that is read, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
+    #[arg(long, value_name = "BYTES", default_value_t = LONGEST_LINE)]
     max_line: usize,
 
     /// How many threads to use [default: one per core]

@@ -125,10 +125,11 @@ pub fn thousands(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
 
-/// Tokens for the eye: 1,234 or 12.3M.
+/// Tokens for the eye: 1,234, 12k or 12.3M.
 pub fn tokens(number: u64) -> String {
     match number {
-        0..=999_999 => thousands(number),
+        0..=9_999 => thousands(number),
+        10_000..=999_999 => format!("{}k", number / 1_000),
         1_000_000..=999_999_999 => format!("{}.{}M", number / 1_000_000, number / 100_000 % 10),
         _ => format!("{}.{}G", thousands(number / 1_000_000_000), number / 100_000_000 % 10),
     }
@@ -157,7 +158,8 @@ mod tests {
     #[test]
     fn figures_for_the_eye_are_short() {
         assert_eq!(thousands(1_234_567), "1,234,567");
-        assert_eq!(tokens(999_999), "999,999");
+        assert_eq!(tokens(9_999), "9,999");
+        assert_eq!(tokens(999_999), "999k");
         assert_eq!(tokens(12_345_678), "12.3M");
         assert_eq!(tokens(1_250_000_000), "1.2G");
         assert_eq!(dollars(Pico(1_234_567_891_234_567)), "1,234.5679");

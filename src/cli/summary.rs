@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use comfy_table::ContentArrangement;
 use indicatif::HumanBytes;
 
 use super::screen::{self, counted, dollars, say, thousands, visible};
@@ -48,7 +49,7 @@ pub fn read(replay: &Replay, progress: &Progress, took: Duration) {
         say(visible(&format!("  {} has the same bytes as {same}: read once", input.name)));
     }
     for (folder, left) in &replay.left {
-        say(visible(&format!("  {folder}: {left} files aren't named like logs and were left")));
+        say(visible(&format!("  {folder}: {}, not named like logs, left unread", counted(*left, "file"))));
     }
 }
 
@@ -78,7 +79,7 @@ struct Sum<'r> {
     quota_models: BTreeSet<&'r str>,
 }
 
-/// The closing table, the dearest first, by base model, pricing tier and usage tier, over all days.
+/// The closing table over all days: by base model and usage tier, the dearest first, then by pricing tier.
 pub fn table(replay: &Replay, days: &[DayReport<'_>], books: &Books) {
     let mut sums = sums(replay, days, books);
     if sums.is_empty() {
@@ -86,31 +87,27 @@ pub fn table(replay: &Replay, days: &[DayReport<'_>], books: &Books) {
     }
     let quota = highest_shares(days);
     let mut table =
-        screen::plain_table(&["model", "tier", "requests", "input", "output", "rated USD", "top quota"]);
+        screen::plain_table(&["model", "tier", "requests", "input", "output", "rated USD", "quota"]);
+    // A model's name in pieces is no use: rather one long line.
+    table.set_content_arrangement(ContentArrangement::Disabled);
     sums.sort_by_key(|(key, sum)| (Reverse((sum.rated, sum.requests)), *key));
     for ((model, usage_tier), sum) in sums.iter().take(MOST_ROWS) {
         let shares = sum.quota_models.iter().filter_map(|model| quota.get(&(*model, *usage_tier)));
         let name = if model.is_empty() { "(none)".into() } else { shown(model) };
-        let tier = match usage_tier.pricing_tier() {
-            PricingTier::Paid => format!("paid, {usage_tier}"),
-            pricing_tier => pricing_tier.to_string(),
-        };
-        table.add_row(cells(&name, tier, sum, shares.max().map_or("-", |(_, words)| words)));
+        table.add_row(cells(&name, usage_tier.name(), sum, shares.max().map_or("-", |(_, words)| words)));
     }
     if sums.len() > MOST_ROWS {
         table.add_row([format!("(and {} more)", sums.len() - MOST_ROWS)]);
     }
     if sums.len() > 1 {
-        let all = sums.iter().fold(Sum::default(), |mut all, (_, sum)| {
-            all.requests += sum.requests;
-            all.input += sum.input;
-            all.output += sum.output;
-            all.rated = all.rated.checked_add(sum.rated).unwrap_or(all.rated);
-            all.billed += sum.billed;
-            all.charged += sum.charged;
-            all
-        });
-        table.add_row(cells("all", String::new(), &all, ""));
+        for pricing_tier in PricingTier::ALL {
+            let of_tier =
+                sums.iter().filter(|((_, usage_tier), _)| usage_tier.pricing_tier() == *pricing_tier);
+            let total = Sum::total(of_tier.map(|(_, sum)| sum));
+            if total.requests > 0 {
+                table.add_row(cells("all", pricing_tier.name(), &total, ""));
+            }
+        }
     }
     say(format_args!("\n{}", table.trim_fmt()));
     if sums.iter().any(|(_, sum)| sum.charged < sum.billed) {
@@ -118,12 +115,29 @@ pub fn table(replay: &Replay, days: &[DayReport<'_>], books: &Books) {
     }
 }
 
-fn cells(name: &str, tier: String, sum: &Sum<'_>, top: &str) -> [String; 7] {
+impl<'r> Sum<'r> {
+    fn total<'s>(sums: impl Iterator<Item = &'s Sum<'r>>) -> Sum<'r>
+    where
+        'r: 's,
+    {
+        sums.fold(Sum::default(), |mut total, sum| {
+            total.requests += sum.requests;
+            total.input += sum.input;
+            total.output += sum.output;
+            total.rated = total.rated.checked_add(sum.rated).unwrap_or(total.rated);
+            total.billed += sum.billed;
+            total.charged += sum.charged;
+            total
+        })
+    }
+}
+
+fn cells(name: &str, tier: &str, sum: &Sum<'_>, top: &str) -> [String; 7] {
     let unknown = if sum.charged < sum.billed { " + ?" } else { "" };
     let rated = format!("{}{unknown}", screen::dollars(sum.rated));
     let (requests, input, output) =
         (thousands(sum.requests), screen::tokens(sum.input), screen::tokens(sum.output));
-    [name.to_string(), tier, requests, input, output, rated, top.to_string()]
+    [name.to_string(), tier.to_string(), requests, input, output, rated, top.to_string()]
 }
 
 fn sums<'r>(

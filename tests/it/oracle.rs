@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rerate::books::{Books, Sources};
-use rerate::pipeline::{self, Options, Window};
+use rerate::pipeline::{self, Options};
 use rerate::read;
 use serde_json::{Value, json};
 
@@ -49,14 +49,7 @@ fn difference(case: &Value, embedded: &Books) -> Option<String> {
     let books = with_accounts.as_ref().unwrap_or(embedded);
 
     let inputs = read::find(&[log.display().to_string()], None).expect("inputs");
-    let options = Options {
-        project: None,
-        usage_tier: None,
-        time_zone: None,
-        window: Window::default(),
-        max_line: 64 << 20,
-        detail: false,
-    };
+    let options = Options::default();
     let replay = pipeline::replay(&inputs, books, &options, &Arc::default()).expect("a replay");
     let days = pipeline::rate(&replay, books, &[]).expect("reports");
 
