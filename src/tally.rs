@@ -38,13 +38,16 @@ pub struct Tallier<'b> {
     books: &'b Books,
     groups: &'b Groups,
     guides: &'b [Guide<'b>],
-    open: HashMap<CellKey, Open, FixedState>,
+    /// Where in `open` a cell is: cells are large, and a table of small things is moved for less when it grows.
+    places: HashMap<CellKey, u32, FixedState>,
+    open: Vec<Open>,
     /// See [`Tally::everything`].
     everything: u64,
 }
 
 /// A cell that is being added to.
 struct Open {
+    key: CellKey,
     cell: Cell,
     /// Prompts above it are evidence against the books; in tokens.
     context_window: u64,
@@ -55,7 +58,7 @@ struct Open {
 
 impl<'b> Tallier<'b> {
     pub fn new(books: &'b Books, groups: &'b Groups, guides: &'b [Guide<'b>]) -> Tallier<'b> {
-        Tallier { books, groups, guides, open: HashMap::default(), everything: 0 }
+        Tallier { books, groups, guides, places: HashMap::default(), open: Vec::new(), everything: 0 }
     }
 
     /// Adds a request that counts, of `day`; gives the cell it went to.
@@ -83,8 +86,11 @@ impl<'b> Tallier<'b> {
             context_band: self.books.prices.context_band(prompt),
         };
         let (books, groups) = (self.books, self.groups);
-        let open =
-            self.open.entry(key).or_insert_with(|| Open::new(books, groups, guide, key, Span::of(row.at)));
+        let place = *self.places.entry(key).or_insert_with(|| {
+            self.open.push(Open::new(books, groups, guide, key, Span::of(row.at)));
+            self.open.len() as u32 - 1
+        });
+        let open = &mut self.open[place as usize];
         let cell = &mut open.cell;
         cell.requests += 1;
         cell.requests_without_id += u64::from(row.has(NO_ID));
@@ -105,7 +111,8 @@ impl<'b> Tallier<'b> {
     pub fn into_sums(self) -> (Tally, Traffic) {
         let mut tally = Tally { everything: self.everything, ..Tally::default() };
         let mut traffic = Traffic::default();
-        for (key, mut open) in self.open {
+        for mut open in self.open {
+            let key = open.key;
             let CellKey { day, group, usage_tier, .. } = key;
             tally.cells.insert(key, open.cell);
             traffic
@@ -124,6 +131,7 @@ impl Open {
         let facts = &groups[key.group.0 as usize];
         let known = books.models.find(books.base_model(facts, key.day)).filter(|_| guide.is_evidence);
         Open {
+            key,
             cell: Cell::default(),
             context_window: known.and_then(|model| model.context_window).unwrap_or(u64::MAX),
             arrivals: Vec::new(),

@@ -13,6 +13,7 @@ import datetime
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -43,6 +44,7 @@ def main():
     rerate, python = set_up()
     log = make_log(rerate, arguments.records)
     out = WORK / "days"
+    shutil.rmtree(out, ignore_errors=True)
     contestants = {
         "rerate": [rerate, "replay", str(log), "--out", str(out), "--replace"],
         "DuckDB": [python, "-c", DUCKDB, str(HERE / "duckdb_sums.sql"), str(log)],
@@ -116,7 +118,7 @@ differences = {
 for who, rows in differences.items():
     for row in rows[:5]:
         print(who, row, file=sys.stderr)
-cells = connection.sql("select count(*) from ours").fetchone()[0]
+[(cells,)] = connection.sql("select count(*) from ours").fetchall()
 print(json.dumps({"cells": cells, "differences": sum(map(len, differences.values()))}))
 """
 

@@ -150,10 +150,12 @@ pub const TUNED: &str = "tunedModels/";
 
 /// A model's name: everything up to and with the last `models/` comes off; `tunedModels/…` stays whole.
 pub fn model_name(name: &str) -> &str {
-    if name.starts_with(TUNED) || !name.contains('/') {
+    const PREFIX: &str = "models/";
+    if name.starts_with(TUNED) {
         return name;
     }
-    name.rfind("models/").map_or(name, |at| &name[at + "models/".len()..])
+    let mut ends = name.rmatch_indices('/').map(|(slash, _)| slash + 1);
+    ends.find(|end| name[..*end].ends_with(PREFIX)).map_or(name, |end| &name[end..])
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::types::day::Instant;
 use crate::types::detail::Detail;
 use crate::types::reason::Reason;
 use crate::types::request::{Facts, MethodKind, Request, Status, TUNED, Tools, model_name};
-use crate::types::tier::{Channel, ServiceTier, UsageTier};
+use crate::types::tier::{Channel, ServiceTier, UsageTier, words};
 use crate::types::usage::Usage;
 
 const SERVICE: &str = "generativelanguage.googleapis.com";
@@ -256,6 +256,32 @@ impl Scalar<'_> {
     }
 }
 
+words! {
+    /// The fields of a record that are read.
+    Field {
+        RequestId = "request_id",
+        Timestamp = "timestamp",
+        ProjectId = "project_id",
+        Model = "model",
+        Method = "method",
+        Status = "status",
+        UsageMetadata = "usageMetadata",
+        ServiceTier = "service_tier",
+        UsageTier = "usage_tier",
+        Channel = "channel",
+        Service = "service",
+        ApiKeyId = "api_key_id",
+        Region = "region",
+        BaseModel = "base_model",
+        ModelVersion = "model_version",
+        LatencyMs = "latency_ms",
+        Labels = "labels",
+        Quantities = "quantities",
+        Tools = "tools",
+        CachedContent = "cached_content",
+    }
+}
+
 /// The fields of a record as they lie in the line, missing ones None.
 #[derive(Default)]
 struct Record<'line> {
@@ -296,63 +322,44 @@ impl<'line> Record<'line> {
     }
 
     fn field(&mut self, json: &mut Json<'line>, key: &str) -> Result<(), Malformed> {
-        let (bit, known) = match key {
-            "request_id" => (0, "request_id"),
-            "timestamp" => (1, "timestamp"),
-            "project_id" => (2, "project_id"),
-            "model" => (3, "model"),
-            "method" => (4, "method"),
-            "status" => (5, "status"),
-            "usageMetadata" => (6, "usageMetadata"),
-            "service_tier" => (7, "service_tier"),
-            "usage_tier" => (8, "usage_tier"),
-            "channel" => (9, "channel"),
-            "service" => (10, "service"),
-            "api_key_id" => (11, "api_key_id"),
-            "region" => (12, "region"),
-            "base_model" => (13, "base_model"),
-            "model_version" => (14, "model_version"),
-            "latency_ms" => (15, "latency_ms"),
-            "labels" => (16, "labels"),
-            "quantities" => (17, "quantities"),
-            "tools" => (18, "tools"),
-            "cached_content" => (19, "cached_content"),
-            _ => return json.skip(),
+        let Some(field) = Field::from_name(key) else {
+            return json.skip();
         };
-        if self.seen & 1 << bit != 0 {
+        let (bit, known) = (1 << field as u32, field.name());
+        if self.seen & bit != 0 {
             self.faults.doubled(known);
             // Which one counts is unknown, so neither is shown.
-            match known {
-                "timestamp" => self.doubled_timestamp = true,
-                "request_id" => self.request_id = None,
-                "project_id" => self.project_id = None,
-                "model" => self.model = None,
+            match field {
+                Field::Timestamp => self.doubled_timestamp = true,
+                Field::RequestId => self.request_id = None,
+                Field::ProjectId => self.project_id = None,
+                Field::Model => self.model = None,
                 _ => {}
             }
             return json.skip();
         }
-        self.seen |= 1 << bit;
+        self.seen |= bit;
         let faults = &mut self.faults;
-        match known {
-            "request_id" => self.request_id = faults.text(json, known)?,
-            "project_id" => {
+        match field {
+            Field::RequestId => self.request_id = faults.text(json, known)?,
+            Field::ProjectId => {
                 self.mistyped_project_id = is_mistyped(json.kind()?);
                 self.project_id = faults.text(json, known)?;
             }
-            "model" => {
+            Field::Model => {
                 self.mistyped_model = is_mistyped(json.kind()?);
                 self.model = faults.text(json, known)?;
             }
-            "method" => self.method = faults.text(json, known)?,
-            "service" => self.service = faults.text(json, known)?,
-            "service_tier" => self.service_tier = faults.text(json, known)?,
-            "usage_tier" => self.usage_tier = faults.text(json, known)?,
-            "channel" => self.channel = faults.text(json, known)?,
-            "base_model" => self.base_model = faults.text(json, known)?,
-            "model_version" => self.model_version = faults.text(json, known)?,
-            "api_key_id" => self.api_key_id = faults.text(json, known)?,
-            "region" => self.region = faults.text(json, known)?,
-            "timestamp" => match json.kind()? {
+            Field::Method => self.method = faults.text(json, known)?,
+            Field::Service => self.service = faults.text(json, known)?,
+            Field::ServiceTier => self.service_tier = faults.text(json, known)?,
+            Field::UsageTier => self.usage_tier = faults.text(json, known)?,
+            Field::Channel => self.channel = faults.text(json, known)?,
+            Field::BaseModel => self.base_model = faults.text(json, known)?,
+            Field::ModelVersion => self.model_version = faults.text(json, known)?,
+            Field::ApiKeyId => self.api_key_id = faults.text(json, known)?,
+            Field::Region => self.region = faults.text(json, known)?,
+            Field::Timestamp => match json.kind()? {
                 Kind::String => self.timestamp = Some(json.string()?).filter(|text| !text.is_empty()),
                 kind => {
                     if kind != Kind::Null {
@@ -365,7 +372,7 @@ impl<'line> Record<'line> {
                     json.skip()?;
                 }
             },
-            "status" => match json.kind()? {
+            Field::Status => match json.kind()? {
                 Kind::Number => self.status = Some(Scalar::Number(json.number()?)),
                 Kind::String => {
                     self.status = Some(json.string()?).filter(|text| !text.is_empty()).map(Scalar::Text);
@@ -377,19 +384,19 @@ impl<'line> Record<'line> {
                     json.skip()?;
                 }
             },
-            "latency_ms" => {
+            Field::LatencyMs => {
                 if faults.is(Kind::Number, json, known)? {
                     self.latency_ms = Some(json.number()?);
                 }
             }
-            "labels" => self.labels = labels(json, faults)?,
-            "tools" => self.tools = tools(json, faults)?,
-            "quantities" => {
+            Field::Labels => self.labels = labels(json, faults)?,
+            Field::Tools => self.tools = tools(json, faults)?,
+            Field::Quantities => {
                 if faults.is(Kind::Object, json, known)? {
                     self.quantities.read(json)?;
                 }
             }
-            "usageMetadata" => {
+            Field::UsageMetadata => {
                 if faults.is(Kind::Object, json, known)? {
                     self.usage.read(json)?;
                 }

@@ -123,6 +123,10 @@ impl Faults {
 
 /// `12`, `12.0` as dataframes write it, `-0`; None for all else, exponents too.
 pub fn whole_number(digits: &str) -> Option<u64> {
+    // Nearly all are short and plain.
+    if digits.len() <= 15 && !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Some(digits.bytes().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')));
+    }
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     if fraction.bytes().any(|digit| digit != b'0') {
         return None;

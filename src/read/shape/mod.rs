@@ -2,5 +2,5 @@
 
 mod cached_content;
 pub mod canonical;
-mod faults;
-mod usage_metadata;
+pub mod faults;
+pub mod usage_metadata;

@@ -8,10 +8,32 @@ use crate::read::json::{Json, Kind, Malformed};
 use crate::suspense::quoted;
 use crate::types::meter::{ByModality, Modality, QUANTITIES};
 use crate::types::reason::Reason;
+use crate::types::tier::words;
 use crate::types::usage::{Counts, GREATEST_COUNT};
 
 /// A sum of details that exceeds any count; so that sums of forged details stay in 64 bits.
 const GREATEST_SUM: u64 = GREATEST_COUNT << 10;
+
+words! {
+    /// The members of usageMetadata that are read.
+    Member {
+        PromptTokenCount = "promptTokenCount",
+        CandidatesTokenCount = "candidatesTokenCount",
+        TotalTokenCount = "totalTokenCount",
+        ThoughtsTokenCount = "thoughtsTokenCount",
+        CachedContentTokenCount = "cachedContentTokenCount",
+        ToolUsePromptTokenCount = "toolUsePromptTokenCount",
+        PromptTokensDetails = "promptTokensDetails",
+        CandidatesTokensDetails = "candidatesTokensDetails",
+        CacheTokensDetails = "cacheTokensDetails",
+        ToolUsePromptTokensDetails = "toolUsePromptTokensDetails",
+        ServiceTier = "serviceTier",
+        TrafficType = "trafficType",
+        ResponseTokenCount = "responseTokenCount",
+        ResponseTokensDetails = "responseTokensDetails",
+        PromptTokenDetails = "promptTokenDetails",
+    }
+}
 
 /// The members of usageMetadata. Faults are kept by whether they matter: most only for inference methods.
 #[derive(Default)]
@@ -47,49 +69,35 @@ impl<'line> UsageMetadata<'line> {
     }
 
     fn member(&mut self, json: &mut Json<'line>, key: &str) -> Result<(), Malformed> {
-        let (bit, known) = match key {
-            "promptTokenCount" => (0, "promptTokenCount"),
-            "candidatesTokenCount" => (1, "candidatesTokenCount"),
-            "totalTokenCount" => (2, "totalTokenCount"),
-            "thoughtsTokenCount" => (3, "thoughtsTokenCount"),
-            "cachedContentTokenCount" => (4, "cachedContentTokenCount"),
-            "toolUsePromptTokenCount" => (5, "toolUsePromptTokenCount"),
-            "promptTokensDetails" => (6, "promptTokensDetails"),
-            "candidatesTokensDetails" => (7, "candidatesTokensDetails"),
-            "cacheTokensDetails" => (8, "cacheTokensDetails"),
-            "toolUsePromptTokensDetails" => (9, "toolUsePromptTokensDetails"),
-            "serviceTier" => (10, "serviceTier"),
-            "trafficType" => (11, "trafficType"),
-            "responseTokenCount" => (12, "responseTokenCount"),
-            "responseTokensDetails" => (13, "responseTokensDetails"),
-            "promptTokenDetails" => (14, "promptTokenDetails"),
-            _ => return json.skip(),
+        let Some(field) = Member::from_name(key) else {
+            return json.skip();
         };
-        if self.seen & 1 << bit != 0 {
-            match known {
-                "trafficType" => self.traffic_faults.doubled(known),
-                "totalTokenCount" => self.total_faults.doubled(known),
+        let (bit, known) = (1 << field as u32, field.name());
+        if self.seen & bit != 0 {
+            match field {
+                Member::TrafficType => self.traffic_faults.doubled(known),
+                Member::TotalTokenCount => self.total_faults.doubled(known),
                 _ => self.faults.doubled(known),
             }
             return json.skip();
         }
-        self.seen |= 1 << bit;
+        self.seen |= bit;
         let faults = &mut self.faults;
-        match known {
-            "promptTokenCount" => self.prompt = faults.count(json, known)?,
-            "candidatesTokenCount" => self.candidates = faults.count(json, known)?,
-            "responseTokenCount" => self.response = faults.count(json, known)?,
-            "totalTokenCount" => self.total = self.total_faults.count(json, known)?,
-            "thoughtsTokenCount" => self.thoughts = faults.count(json, known)?,
-            "cachedContentTokenCount" => self.cached = faults.count(json, known)?,
-            "toolUsePromptTokenCount" => self.tool = faults.count(json, known)?,
-            "promptTokensDetails" => self.prompt_details = details(json, faults, known)?,
-            "promptTokenDetails" => self.embed_details = details(json, faults, known)?,
-            "candidatesTokensDetails" => self.candidates_details = details(json, faults, known)?,
-            "responseTokensDetails" => self.response_details = details(json, faults, known)?,
-            "cacheTokensDetails" => self.cached_details = details(json, faults, known)?,
-            "toolUsePromptTokensDetails" => self.tool_details = details(json, faults, known)?,
-            "serviceTier" => self.service_tier = faults.text(json, known)?,
+        match field {
+            Member::PromptTokenCount => self.prompt = faults.count(json, known)?,
+            Member::CandidatesTokenCount => self.candidates = faults.count(json, known)?,
+            Member::ResponseTokenCount => self.response = faults.count(json, known)?,
+            Member::TotalTokenCount => self.total = self.total_faults.count(json, known)?,
+            Member::ThoughtsTokenCount => self.thoughts = faults.count(json, known)?,
+            Member::CachedContentTokenCount => self.cached = faults.count(json, known)?,
+            Member::ToolUsePromptTokenCount => self.tool = faults.count(json, known)?,
+            Member::PromptTokensDetails => self.prompt_details = details(json, faults, known)?,
+            Member::PromptTokenDetails => self.embed_details = details(json, faults, known)?,
+            Member::CandidatesTokensDetails => self.candidates_details = details(json, faults, known)?,
+            Member::ResponseTokensDetails => self.response_details = details(json, faults, known)?,
+            Member::CacheTokensDetails => self.cached_details = details(json, faults, known)?,
+            Member::ToolUsePromptTokensDetails => self.tool_details = details(json, faults, known)?,
+            Member::ServiceTier => self.service_tier = faults.text(json, known)?,
             // Only Vertex AI has it; whatever it says, the line is another bill's.
             _ => match json.kind()? {
                 Kind::String => self.traffic_type = !json.string()?.is_empty(),
@@ -158,32 +166,30 @@ fn details(json: &mut Json<'_>, faults: &mut Faults, field: &str) -> Result<Opti
 }
 
 fn read_modality(json: &mut Json<'_>, faults: &mut Faults) -> Result<Modality, Malformed> {
-    let (found, spelling) = match json.kind()? {
-        Kind::Null => return json.skip().map(|()| Modality::Text),
+    let unknown = |faults: &mut Faults, found: String| {
+        let expected = "expected text, image, video, audio or document";
+        faults.note(Reason::UnknownModality, || format!("modality is {found}; {expected}"));
+        Modality::Text
+    };
+    match json.kind()? {
+        Kind::Null => json.skip().map(|()| Modality::Text),
         Kind::String => {
             let word = json.string()?;
             if word.is_empty() {
                 return Ok(Modality::Text);
             }
-            (Modality::from_log(&word), quoted(&word))
+            Ok(Modality::from_log(&word).unwrap_or_else(|| unknown(faults, quoted(&word))))
         }
         Kind::Number => {
             let digits = json.number()?;
-            (
-                whole_number(digits).and_then(Modality::from_proto),
-                digits.get(..24).unwrap_or(digits).to_string(),
-            )
+            let found = whole_number(digits).and_then(Modality::from_proto);
+            Ok(found.unwrap_or_else(|| unknown(faults, digits.get(..24).unwrap_or(digits).to_string())))
         }
         kind => {
             faults.wrong_type("modality", kind, "a string");
-            return json.skip().map(|()| Modality::Text);
+            json.skip().map(|()| Modality::Text)
         }
-    };
-    if found.is_none() {
-        let expected = "expected text, image, video, audio or document";
-        faults.note(Reason::UnknownModality, || format!("modality is {spelling}; {expected}"));
     }
-    Ok(found.unwrap_or(Modality::Text))
 }
 
 /// What has no token, by meter.
