@@ -46,6 +46,7 @@ pub mod cli;
 pub mod error;
 pub mod evidence;
 pub mod mediate;
+pub mod near;
 pub mod pipeline;
 pub mod publish;
 pub mod query;
