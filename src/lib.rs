@@ -48,6 +48,7 @@ pub mod error;
 pub mod evidence;
 pub mod generate;
 pub mod mediate;
+pub mod near;
 pub mod pipeline;
 pub mod publish;
 pub mod query;

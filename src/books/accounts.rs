@@ -8,6 +8,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::dated::{self, Mistake, Timed};
 use super::limits::Metric;
+use crate::names;
+use crate::near::{nearest, one_of};
 use crate::types::day::{Day, Instant};
 use crate::types::money::Pico;
 use crate::types::request::{TUNED, model_name};
@@ -81,10 +83,14 @@ impl Accounts {
         let table = match DeTable::parse(text) {
             Ok(table) => table.into_inner(),
             Err(error) => {
-                let line = line_at(text, error.span().map_or(0, |span| span.start));
+                let span = error.span().unwrap_or(0..0);
+                let found = match text.get(span.clone()).map(str::trim).filter(|found| !found.is_empty()) {
+                    Some(found) if found.len() <= 40 && !found.contains('\n') => format!(" at {found}"),
+                    _ => String::new(),
+                };
                 return Err(vec![Mistake {
-                    place: format!("{file}:{line}"),
-                    what: error.message().to_string(),
+                    place: format!("{file}:{}", line_at(text, span.start)),
+                    what: format!("the line isn't valid TOML{found}: {}", error.message()),
                 }]);
             }
         };
@@ -104,15 +110,16 @@ struct Reader<'t> {
     mistakes: Vec<Mistake>,
 }
 
-/// A table and where it begins, for what it lacks.
+/// A table, its name, and where it begins, for what it lacks.
 struct Place<'t, 'i> {
     table: &'t DeTable<'i>,
+    name: String,
     at: usize,
 }
 
 impl Reader<'_> {
     fn accounts(&mut self, table: &DeTable<'_>) -> Accounts {
-        let top = Place { table, at: 0 };
+        let top = Place { table, name: String::new(), at: 0 };
         let known = ["default_usage_tier", "billing_accounts", "projects", "tuned_models"];
         self.refuse_unknown(&top, &known);
         let mut accounts = Accounts {
@@ -187,9 +194,13 @@ impl Reader<'_> {
             && !billing_accounts.is_empty()
             && !billing_accounts.contains(id)
         {
-            let guess = dated::nearest(id, billing_accounts.iter().map(|id| &**id))
-                .map_or(String::new(), |near| format!("; did you mean {near}?"));
-            self.mistake(place.at, format!("billing_account {id} has no [[billing_accounts]]{guess}"));
+            let guess = nearest(id, billing_accounts.iter().map(|id| &**id))
+                .map_or("add one".to_string(), |near| format!("did you mean {near}?"));
+            let at = place.table.get("billing_account").map_or(place.at, |value| value.span().start);
+            self.mistake(
+                at,
+                format!("billing_account is {id:?}; no [[billing_accounts]] has that id; {guess}"),
+            );
         }
         for change in self.tables(place, "usage_tiers") {
             self.refuse_unknown(&change, &["usage_tier", "from"]);
@@ -198,8 +209,8 @@ impl Reader<'_> {
             let (Some(usage_tier), Some(from)) = (usage_tier, from) else {
                 continue;
             };
-            if project.timeline.iter().any(|(other, _)| *other == from) {
-                self.mistake(change.at, format!("two usage tiers from {from}; delete one"));
+            if let Some((_, other)) = project.timeline.iter().find(|(other, _)| *other == from) {
+                self.mistake(change.at, format!("{other} and {usage_tier} both begin at {from}; delete one"));
             }
             project.timeline.push((from, usage_tier));
         }
@@ -213,9 +224,10 @@ impl Reader<'_> {
             let (Some(model), Some(metric), Some(value), Some(from)) = (model, metric, value, from) else {
                 continue;
             };
-            let values = project.limits.entry((model, metric)).or_default();
+            let values = project.limits.entry((model.clone(), metric)).or_default();
             if values.iter().any(|(other, _)| *other == from) {
-                self.mistake(limit.at, format!("two limits of {metric} from {from}; delete one"));
+                let what = format!("two limits of {model} {metric} begin on {from}; delete one");
+                self.mistake(limit.at, what);
             }
             values.push((from, value));
             values.sort();
@@ -229,11 +241,9 @@ impl Reader<'_> {
 
     fn refuse_unknown(&mut self, place: &Place<'_, '_>, known: &[&str]) {
         for key in place.table.keys().filter(|key| !known.contains(&&**key.get_ref())) {
-            let guess = dated::nearest(key.get_ref(), known.iter().copied()).map_or_else(
-                || format!("expected one of {}", known.join(", ")),
-                |near| format!("did you mean {near}?"),
-            );
-            self.mistake(key.span().start, format!("there is no key {}; {guess}", key.get_ref()));
+            let what =
+                format!("there is no key {}; expected {}", key.get_ref(), one_of(key.get_ref(), known));
+            self.mistake(key.span().start, what);
         }
     }
 
@@ -242,20 +252,23 @@ impl Reader<'_> {
         let Some(value) = place.table.get(key) else {
             return Vec::new();
         };
+        let name = if place.name.is_empty() { key.to_string() } else { format!("{}.{key}", place.name) };
         let mut places = Vec::new();
         match value.get_ref() {
             DeValue::Array(items) => {
                 for item in items.iter() {
                     match item.get_ref() {
-                        DeValue::Table(table) => places.push(Place { table, at: item.span().start }),
+                        DeValue::Table(table) => {
+                            places.push(Place { table, name: name.clone(), at: item.span().start });
+                        }
                         _ => self.mistake(
                             item.span().start,
-                            format!("{key} has something else than tables; write [[{key}]]"),
+                            format!("{key} has something else than tables; write [[{name}]]"),
                         ),
                     }
                 }
             }
-            _ => self.mistake(value.span().start, format!("{key} is no list of tables; write [[{key}]]")),
+            _ => self.mistake(value.span().start, format!("{key} is no list of tables; write [[{name}]]")),
         }
         places
     }
@@ -284,7 +297,7 @@ impl Reader<'_> {
         read: fn(&DeValue<'_>) -> Result<T, String>,
     ) -> Option<T> {
         if !place.table.contains_key(key) {
-            self.mistake(place.at, format!("{key} is missing"));
+            self.mistake(place.at, format!("[[{}]] has no {key}; add it", place.name));
         }
         self.optional(place, key, read)
     }
@@ -303,15 +316,13 @@ fn model_or_none(value: &DeValue<'_>) -> Result<Arc<str>, String> {
 }
 
 fn usage_tier(value: &DeValue<'_>) -> Result<UsageTier, String> {
-    let known =
-        || format!("one of {}", UsageTier::ALL.iter().map(|word| word.name()).collect::<Vec<_>>().join(", "));
-    value.as_str().and_then(UsageTier::from_name).ok_or_else(known)
+    let word = value.as_str();
+    word.and_then(UsageTier::from_name).ok_or_else(|| one_of(word.unwrap_or_default(), names!(UsageTier)))
 }
 
 fn metric(value: &DeValue<'_>) -> Result<Metric, String> {
-    let known =
-        || format!("one of {}", Metric::ALL.iter().map(|word| word.name()).collect::<Vec<_>>().join(", "));
-    value.as_str().and_then(Metric::from_name).ok_or_else(known)
+    let word = value.as_str();
+    word.and_then(Metric::from_name).ok_or_else(|| one_of(word.unwrap_or_default(), names!(Metric)))
 }
 
 fn day(value: &DeValue<'_>) -> Result<Day, String> {
@@ -330,7 +341,7 @@ fn whole(value: &DeValue<'_>) -> Result<u64, String> {
     digits
         .and_then(|digits| digits.parse().ok())
         .filter(|whole| i64::try_from(*whole).is_ok())
-        .ok_or("a whole number".to_string())
+        .ok_or("a whole number, without quotes".to_string())
 }
 
 fn dollars(value: &DeValue<'_>) -> Result<Pico, String> {
@@ -372,7 +383,8 @@ mod tests {
         assert_eq!(
             told,
             [
-                "accounts.toml:1: there is no key defualt_usage_tier; did you mean default_usage_tier?",
+                "accounts.toml:1: there is no key defualt_usage_tier; expected one of default_usage_tier, billing_accounts, \
+                 projects, tuned_models; did you mean default_usage_tier?",
                 "accounts.toml:3: id is 7; expected a name in quotes",
                 "accounts.toml:7: usage_tier is \"tier9\"; expected one of free, tier1, tier2, tier3, unknown",
                 "accounts.toml:8: from is 2026-01-01; expected an instant with its offset, without quotes, like \

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::near::one_of;
 use crate::types::day::Day;
 use crate::types::money::Pico;
 
@@ -55,10 +56,7 @@ pub fn read<L: Line>(file: &str, text: &str) -> (Vec<Entry<L>>, Vec<Mistake>) {
     let header: Vec<String> =
         reader.headers().map(|header| header.iter().map(str::to_string).collect()).unwrap_or_default();
     if header != L::COLUMNS {
-        mistakes.push(Mistake {
-            place: format!("{file}:1"),
-            what: format!("the header is {:?}; expected {:?}", header.join(","), L::COLUMNS.join(",")),
-        });
+        mistakes.push(Mistake { place: format!("{file}:1"), what: header_mistake(&header, L::COLUMNS) });
         return (entries, mistakes);
     }
     for record in reader.records() {
@@ -75,7 +73,13 @@ pub fn read<L: Line>(file: &str, text: &str) -> (Vec<Entry<L>>, Vec<Mistake>) {
         };
         let place = format!("{file}:{}", record.position().map_or(0, csv::Position::line));
         if record.len() != L::COLUMNS.len() {
-            let what = format!("the line has {} cells; expected {}", record.len(), L::COLUMNS.len());
+            let advice = if record.len() > L::COLUMNS.len() {
+                "put a cell with a comma in double quotes".to_string()
+            } else {
+                format!("the columns are {}", L::COLUMNS.join(","))
+            };
+            let what =
+                format!("the line has {} cells; expected {}; {advice}", record.len(), L::COLUMNS.len());
             mistakes.push(Mistake { place, what });
             continue;
         }
@@ -107,7 +111,26 @@ pub fn refuse(mistakes: &[Mistake]) -> Result<()> {
     }
     let lines: Vec<String> =
         mistakes.iter().map(|mistake| format!("{}: {}", mistake.place, mistake.what)).collect();
-    Err(Error::new(lines.join("\nerror: ")).hint("mend the book; nothing was read or published"))
+    let which = if mistakes.len() == 1 { "it" } else { "them all" };
+    Err(Error::new(lines.join("\nerror: "))
+        .hint(format!("nothing was published; mend {which} and run again")))
+}
+
+/// What is wrong with a header that isn't the book's.
+fn header_mistake(header: &[String], columns: &[&str]) -> String {
+    let expected = columns.join(",");
+    let lacking: Vec<&str> =
+        columns.iter().copied().filter(|own| !header.iter().any(|cell| cell == own)).collect();
+    let foreign: Vec<&str> =
+        header.iter().map(String::as_str).filter(|cell| !columns.contains(cell)).collect();
+    let found = match header {
+        [] => "the file is empty".to_string(),
+        [one] if one.contains([';', '\t']) => "the cells aren't divided by commas".to_string(),
+        _ if !lacking.is_empty() => format!("the header lacks {}", lacking.join(", ")),
+        _ if !foreign.is_empty() => format!("the header has {}, which the book hasn't", foreign.join(", ")),
+        _ => "the header has another order, or a column twice".to_string(),
+    };
+    format!("{found}; expected the header {expected}")
 }
 
 /// The lines that hold on `day`: of each key those with the newest `from` on or before it.
@@ -135,16 +158,6 @@ pub fn by_key<K: std::hash::Hash + Eq, T>(lines: impl Iterator<Item = (K, Day, T
     }
     index.values_mut().for_each(|lines| lines.sort_by_key(|(from, _)| *from));
     index
-}
-
-/// The known word nearest to `word`, when it is near enough to be a slip.
-pub fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
-    known
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|(one, _), (other, _)| one.total_cmp(other))
-        .map(|(_, candidate)| candidate)
 }
 
 fn identity<L: Line>(line: &L) -> (String, Option<Day>) {
@@ -191,6 +204,15 @@ impl Fields<'_> {
         self.mistakes.push(Mistake { place: self.place.to_string(), what });
     }
 
+    /// The cell isn't what it should be.
+    fn expected(&mut self, column: &str, expected: &str) {
+        let found = match self.cell(column) {
+            "" => "empty".to_string(),
+            cell => format!("{cell:?}"),
+        };
+        self.mistake(format!("{column} is {found}; expected {expected}"));
+    }
+
     /// The cell, which may be empty.
     pub fn cell(&self, column: &str) -> &str {
         let place = self.columns.iter().position(|own| *own == column).expect("a column of the book");
@@ -200,7 +222,8 @@ impl Fields<'_> {
     pub fn text(&mut self, column: &str) -> Option<Arc<str>> {
         let cell = self.cell(column);
         if cell.is_empty() {
-            self.mistake(format!("{column} is empty"));
+            let expected = if column == "citation" { "where it was read, and when" } else { "a name" };
+            self.expected(column, expected);
             return None;
         }
         Some(cell.into())
@@ -209,7 +232,7 @@ impl Fields<'_> {
     pub fn day(&mut self, column: &str) -> Option<Day> {
         let day = Day::parse(self.cell(column));
         if day.is_none() {
-            self.mistake(format!("{column} is {:?}; expected a day like 2026-06-01", self.cell(column)));
+            self.expected(column, "a day of the calendar, like 2026-06-01");
         }
         day
     }
@@ -222,7 +245,7 @@ impl Fields<'_> {
     pub fn whole(&mut self, column: &str) -> Option<u64> {
         let whole = self.cell(column).parse().ok().filter(|whole| i64::try_from(*whole).is_ok());
         if whole.is_none() {
-            self.mistake(format!("{column} is {:?}; expected a whole number", self.cell(column)));
+            self.expected(column, "a whole number");
         }
         whole
     }
@@ -234,11 +257,7 @@ impl Fields<'_> {
     pub fn dollars(&mut self, column: &str) -> Option<Pico> {
         let dollars = Pico::parse(self.cell(column));
         if dollars.is_none() {
-            let what = format!(
-                "{column} is {:?}; expected dollars like 0.35, of at most 12 places",
-                self.cell(column)
-            );
-            self.mistake(what);
+            self.expected(column, "dollars like 0.35, of at most 12 decimals");
         }
         dollars
     }
@@ -261,10 +280,7 @@ impl Fields<'_> {
         let word = self.cell(column);
         let found = from_name(word);
         if found.is_none() {
-            let guess = nearest(word, known.iter().copied())
-                .map(|near| format!("; did you mean {near}?"))
-                .unwrap_or_default();
-            self.mistake(format!("{column} is {word:?}; expected one of {}{guess}", known.join(", ")));
+            self.expected(column, &one_of(word, known));
         }
         found
     }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::{Error, Result};
+use crate::near::{nearest, nearest_path};
 use crate::types::day::Day;
 use crate::types::request::{Facts, TUNED};
 use accounts::Accounts;
@@ -76,7 +77,7 @@ impl Books {
         loader.book::<tiers::TierLine>("tiers", tiers::EMBEDDED, no_check)?;
         let outcomes = loader.book::<OutcomeLine>("outcomes", outcomes::EMBEDDED, outcomes::check)?;
         let methods = loader.book::<MethodLine>("methods", methods::EMBEDDED, no_check)?;
-        let accounts = loader.accounts()?;
+        let accounts = loader.accounts();
         dated::refuse(&loader.mistakes)?;
         Ok(Books {
             prices: Prices::new(&prices),
@@ -132,7 +133,6 @@ pub fn show(sources: &Sources, name: &str, key: Option<&str>, day: Option<Day>) 
         "methods" => loader.shown::<MethodLine>("methods", methods::EMBEDDED, no_check, key, day),
         _ => Err(Error::usage(format!("there is no book {name}; expected one of {}", NAMES.join(", ")))),
     }?;
-    dated::refuse(&loader.mistakes)?;
     Ok(shown)
 }
 
@@ -155,15 +155,19 @@ impl Loader<'_> {
     ) -> Result<Vec<Entry<L>>> {
         let mut entries = match &self.sources.folder {
             Some(folder) => {
-                let file = folder.join(format!("{name}.csv"));
-                let text = read_text(&file)?;
-                self.read(&file.display().to_string(), &text)
+                if !folder.is_dir() {
+                    let missing = Error::missing("folder", folder)
+                        .or_hint("DIR is a folder with a file for every book: prices.csv, limits.csv, …");
+                    return Err(Error { what: format!("--books {}", missing.what), ..missing });
+                }
+                let missing = format!("; --books DIR needs every book (--{name} FILE lays lines over one)");
+                self.file(&folder.join(format!("{name}.csv")), &missing)
             }
-            None => self.read(&format!("{name}.csv"), embedded),
+            // Told apart from a file of the user's that is named so.
+            None => self.read(&format!("embedded {name}.csv"), embedded),
         };
         for (_, file) in self.sources.over.iter().filter(|(over, _)| *over == name) {
-            let text = read_text(file)?;
-            let over = self.read(&file.display().to_string(), &text);
+            let over = self.file(file, "");
             entries = dated::lay_over(entries, over);
         }
         // What only the whole book shows is worth telling when its lines are right.
@@ -179,27 +183,43 @@ impl Loader<'_> {
         Ok(entries)
     }
 
+    /// The lines of a file. `missing` is added to the message when there is none.
+    fn file<L: Line>(&mut self, file: &Path, missing: &str) -> Vec<Entry<L>> {
+        match read_text(file, missing) {
+            Ok(text) => self.read(&file.display().to_string(), &text),
+            Err(mistake) => {
+                self.mistakes.push(mistake);
+                Vec::new()
+            }
+        }
+    }
+
     fn read<L: Line>(&mut self, file: &str, text: &str) -> Vec<Entry<L>> {
         let (entries, mut mistakes) = dated::read(file, text);
         self.mistakes.append(&mut mistakes);
         entries
     }
 
-    fn accounts(&mut self) -> Result<Accounts> {
+    fn accounts(&mut self) -> Accounts {
         let Some(file) = &self.sources.accounts else {
-            return Ok(Accounts::default());
+            return Accounts::default();
         };
-        let text =
-            read_text(file).map_err(|error| error.hint("rerate accounts LOGS > accounts.toml writes one"))?;
+        let text = match read_text(file, "; rerate accounts LOGS > accounts.toml writes one") {
+            Ok(text) => text,
+            Err(mistake) => {
+                self.mistakes.push(mistake);
+                return Accounts::default();
+            }
+        };
         self.editions.push(Edition {
             name: "accounts".to_string(),
             newest: None,
             hash: format!("{:032x}", xxh3_128(text.as_bytes())),
         });
-        Ok(Accounts::parse(&file.display().to_string(), &text).unwrap_or_else(|mut mistakes| {
+        Accounts::parse(&file.display().to_string(), &text).unwrap_or_else(|mut mistakes| {
             self.mistakes.append(&mut mistakes);
             Accounts::default()
-        }))
+        })
     }
 
     fn shown<L: Line>(
@@ -211,12 +231,13 @@ impl Loader<'_> {
         day: Option<Day>,
     ) -> Result<Shown> {
         let entries = self.book(name, embedded, check)?;
+        dated::refuse(&self.mistakes)?;
         let known = || entries.iter().map(|entry| entry.cells[0].as_str());
         if let Some(key) = key
             && !entries.iter().any(|entry| entry.line.answers(key))
         {
             let error = Error::new(format!("the {name} book has no line for {key}"));
-            return Err(match dated::nearest(key, known()) {
+            return Err(match nearest(key, known()) {
                 Some(near) => error.hint(format!("did you mean {near}?")),
                 None => error.hint(format!("rerate book {name} prints the whole book")),
             });
@@ -230,11 +251,28 @@ impl Loader<'_> {
     }
 }
 
-fn read_text(file: &Path) -> Result<String> {
-    std::fs::read_to_string(file).map_err(|error| match error.kind() {
-        std::io::ErrorKind::InvalidData => {
-            Error::new(format!("{}: the file isn't UTF-8 text", file.display()))
+fn read_text(file: &Path, missing: &str) -> std::result::Result<String, Mistake> {
+    let name = file.display();
+    let refused = |error: std::io::Error| {
+        let what = match (error.kind(), nearest_path(file)) {
+            (std::io::ErrorKind::NotFound, Some(near)) => {
+                format!("there is no such file; did you mean {near}?")
+            }
+            (std::io::ErrorKind::NotFound, None) => format!("there is no such file{missing}"),
+            _ => {
+                let told = Error::io("read", file, &error).what;
+                told.strip_prefix(&format!("{name}: ")).unwrap_or(&told).to_string()
+            }
+        };
+        Mistake { place: name.to_string(), what }
+    };
+    let bytes = std::fs::read(file).map_err(refused)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let whole = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + whole.iter().filter(|byte| **byte == b'\n').count();
+        Mistake {
+            place: format!("{name}:{line}"),
+            what: "the line isn't UTF-8 text; expected a file saved as UTF-8".to_string(),
         }
-        _ => Error::io("read", file, &error),
     })
 }

@@ -65,6 +65,21 @@ impl Models {
         }
         name
     }
+
+    /// The names of a circle from `alias` on, until one comes again.
+    fn circle<'n>(&'n self, alias: &'n str, day: Day) -> Vec<&'n str> {
+        let mut names = vec![alias];
+        while let Some(next) =
+            self.aliases.get(names[names.len() - 1]).and_then(|lines| dated::newest(lines, day))
+        {
+            let again = names.contains(&&**next);
+            names.push(next);
+            if again {
+                break;
+            }
+        }
+        names
+    }
 }
 
 impl ModelLine {
@@ -143,7 +158,11 @@ pub fn check_aliases(entries: &[Entry<AliasLine>]) -> Vec<Mistake> {
     let told = entries.iter().filter(|entry| circular(&entry.line));
     told.map(|entry| Mistake {
         place: entry.place.clone(),
-        what: format!("{} answers as itself in the end, from {}", entry.line.alias, entry.line.from),
+        what: format!(
+            "aliases go in a circle from {}: {}; expected a model at the end",
+            entry.line.from,
+            models.circle(&entry.line.alias, entry.line.from).join(" → ")
+        ),
     })
     .collect()
 }

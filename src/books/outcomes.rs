@@ -42,22 +42,31 @@ impl Outcomes {
     }
 }
 
+impl OutcomeLine {
+    fn has(&self, code: u16) -> bool {
+        self.overlaps((code, code))
+    }
+
+    fn overlaps(&self, (first, last): (u16, u16)) -> bool {
+        self.statuses.is_some_and(|(own_first, own_last)| own_first <= last && first <= own_last)
+    }
+}
+
 impl Line for OutcomeLine {
     const COLUMNS: &'static [&'static str] =
         &["status_from", "status_to", "outcome", "charged", "counts_against_quota", "basis", "citation"];
 
     fn read(fields: &mut Fields<'_>) -> Option<OutcomeLine> {
-        let statuses = if (fields.cell("status_from"), fields.cell("status_to")) == ("failed", "failed") {
-            Some(None)
-        } else {
-            let (first, last) = (fields.whole("status_from"), fields.whole("status_to"));
-            match (first.map(u16::try_from), last.map(u16::try_from)) {
-                (Some(Ok(first)), Some(Ok(last))) if first <= last => Some(Some((first, last))),
-                (Some(_), Some(_)) => {
-                    fields.mistake("status_from to status_to is no range of HTTP statuses".to_string());
-                    None
-                }
-                _ => None,
+        let (first, last) = (fields.cell("status_from"), fields.cell("status_to"));
+        let statuses = match (first.parse(), last.parse()) {
+            _ if (first, last) == ("failed", "failed") => Some(None),
+            (Ok(first), Ok(last)) if first <= last => Some(Some((first, last))),
+            _ => {
+                fields.mistake(format!(
+                    "status_from is {first:?} and status_to {last:?}; expected HTTP statuses, the lower one first, or \
+                     failed in both"
+                ));
+                None
             }
         };
         let outcome = fields.word("outcome", names!(Outcome), Outcome::from_name);
@@ -94,21 +103,48 @@ pub fn check(entries: &[Entry<OutcomeLine>]) -> Vec<Mistake> {
     let place = entries.first().map_or("outcomes.csv", |entry| entry.place.as_str());
     let place = place.rsplit_once(':').map_or(place, |(file, _)| file);
     let mut mistakes = Vec::new();
-    for code in (200..=299).chain(400..=599) {
-        let lines =
-            entries.iter().filter(|entry| entry.line.statuses.is_some_and(|(a, b)| (a..=b).contains(&code)));
-        match lines.count() {
-            1 => {}
-            0 => mistakes
-                .push(Mistake { place: place.to_string(), what: format!("no line has status {code}") }),
-            _ => mistakes.push(Mistake {
-                place: place.to_string(),
-                what: format!("several lines have status {code}"),
-            }),
-        }
+    let mut mistake = |place: &str, what: String| mistakes.push(Mistake { place: place.to_string(), what });
+    let lines = |code: u16| entries.iter().filter(move |entry| entry.line.has(code));
+    let codes = || (200..=299).chain(400..=599);
+    for range in ranges(codes().filter(|code| lines(*code).count() == 0)) {
+        mistake(place, format!("no line has {}; add one", in_words(range)));
+    }
+    for range in ranges(codes().filter(|code| lines(*code).count() > 1)) {
+        let over: Vec<_> = entries.iter().filter(|entry| entry.line.overlaps(range)).collect();
+        let width = |entry: &&Entry<OutcomeLine>| entry.line.statuses.map(|(first, last)| last - first);
+        let Some(widest) = over.iter().copied().max_by_key(width) else {
+            continue;
+        };
+        let others = over.iter().filter(|entry| entry.place != widest.place);
+        let others: Vec<&str> = others.map(|entry| entry.place.as_str()).collect();
+        mistake(
+            &widest.place,
+            format!(
+                "{} stands in {} too; expected one line for each (a line replaces the one with the same status_from \
+                 and status_to)",
+                in_words(range),
+                others.join(", ")
+            ),
+        );
     }
     if !entries.iter().any(|entry| entry.line.statuses.is_none()) {
-        mistakes.push(Mistake { place: place.to_string(), what: "no line has status failed".to_string() });
+        mistake(place, "no line has status failed; add one".to_string());
     }
     mistakes
+}
+
+/// Ascending numbers as ranges without a gap.
+fn ranges(codes: impl Iterator<Item = u16>) -> Vec<(u16, u16)> {
+    let mut ranges: Vec<(u16, u16)> = Vec::new();
+    for code in codes {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == code => *last = code,
+            _ => ranges.push((code, code)),
+        }
+    }
+    ranges
+}
+
+fn in_words((first, last): (u16, u16)) -> String {
+    if first == last { format!("status {first}") } else { format!("status {first} to {last}") }
 }

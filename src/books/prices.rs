@@ -113,9 +113,9 @@ impl Line for PriceLine {
             "any" => Some(None),
             word => ServiceTier::from_name(word).map(Some),
         });
-        let meter = fields.word("meter", names!(Meter), |word| {
-            Meter::from_name(word).filter(|meter| *meter != Meter::Unexplained)
-        });
+        let priced = |meter: &Meter| *meter != Meter::Unexplained;
+        let meters: Vec<&str> = Meter::ALL.iter().copied().filter(priced).map(Meter::name).collect();
+        let meter = fields.word("meter", &meters, |word| Meter::from_name(word).filter(priced));
         let modality = fields.word("modality", names!(Modality), Modality::from_name);
         let above_prompt_tokens = fields.whole("above_prompt_tokens");
         let (from, usd, per) = (fields.day("from"), fields.dollars("usd"), fields.whole("per"));
@@ -123,12 +123,14 @@ impl Line for PriceLine {
         let citation = fields.text("citation")?;
         let (meter, usd, per) = (meter?, usd?, per?);
         if per == 0 {
-            fields.mistake("per is 0; expected how many units the price is for".to_string());
+            fields.mistake("per is 0; expected how many units the price is for, like 1000000".to_string());
             return None;
         }
         if meter != Meter::CacheStorage && usd.0 % i128::from(per) != 0 {
-            fields
-                .mistake(format!("{usd} dollars for {per} units is no whole number of pico-dollars a unit"));
+            fields.mistake(format!(
+                "usd {usd} per {per} is no whole number of pico-dollars (10^-12 USD) a unit; expected one, as 0.35 \
+                 per 1000000 is"
+            ));
             return None;
         }
         let price = UnitPrice { above_prompt_tokens: above_prompt_tokens?, from: from?, usd, per, citation };
@@ -168,7 +170,7 @@ pub fn check(entries: &[Entry<PriceLine>]) -> Vec<Mistake> {
         let PriceLine { model, service_tier, meter, modality, price } = &entry.line;
         if !begun.contains(&(model, service_tier, meter, modality, price.from)) {
             let what = format!(
-                "{} has no line above 0 from {}: a schedule says what short prompts cost too",
+                "{} has no line above 0 beside it from {}; add what shorter prompts cost",
                 entry.line.key(),
                 price.from
             );
@@ -182,7 +184,7 @@ pub fn check(entries: &[Entry<PriceLine>]) -> Vec<Mistake> {
             for (service_tier, modality, place) in priced_under_any(&lines, day) {
                 if told.insert((service_tier, modality)) {
                     let what = format!(
-                        "{model} {meter}: standard prices {modality} apart on {day}, {service_tier} has no line for it; \
+                        "{model} {service_tier} {meter} has no line for {modality} on {day}, which standard prices apart; \
                          add one"
                     );
                     mistakes.push(Mistake { place: place.to_string(), what });

@@ -19,9 +19,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::books::{Books, Sources};
 use crate::error::{Error, Exit, Result};
+use crate::near::nearest;
 use crate::pipeline::{self, LONGEST_LINE, Options, Replay, Window};
 use crate::read::{self, Inputs, Progress};
-use crate::types::day::{Day, time_zone};
+use crate::types::day::{Day, time_zone, time_zones};
 use crate::types::tier::UsageTier;
 
 const EXIT_CODES: &str = "\
@@ -137,11 +138,11 @@ struct LogArgs {
     time_zone: Option<String>,
 
     /// Longest line that is read, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = LONGEST_LINE)]
+    #[arg(long, value_name = "BYTES", default_value_t = LONGEST_LINE, value_parser = whole)]
     max_line: usize,
 
     /// How many threads to use [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole)]
     threads: Option<usize>,
 }
 
@@ -157,9 +158,13 @@ impl LogArgs {
     fn options(&self, window: Window) -> Result<Options> {
         let zone = self.time_zone.as_deref().map(|name| {
             let unknown = || {
-                Error::usage(format!(
+                let error = Error::usage(format!(
                     "--time-zone {name}: there is no such zone; expected one like Europe/Berlin"
-                ))
+                ));
+                match nearest(name, time_zones().iter().map(String::as_str)) {
+                    Some(near) => error.hint(format!("did you mean {near}?")),
+                    None => error.hint("zones are named by continent and city, or Etc/GMT+8 (behind UTC)"),
+                }
             };
             time_zone(name).ok_or_else(unknown)
         });
@@ -267,7 +272,8 @@ impl WindowArgs {
         let window = Window { from: self.date.or(self.from), to: self.date.or(self.to) };
         match (window.from, window.to) {
             (Some(from), Some(to)) if from > to => {
-                Err(Error::usage(format!("--from {from} is after --to {to}")))
+                Err(Error::usage(format!("--from {from} is after --to {to}"))
+                    .hint("--from is the first day, --to the last"))
             }
             _ => Ok(window),
         }
@@ -275,7 +281,11 @@ impl WindowArgs {
 }
 
 fn day(text: &str) -> std::result::Result<Day, String> {
-    Day::parse(text).ok_or_else(|| "expected a day like 2026-06-01".to_string())
+    Day::parse(text).ok_or_else(|| "expected a day of the calendar, like 2026-06-01".to_string())
+}
+
+fn whole(text: &str) -> std::result::Result<usize, String> {
+    text.parse().map_err(|_| "expected a whole number, like 1000000".to_string())
 }
 
 fn words(names: impl Iterator<Item = &'static str>) -> clap::builder::PossibleValuesParser {

@@ -84,7 +84,8 @@ impl Replay {
         let books = self.books.load()?;
         let inputs = self.logs.inputs(Some(&self.out))?;
         if self.out.exists() && !self.out.is_dir() {
-            return Err(Error::new(format!("--out {}: it is no folder", self.out.display())));
+            return Err(Error::new(format!("--out {}: it is a file; expected a folder", self.out.display()))
+                .hint("name another folder; it is made if need be"));
         }
         let (replay, took) = signal.read(&inputs, &books, &options)?;
         summary::read(&replay, &signal.progress, took);
@@ -93,7 +94,7 @@ impl Replay {
                 "there is no request {}; nothing was published",
                 in_words(window)
             ))
-            .hint("check the days with rerate check LOGS, or publish empty days with --allow-empty"));
+            .hint("rerate check LOGS says which days are in them; --allow-empty publishes empty days"));
         }
         if replay.records.requests == 0 && replay.records.suspended == 0 && !self.allow_empty {
             screen::say("there is no request in the logs; nothing was published");

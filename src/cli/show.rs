@@ -125,14 +125,23 @@ impl Show {
     /// The published days that are asked for: at least one.
     fn days(&self) -> Result<Vec<Published>> {
         let (folder, window) = (self.folder.display(), self.window.window()?);
-        let mut days = query::days(&self.folder)?;
+        if self.folder.is_file() {
+            return Err(Error::new(format!("{folder}: it is a file; expected a folder of published days"))
+                .hint("give the --out of a replay"));
+        }
+        let mut days = query::days(&self.folder).map_err(|error| error.or_hint(none_hint(&self.folder)))?;
         let all = days.first().zip(days.last()).map(|(first, last)| (first.day, last.day));
         days.retain(|published| window.contains(published.day));
         match all {
             _ if !days.is_empty() => Ok(days),
             Some((first, last)) => {
-                Err(Error::new(format!("{folder}: no day is published {}", replay::in_words(window)))
-                    .hint(format!("published days are from {first} to {last}")))
+                Err(Error::new(format!("{folder}: no day is published {}", replay::in_words(window))).hint(
+                    if first == last {
+                        format!("the only published day is {first}")
+                    } else {
+                        format!("published days are from {first} to {last}")
+                    },
+                ))
             }
             None => Err(Error::new(format!("{folder}: no published day is in this folder"))
                 .hint(none_hint(&self.folder))),

@@ -29,8 +29,8 @@ pub fn read(replay: &Replay, progress: &Progress, took: Duration) {
     let rate = (bytes as f64 / took.as_secs_f64().max(0.001)) as u64;
     let inputs = replay.inputs.len();
     say(format_args!(
-        "read {} lines, {} in {} ({}/s) from {inputs} {}",
-        thousands(replay.records.lines),
+        "read {}, {} in {} ({}/s) from {inputs} {}",
+        counted(replay.records.lines, "line"),
         HumanBytes(bytes),
         in_words(took),
         HumanBytes(rate),
@@ -44,6 +44,9 @@ pub fn read(replay: &Replay, progress: &Progress, took: Duration) {
         .map(|(name, count)| format!("{} {}", thousands(*count), name.replace('_', " ")))
         .collect();
     say(format_args!("  = {}", others.join(" + ")));
+    for (kind, count) in &replay.records.not_requests {
+        say(format_args!("  not requests: {} of {kind}", counted(*count, "line")));
+    }
     for input in replay.inputs.iter().filter(|input| input.same_as.is_some()) {
         let same = input.same_as.as_deref().unwrap_or_default();
         say(visible(&format!("  {} has the same bytes as {same}: read once", input.name)));
@@ -204,10 +207,12 @@ pub fn suspense(replay: &Replay, days: &[DayReport<'_>]) {
         say(visible(&format!("\nin suspense:\n{}", told.join("\n"))));
     }
     for name in nearly_all_suspended(replay) {
+        let name = if name == "-" { "the standard input" } else { name };
         say(visible(&format!(
             "\nnearly every line of {name} is in suspense: is it a request log?\n    \
              A line is one JSON object with timestamp, project_id, model, status and\n    \
-             usageMetadata; the README has an example and all fields."
+             usageMetadata; the README has an example and all fields. Of a JSON list,\n    \
+             jq -c '.[]' makes such lines."
         )));
     }
     let mut warnings = BTreeMap::new();
@@ -222,10 +227,13 @@ pub fn suspense(replay: &Replay, days: &[DayReport<'_>]) {
     }
 }
 
-/// Inputs that are likely no logs of this API.
+/// Inputs that are likely no logs of this API: their lines aren't JSON, or lack what a request has.
 fn nearly_all_suspended(replay: &Replay) -> Vec<&str> {
     let mut lines = vec![0; replay.inputs.len()];
-    for line in &replay.suspended {
+    let is_foreign = |line: &&Suspended| {
+        matches!(line.reason, Reason::MalformedJson | Reason::NotAnObject | Reason::MissingField)
+    };
+    for line in replay.suspended.iter().filter(is_foreign) {
         lines[line.input.0 as usize] += 1;
     }
     let of_inputs = replay.inputs.iter().zip(lines);

@@ -265,7 +265,7 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     };
     serde_json::from_str(&text).map(Some).map_err(|error| {
         Error::new(format!("{}: it isn't what rerate wrote: {error}", path.display()))
-            .hint("--replace publishes the day anew")
+            .hint("move the folder elsewhere, or publish the day anew with --replace")
     })
 }
 

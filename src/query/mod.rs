@@ -109,7 +109,9 @@ fn read(path: &Path, report: &Report, columns: &[&str]) -> Result<DataFrame> {
         ))
         .hint("publish the day anew with rerate replay --replace")
     };
-    let file = File::open(path).map_err(|error| Error::io("open", path, &error))?;
+    let file = File::open(path).map_err(|error| {
+        Error::io("open", path, &error).or_hint("publish the day anew with rerate replay --replace")
+    })?;
     let frame = ParquetReader::new(file)
         .with_columns(Some(columns.iter().map(ToString::to_string).collect()))
         .finish()

@@ -28,8 +28,8 @@ use polars::prelude::*;
 use super::{
     Group, Key, Published, broken, dates, groups, not_negative, sum_dollars, sum_whole, table, texts, wholes,
 };
-use crate::books::dated::nearest;
 use crate::error::{Error, Result};
+use crate::near::nearest;
 use crate::report::{Report, charges, quota, suspense, tally, usage};
 use crate::types::day::Day;
 use crate::types::meter::Meter;

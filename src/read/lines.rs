@@ -151,7 +151,7 @@ impl Stream {
 }
 
 fn cannot_read(name: &str, error: &std::io::Error) -> Error {
-    Error::new(format!("{name}: reading failed: {error}"))
+    Error::io("read", std::path::Path::new(name), error)
         .hint("nothing was published; mend it and run the same command again")
 }
 

@@ -72,6 +72,10 @@ pub fn find(given: &[String], out: Option<&Path>) -> Result<Inputs> {
             }
             continue;
         }
+        if name.is_empty() {
+            return Err(Error::new("LOGS: a name is empty; expected a file, a folder, a pattern or -")
+                .hint("is a variable of the script without a value?"));
+        }
         let path = Path::new(name);
         if path.is_dir() {
             inputs.folder(path, out.as_deref())?;
@@ -80,28 +84,25 @@ pub fn find(given: &[String], out: Option<&Path>) -> Result<Inputs> {
         } else if name.contains(['*', '?', '[']) {
             inputs.pattern(name, out.as_deref())?;
         } else {
-            return Err(Error::new(format!("{name}: there is no such file or folder")).hint(
-                match nearest_sibling(path) {
-                    Some(near) => format!("did you mean {near}?"),
-                    None => {
-                        "LOGS are files, folders, patterns like 'logs/*.jsonl.gz', or - for stdin".to_string()
-                    }
-                },
-            ));
+            return Err(Error::missing("file or folder", path)
+                .or_hint("LOGS are files, folders, patterns like 'logs/*.jsonl.gz', or - for stdin"));
         }
     }
     if inputs.list.is_empty() {
         let named = given.join(", ");
         let left: u64 = inputs.left.values().sum();
-        let found = if left == 0 {
-            "there are no files".to_string()
+        let (found, hint) = if left == 0 {
+            let hint = "hidden files and published days (rerate show DIR) are never read as logs";
+            ("there is no file to read".to_string(), hint.to_string())
         } else {
-            format!("none of {left} files is named like a log")
+            let hint = format!(
+                "in folders, files that end in {} are read, packed (.gz, .zst) or not; give others by name",
+                LOG_NAMES.join(", ")
+            );
+            let files = if left == 1 { "the only file isn't" } else { "none of the files is" };
+            (format!("{files} named like a log ({left} left)"), hint)
         };
-        return Err(Error::new(format!("{named}: {found}")).hint(format!(
-            "in folders, files that end in {} are read, packed (.gz, .zst) or not",
-            LOG_NAMES.join(", ")
-        )));
+        return Err(Error::new(format!("{named}: {found}")).hint(hint));
     }
     inputs.mark_doubles()?;
     Ok(inputs)
@@ -144,16 +145,23 @@ impl Inputs {
     }
 
     fn pattern(&mut self, pattern: &str, out: Option<&Path>) -> Result<()> {
-        let bad = |error: &dyn std::fmt::Display| {
-            Error::usage(format!("{pattern}: the pattern can't be read: {error}"))
+        let bad = |error: glob::PatternError| {
+            Error::usage(format!(
+                "{pattern}: the pattern is malformed at byte {}: {}",
+                error.pos + 1,
+                error.msg
+            ))
+            .hint("* is any text, ? any character, [abc] one of some, [[] a bracket itself")
         };
         let before = self.list.len();
-        for path in glob::glob(pattern).map_err(|error| bad(&error))? {
-            let path = path.map_err(|error| bad(&error))?;
+        for path in glob::glob(pattern).map_err(bad)? {
+            let path = path.map_err(|error| Error::io("read", error.path(), error.error()))?;
             if path.is_dir() { self.folder(&path, out)? } else { self.file(&path)? }
         }
         if self.list.len() == before {
-            return Err(Error::new(format!("{pattern}: no file is named so")));
+            return Err(Error::new(format!("{pattern}: no file is named so")).hint(
+                "check the folder and the pattern: * is any text, ? any character, ** folders within folders",
+            ));
         }
         Ok(())
     }
@@ -220,15 +228,4 @@ fn read_full(file: &mut File, block: &mut [u8]) -> std::io::Result<usize> {
         }
     }
     Ok(filled)
-}
-
-/// A file beside the missing one that is named almost like it.
-fn nearest_sibling(path: &Path) -> Option<String> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let names: Vec<String> = std::fs::read_dir(parent)
-        .ok()?
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .collect();
-    let near = crate::books::dated::nearest(path.file_name()?.to_str()?, names.iter().map(String::as_str))?;
-    Some(path.with_file_name(near).display().to_string())
 }

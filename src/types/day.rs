@@ -113,6 +113,11 @@ pub fn time_zone(name: &str) -> Option<TimeZone> {
     TimeZone::get(name).ok()
 }
 
+/// The names that [`time_zone`] knows.
+pub fn time_zones() -> Vec<String> {
+    jiff::tz::db().available().map(|name| name.to_string()).collect()
+}
+
 /// Seconds that Pacific clocks are ahead of UTC (so -28,800 or -25,200) at a second since 1970.
 fn pacific_offset(seconds: i64) -> i64 {
     /// (first second, offset), ascending. About 580 changes until 2262; a binary search beats asking the zone.

@@ -45,25 +45,31 @@ impl Reason {
     /// What a person can do about it.
     pub fn remedy(self) -> &'static str {
         match self {
-            Reason::TruncatedInput => "export the file again: it ends before it is complete",
+            Reason::TruncatedInput => "export or copy the file again: it is cut short or damaged",
             Reason::LineTooLong => "raise --max-line if the line is a request",
-            Reason::MalformedJson => "mend the export: the line isn't valid JSON in UTF-8",
-            Reason::NotAnObject => "a line is one JSON object; other shapes are not read",
+            Reason::MalformedJson => "mend the export: each line is one whole JSON object, in UTF-8",
+            Reason::NotAnObject => "mend the export: each line is one JSON object; other shapes are not read",
             Reason::DuplicateKey => "mend the export: a field stands twice with no telling which counts",
             Reason::MissingField => "add the field, or give --project where the log has no project",
-            Reason::WrongType => "mend the export: a field has another type than the record's",
+            Reason::WrongType => "mend the export: the README's record shows the type of each field",
             Reason::BadTimestamp => "give --time-zone where times have no offset, else mend the export",
-            Reason::BadStatus => "status is an HTTP code of 2xx, 4xx or 5xx, a gRPC code name, or failed",
+            Reason::BadStatus => "mend the export: log the HTTP or gRPC code, or failed where it isn't known",
             Reason::UnknownMethod => "add the method to a methods book (--methods FILE)",
-            Reason::BadUsageTier => "usage_tier is free, tier1, tier2, tier3 or unknown",
-            Reason::BadChannel => "channel is api or ai_studio",
-            Reason::UnknownServiceTier => "service_tier is standard, batch, flex or priority",
-            Reason::MissingUsage => "a request that went well needs usageMetadata or quantities: log them",
-            Reason::BadCount => "counts are whole numbers from 0 to 2^40: mend the export",
-            Reason::UnknownModality => "a modality is text, image, video, audio or document",
-            Reason::UnknownMeter => "quantities are image, video_second, song, grounding_… (see README)",
-            Reason::InconsistentCounts => "parts exceed their whole: mend the export",
-            Reason::UnexplainedTokens => "totals exceed their parts: ask the gateway what it left out",
+            Reason::BadUsageTier => {
+                "mend the export, or leave the field out: --accounts or --usage-tier says it too"
+            }
+            Reason::BadChannel => "mend the export, or leave the field out where it is api",
+            Reason::UnknownServiceTier => "mend the export: log the service tier that served the request",
+            Reason::MissingUsage => {
+                "mend the export: log usageMetadata (or quantities) of requests that went well"
+            }
+            Reason::BadCount => "mend the export: log the API's own usageMetadata",
+            Reason::UnknownModality => "mend the export: log the API's own usageMetadata",
+            Reason::UnknownMeter => "mend the export: the README has the names that quantities may have",
+            Reason::InconsistentCounts => "mend the export: a part exceeds its whole",
+            Reason::UnexplainedTokens => {
+                "mend the export: log all parts of usageMetadata, or ask the gateway what it left out"
+            }
             Reason::UnknownUsageTier => "give --usage-tier, or an accounts file (rerate accounts LOGS)",
             Reason::UnknownBaseModel => "name the tuned model's base in the accounts file",
             Reason::UnknownModel => {

@@ -231,7 +231,7 @@ fn where_no_day_is_published_it_says_so() {
     let told = refused(&folder, &["show", "days", "--from", "2026-06-02"], 1);
     let expected = "\
 error: days: no day is published from 2026-06-02 on
-hint: published days are from 2026-06-01 to 2026-06-01
+hint: the only published day is 2026-06-01
 ";
     assert_eq!(told, expected);
     let told = refused(&folder, &["show", "days/2026-06-01"], 1);
@@ -248,7 +248,7 @@ hint: give the --out of a replay, or publish days: rerate replay LOGS --out empt
 ";
     assert_eq!(told, expected);
     let told = refused(&folder, &["show", "missing"], 1);
-    assert!(told.starts_with("error: missing: can't read the folder: "), "{told}");
+    assert!(told.starts_with("error: missing: there is no such file or folder\nhint: "), "{told}");
 }
 
 #[test]
