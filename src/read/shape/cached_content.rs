@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use jiff::tz::TimeZone;
 
-use super::faults::Faults;
+use super::faults::{Faults, is_mistyped};
 use crate::books::methods::MethodLine;
 use crate::read::json::{Json, Kind, Malformed};
 use crate::suspense::quoted;
@@ -15,9 +15,10 @@ use crate::types::reason::Reason;
 /// Its members, missing ones None.
 #[derive(Default)]
 pub struct CachedContent<'line> {
-    name: Option<Cow<'line, str>>,
+    /// What is there at fault isn't missing.
+    has_name: bool,
+    has_tokens: bool,
     expire_time: Option<Cow<'line, str>>,
-    total_tokens: Option<u64>,
     seen: u32,
 }
 
@@ -36,8 +37,15 @@ impl<'line> CachedContent<'line> {
             }
             self.seen |= 1 << bit;
             match known {
-                "name" => self.name = faults.text(json, known)?,
-                "total_tokens" => self.total_tokens = faults.count(json, known)?,
+                "name" => {
+                    self.has_name = is_mistyped(json.kind()?);
+                    self.has_name |= faults.text(json, known)?.is_some();
+                }
+                "total_tokens" => {
+                    let mut own = Faults::default();
+                    self.has_tokens = own.count(json, known)?.is_some() || own.first.is_some();
+                    faults.merge(&mut own);
+                }
                 _ => match json.kind()? {
                     Kind::String => self.expire_time = Some(json.string()?).filter(|text| !text.is_empty()),
                     kind => {
@@ -54,6 +62,11 @@ impl<'line> CachedContent<'line> {
         })
     }
 
+    /// It is there, but is no object: nothing of it is missing.
+    pub fn mistyped() -> CachedContent<'line> {
+        CachedContent { has_name: true, has_tokens: true, ..CachedContent::default() }
+    }
+
     pub fn judge(
         &self,
         method: Option<&MethodLine>,
@@ -68,10 +81,10 @@ impl<'line> CachedContent<'line> {
         let name = method.map_or("", |line| &line.name);
         let creates = name == "cachedContents.create";
         if went_well && (creates || matches!(name, "cachedContents.patch" | "cachedContents.delete")) {
-            if self.name.is_none() {
+            if !self.has_name {
                 faults.note(Reason::MissingField, || "there is no cached_content.name".to_string());
             }
-            if creates && self.total_tokens.is_none() && !has_total {
+            if creates && !self.has_tokens && !has_total {
                 faults.note(Reason::MissingField, || "there is no cached_content.total_tokens".to_string());
             }
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 
 use super::cached_content::CachedContent;
-use super::faults::{Faults, whole_number};
+use super::faults::{Faults, is_missing, is_mistyped, whole_number};
 use super::usage_metadata::{Quantities, UsageMetadata};
 use crate::books::methods::{MethodLine, Methods};
 use crate::read::json::{Json, Kind, Malformed};
@@ -89,8 +89,9 @@ impl<'d> Decoder<'d> {
     }
 
     fn judge<'line>(&'line self, mut record: Record<'line>) -> Decoded<'line> {
-        let mut faults = record.faults;
-        let method = self.methods.named(record.method.as_deref().unwrap_or(DEFAULT_METHOD));
+        let mut faults = std::mem::take(&mut record.faults);
+        let default_method = (!record.is_at_fault(Field::Method)).then_some(DEFAULT_METHOD);
+        let method = record.method.as_deref().or(default_method).and_then(|name| self.methods.named(name));
         let line = method.map(|method| self.methods.find(method));
         let inference = line.is_some_and(|line| line.kind == MethodKind::Inference);
         let creates_cache = line.is_some_and(|line| &*line.name == "cachedContents.create");
@@ -108,13 +109,20 @@ impl<'d> Decoder<'d> {
             return Decoded::NotRequest(NotRequest::OtherService);
         }
 
-        let project_id = record.project_id.or(self.project.map(Cow::Borrowed));
-        let model = record.model.map(strip_model).filter(|model| !model.is_empty());
+        let default_project =
+            self.project.filter(|_| !record.is_at_fault(Field::ProjectId)).map(Cow::Borrowed);
+        let project_id = record.project_id.take().or(default_project);
+        let model = record.model.take().map(strip_model).filter(|model| !model.is_empty());
         for (missing, field) in [
             (record.timestamp.is_none(), "timestamp"),
-            (project_id.is_none() && !record.mistyped_project_id, "project_id"),
+            (project_id.is_none() && !record.is_at_fault(Field::ProjectId), "project_id"),
             (record.status.is_none(), "status"),
-            (model.is_none() && !record.mistyped_model && line.is_some_and(MethodLine::needs_model), "model"),
+            (
+                model.is_none()
+                    && !record.is_at_fault(Field::Model)
+                    && line.is_some_and(MethodLine::needs_model),
+                "model",
+            ),
         ] {
             if missing {
                 faults.note(Reason::MissingField, || format!("there is no {field}"));
@@ -149,13 +157,7 @@ impl<'d> Decoder<'d> {
         let served = record.usage.service_tier.take().filter(|_| inference);
         let service_tier = service_tier(line, record.service_tier, served, &mut faults);
         let went_well = status.is_some_and(Status::went_well);
-        record.cached_content.judge(
-            line,
-            went_well,
-            record.usage.total.is_some(),
-            self.time_zone,
-            &mut faults,
-        );
+        record.cached_content.judge(line, went_well, record.usage.has_total, self.time_zone, &mut faults);
 
         let has_usage = record.usage.present || record.quantities.not_empty;
         let usage_missing = inference && went_well && !has_usage;
@@ -289,10 +291,7 @@ struct Record<'line> {
     timestamp: Option<Cow<'line, str>>,
     doubled_timestamp: bool,
     project_id: Option<Cow<'line, str>>,
-    /// It is there, so it isn't missing, but it is no string.
-    mistyped_project_id: bool,
     model: Option<Cow<'line, str>>,
-    mistyped_model: bool,
     model_version: Option<Cow<'line, str>>,
     base_model: Option<Cow<'line, str>>,
     method: Option<Cow<'line, str>>,
@@ -313,12 +312,18 @@ struct Record<'line> {
     faults: Faults,
     /// A bit for each field that was seen.
     seen: u32,
+    /// A bit for each that is no text, or there twice: it isn't missing, whatever is made of it.
+    at_fault: u32,
 }
 
 impl<'line> Record<'line> {
     fn read(&mut self, json: &mut Json<'line>) -> Result<(), Malformed> {
         json.object(|json, key| self.field(json, key))?;
         json.end()
+    }
+
+    fn is_at_fault(&self, field: Field) -> bool {
+        self.at_fault & 1 << field as u32 != 0
     }
 
     fn field(&mut self, json: &mut Json<'line>, key: &str) -> Result<(), Malformed> {
@@ -328,6 +333,7 @@ impl<'line> Record<'line> {
         let (bit, known) = (1 << field as u32, field.name());
         if self.seen & bit != 0 {
             self.faults.doubled(known);
+            self.at_fault |= bit;
             // Which one counts is unknown, so neither is shown.
             match field {
                 Field::Timestamp => self.doubled_timestamp = true,
@@ -339,17 +345,14 @@ impl<'line> Record<'line> {
             return json.skip();
         }
         self.seen |= bit;
+        if is_mistyped(json.kind()?) {
+            self.at_fault |= bit;
+        }
         let faults = &mut self.faults;
         match field {
             Field::RequestId => self.request_id = faults.text(json, known)?,
-            Field::ProjectId => {
-                self.mistyped_project_id = is_mistyped(json.kind()?);
-                self.project_id = faults.text(json, known)?;
-            }
-            Field::Model => {
-                self.mistyped_model = is_mistyped(json.kind()?);
-                self.model = faults.text(json, known)?;
-            }
+            Field::ProjectId => self.project_id = faults.text(json, known)?,
+            Field::Model => self.model = faults.text(json, known)?,
             Field::Method => self.method = faults.text(json, known)?,
             Field::Service => self.service = faults.text(json, known)?,
             Field::ServiceTier => self.service_tier = faults.text(json, known)?,
@@ -402,18 +405,17 @@ impl<'line> Record<'line> {
                 }
             }
             _ => {
-                if faults.is(Kind::Object, json, known)? {
+                let kind = json.kind()?;
+                if kind == Kind::Object {
                     self.cached_content.read(json, faults)?;
+                } else if !is_missing(json)? {
+                    faults.wrong_type(known, kind, Kind::Object.name());
+                    self.cached_content = CachedContent::mistyped();
                 }
             }
         }
         Ok(())
     }
-}
-
-/// Whether a text field holds something that is neither a text nor missing.
-fn is_mistyped(kind: Kind) -> bool {
-    !matches!(kind, Kind::String | Kind::Null)
 }
 
 fn labels<'line>(

@@ -144,3 +144,8 @@ pub fn is_missing(json: &mut Json<'_>) -> Result<bool, Malformed> {
         kind => json.skip().map(|()| kind == Kind::Null),
     }
 }
+
+/// Whether a text field holds something that is neither a text nor missing.
+pub fn is_mistyped(kind: Kind) -> bool {
+    !matches!(kind, Kind::String | Kind::Null)
+}

@@ -47,7 +47,9 @@ pub struct UsageMetadata<'line> {
     response: Option<u64>,
     tool: Option<u64>,
     thoughts: Option<u64>,
-    pub total: Option<u64>,
+    total: Option<u64>,
+    /// It is there, be it at fault.
+    pub has_total: bool,
     prompt_details: Option<ByModality>,
     embed_details: Option<ByModality>,
     cached_details: Option<ByModality>,
@@ -87,7 +89,10 @@ impl<'line> UsageMetadata<'line> {
             Member::PromptTokenCount => self.prompt = faults.count(json, known)?,
             Member::CandidatesTokenCount => self.candidates = faults.count(json, known)?,
             Member::ResponseTokenCount => self.response = faults.count(json, known)?,
-            Member::TotalTokenCount => self.total = self.total_faults.count(json, known)?,
+            Member::TotalTokenCount => {
+                self.total = self.total_faults.count(json, known)?;
+                self.has_total = self.total.is_some() || self.total_faults.first.is_some();
+            }
             Member::ThoughtsTokenCount => self.thoughts = faults.count(json, known)?,
             Member::CachedContentTokenCount => self.cached = faults.count(json, known)?,
             Member::ToolUsePromptTokenCount => self.tool = faults.count(json, known)?,
