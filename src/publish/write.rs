@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::Path;
 
 use polars::prelude::*;
+use polars_parquet::write::schema_to_metadata_key;
 
 use crate::error::{Error, Result};
 use crate::report::{Kind, Report, Rows};
@@ -22,7 +23,7 @@ pub fn report(folder: &Path, report: &Report, rows: Rows) -> Result<()> {
     let mut parquet = Vec::new();
     ParquetWriter::new(&mut parquet)
         .with_compression(ParquetCompression::Zstd(None))
-        .with_key_value_metadata(Some(meanings(report)))
+        .with_key_value_metadata(Some(metadata(report, &frame)))
         .finish(&mut frame)
         .map_err(failed)?;
     file(&folder.join(format!("{}.parquet", report.name)), &parquet)?;
@@ -48,13 +49,17 @@ pub fn file(path: &Path, bytes: &[u8]) -> Result<()> {
     write().map_err(|error| Error::io("write", path, &error))
 }
 
-/// What each column means goes into the Parquet file too, so that whoever has only the file can look it up.
-fn meanings(report: &Report) -> KeyValueMetadata {
-    let meaning = |column: &crate::report::Column| {
+/// What a Parquet file says of itself: what each column means, so that whoever has only the file can look it up, and the
+/// columns' Arrow types. Polars would name its own newest type for text there, which pyarrow reads but can neither
+/// group, sort nor filter by; the oldest is known to every reader.
+fn metadata(report: &Report, frame: &DataFrame) -> KeyValueMetadata {
+    let types = schema_to_metadata_key(&frame.schema().to_arrow(CompatLevel::oldest()));
+    let mut metadata = vec![(types.key, types.value.unwrap_or_default())];
+    metadata.extend(report.columns.iter().map(|column| {
         let null = column.null_means.map(|null| format!("; null: {null}")).unwrap_or_default();
         (format!("column:{}", column.name), format!("{}{null}", column.meaning))
-    };
-    KeyValueMetadata::from_static(report.columns.iter().map(meaning).collect())
+    }));
+    KeyValueMetadata::from_static(metadata)
 }
 
 /// Dollars as plain decimals, and no text that a spreadsheet would run.
