@@ -29,6 +29,7 @@ FIELDS = STRINGS + OBJECTS + ("timestamp", "status", "latency_ms", "tools")
 USAGE_TIERS = ("free", "tier1", "tier2", "tier3", "unknown")
 CHANNELS = ("api", "ai_studio")
 SERVICE_TIERS = ("standard", "batch", "flex", "priority")
+TOOLS = ("not logged", "google_search", "others")  # what C11 tells apart
 BATCH_METHODS = ("batchGenerateContent", "asyncBatchEmbedContent")
 STORAGE_WITH_CACHE = ("cachedContents.create", "cachedContents.patch", "cachedContents.delete")
 QUANTITY_METERS = (
@@ -81,13 +82,20 @@ class Request:
     def tuned(self):
         return self.model is not None and self.model.startswith(TUNED)
 
+    @property
+    def tools_seen(self):
+        """C11 asks only whether google_search is alone."""
+        if self.tools is None:
+            return "not logged"
+        return "google_search" if self.tools == {"google_search"} else "others"
+
     def facts(self):
         """What figures depend on: labels, key, region, latency and time are aside."""
         return (
             self.project_id, self.request_id, self.status, self.method, self.model,
             self.base_model if self.tuned else self.model_version,
             self.usage_tier, self.service_tier, self.channel,
-            None if self.tools is None else tuple(sorted(self.tools)),
+            self.tools_seen,
             self.tokens.facts(), tuple(sorted(self.quantities.items())), self.cache,
         )  # fmt: skip
 
@@ -154,7 +162,7 @@ def shown(line, settings):
         return Shown()
     text = {name: record.get_once(name) for name in ("request_id", "project_id", "model")}
     text = {name: value if isinstance(value, str) else None for name, value in text.items()}
-    if record.get("project_id") is None:
+    if record.get("project_id") is None and not record.has_doubled(["project_id"]):
         text["project_id"] = settings.project
     model = text.pop("model")
     instant = parse_timestamp(record.get_once("timestamp"), settings.time_zone)
@@ -257,10 +265,11 @@ def refuse_doubled_keys(record, method):
         for item in detail_items(usage) if is_inference(method) else []:
             if isinstance(item, JsonObject) and item.has_doubled(["modality", "tokenCount"]):
                 raise Refused("duplicate_key")
-    read_whole = ["labels", "quantities"] if is_inference(method) else ["labels"]
-    for name in read_whole:
-        if isinstance(record.get(name), JsonObject) and record.get(name).has_doubled():
-            raise Refused("duplicate_key")
+    labels, quantities = record.get("labels"), record.get("quantities")
+    if isinstance(labels, JsonObject) and labels.has_doubled():
+        raise Refused("duplicate_key")
+    if is_inference(method) and isinstance(quantities, JsonObject) and quantities.has_doubled(QUANTITY_METERS):
+        raise Refused("duplicate_key")
     cache = record.get("cached_content")
     if isinstance(cache, JsonObject) and cache.has_doubled(["name", "expire_time", "total_tokens"]):
         raise Refused("duplicate_key")
@@ -399,7 +408,10 @@ def read_all_counts(record, method):
     usage, quantities = {}, {}
     if is_inference(method):
         usage = tokens.read_counts(record.get("usageMetadata"), count)
-        quantities = {meter: count(value) for meter, value in members(record, "quantities")}
+        quantities = {
+            meter: count(value) if meter in QUANTITY_METERS else None
+            for meter, value in members(record, "quantities")
+        }
     cache = record.get("cached_content")
     stored = count(cache.get("total_tokens")) if cache else None
     if is_create(method) and record.get("usageMetadata"):
@@ -486,12 +498,12 @@ def parse_status(value):
     """An HTTP status as an int or its digits, a gRPC code name, `failed`; None for all else."""
     if value == "failed":
         return "failed"
-    text = value.literal if isinstance(value, Number) else value
-    if not isinstance(text, str):
+    if isinstance(value, Number):
+        whole = value.whole()
+        return whole if whole is not None and (200 <= whole <= 299 or 400 <= whole <= 599) else None
+    if not isinstance(value, str):
         return None
-    if re.fullmatch(r"[245][0-9][0-9]", text):
-        return int(text)
-    return GRPC_STATUS.get(value) if isinstance(value, str) else None
+    return int(value) if re.fullmatch(r"[245][0-9][0-9]", value) else GRPC_STATUS.get(value)
 
 
 TIMESTAMP = re.compile(

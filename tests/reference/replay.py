@@ -17,10 +17,21 @@ from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from fractions import Fraction
 from pathlib import Path
+from unicodedata import category
 from zoneinfo import ZoneInfo
 
-from books import Accounts, Books
-from record import USAGE_TIERS, AnotherService, Request, Settings, judge, shown
+from books import TUNED, Accounts, Books
+from record import (
+    CHANNELS,
+    SERVICE_TIERS,
+    TOOLS,
+    USAGE_TIERS,
+    AnotherService,
+    Request,
+    Settings,
+    judge,
+    shown,
+)  # fmt: skip
 from tokens import Refused
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
@@ -76,7 +87,7 @@ def replay(logs, books, accounts, usage_tier=None, project=None, time_zone=None,
     """Logs as (name, bytes) to the rows of all tables and the summary."""
     run = Run(window)
     requests = read(logs, Settings(books.methods, project, time_zone), run)
-    winners = [r for r in dedupe(requests, run) if run.in_window(r)]
+    winners = [r for r in dedupe(requests, books, run) if run.in_window(r)]
     run.records["requests"] = len(winners)
     guided = [guide(request, books, accounts, usage_tier) for request in winners]
     for request in guided:
@@ -90,6 +101,7 @@ def replay(logs, books, accounts, usage_tier=None, project=None, time_zone=None,
         "suspense": run.suspense + suspended,
         "traffic": traffic.minute_rows(),
     }
+    run.days = days(guided, charges + suspended)
     run.balance()
     for name, rows in tables.items():
         columns, keys = TABLES[name]
@@ -106,6 +118,7 @@ class Run:
         self.records = dict.fromkeys(names.split(), 0)
         self.warnings = defaultdict(Counter)
         self.suspense = []
+        self.days = {}
 
     def holds(self, day):
         return (self.first_day is None or self.first_day <= day) and (
@@ -140,6 +153,7 @@ class Run:
             "records": self.records,
             "not_requests": {"other_service": self.records["not_requests"]},
             "warnings": warnings,
+            "days": self.days,
         }
 
 
@@ -179,7 +193,7 @@ def split_lines(data):
 # --- dedupe ------------------------------------------------------------------------
 
 
-def dedupe(requests, run):
+def dedupe(requests, books, run):
     """Of the records of an identity one counts; the others are superseded, duplicates or suspended."""
     groups, winners = defaultdict(list), []
     for request in requests:
@@ -188,7 +202,7 @@ def dedupe(requests, run):
         with_usage = [r for r in group if not r.usage_less]
         settle_usage_less([r for r in group if r.usage_less], with_usage, run)
         if with_usage:
-            winner = max(with_usage, key=rank)
+            winner = max(with_usage, key=lambda request: rank(request, books))
             winners.append(winner)
             for other in with_usage:
                 if other is not winner:
@@ -205,11 +219,17 @@ def identity(request):
     return name if request.went_well else (*name, request.status, request.instant)
 
 
-def rank(request):
-    """The last by timestamp, then the greatest total, cached, output, and the remaining facts."""
+def rank(request, books):
+    """The last by timestamp, then the greatest total, cached, output, and the remaining facts in this order."""
     tokens = request.tokens
     return (
-        request.instant, tokens.total or 0, tokens.cached, tokens.output, sort_key(flatten(request.facts()))
+        request.instant, tokens.total or 0, tokens.cached, tokens.output,
+        request.project_id, request.model or "",
+        "" if request.tuned else request.model_version or "", request.base_model or "" if request.tuned else "",
+        list(books.methods).index(request.method), 0 if request.status == "failed" else request.status,
+        SERVICE_TIERS.index(request.service_tier), (None, *USAGE_TIERS).index(request.usage_tier),
+        CHANNELS.index(request.channel), TOOLS.index(request.tools_seen),
+        tokens.total_mismatch, tokens.total is not None,
     )  # fmt: skip
 
 
@@ -269,14 +289,12 @@ def guide(request, books, accounts, usage_tier):
 def find_base_model(request, books, accounts, day):
     """C5 and section 3: a tuned model's base is named; another's is what answered, when known."""
     model = request.model
-    if model is None:
-        return None
     if request.tuned:
         start = request.base_model or accounts.tuned_models.get(model) or model
     else:
         version = request.model_version
         start = version if version and books.knows_model(version) else model
-    return books.follow_aliases(start, day)
+    return start and books.follow_aliases(start, day)
 
 
 # --- warnings ----------------------------------------------------------------------
@@ -380,7 +398,7 @@ def find_exempt(guided, meter):
         return "C4"
     if guided.usage_tier == "free":
         return "C2"
-    if meter == "input_tool" and guided.request.tools == {"google_search"}:
+    if meter == "input_tool" and guided.request.tools_seen == "google_search":
         return "C11"
     return None
 
@@ -391,7 +409,7 @@ def find_reason(guided, books, meter, line):
         return "unexplained_tokens"
     if guided.usage_tier == "unknown":
         return "unknown_usage_tier"
-    if guided.request.tuned and guided.base_model == guided.request.model:
+    if guided.request.tuned and guided.base_model.startswith(TUNED):
         return "unknown_base_model"
     if guided.base_model not in books.priced_models:
         return "unknown_model"
@@ -450,6 +468,44 @@ def balance_quantities(tallied, charges, suspense):
     for row in charges + suspense:
         accounted[row["meter"]] += row["quantity"]
     assert tallied == accounted, f"quantities don't balance: {tallied} {accounted}"
+
+
+# --- days -------------------------------------------------------------------------
+
+
+def days(guided, rows):
+    """What a day's manifest tells: requests by Pacific hour, the first and last, the second equation."""
+    told = {}
+    for day in sorted({g.day for g in guided}):
+        instants = [g.request.instant for g in guided if g.day == day]
+        told[str(day)] = {
+            "requests": len(instants),
+            "hours": dict(Counter(hour_of(instant) for instant in instants)),
+            "first_at": printed_instant(min(instants)),
+            "last_at": printed_instant(max(instants)),
+            "quantities": day_quantities([row for row in rows if row["date"] == day]),
+        }
+    return told
+
+
+def hour_of(instant):
+    """The begin of an instant's hour, with the offset that Pacific clocks had."""
+    hour = datetime.fromtimestamp(instant // 10**9 // 3600 * 3600, PACIFIC)
+    return hour.isoformat(timespec="minutes")
+
+
+def printed_instant(instant):
+    second, fraction = divmod(instant, 10**9)
+    text = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    return text + (f".{fraction:09}".rstrip("0") if fraction else "") + "Z"
+
+
+def day_quantities(rows):
+    meters = defaultdict(lambda: {"tallied": 0, "charged": 0, "suspended": 0})
+    for row in rows:
+        meters[row["meter"]]["tallied"] += row["quantity"]
+        meters[row["meter"]]["suspended" if row.get("reason") else "charged"] += row["quantity"]
+    return dict(meters)
 
 
 # --- quota ------------------------------------------------------------------------
@@ -561,12 +617,13 @@ def write(folder, tables, summary):
 
 
 def printed(value):
-    """A cell: empty for null, instants in UTC, money as a plain decimal."""
+    """A cell: empty for null, instants in UTC, money as a plain decimal, control characters visible."""
     if value is None:
         return ""
     if isinstance(value, Instant):
         return datetime.fromtimestamp(value, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return plain_decimal(value) if isinstance(value, Fraction) else str(value)
+    text = plain_decimal(value) if isinstance(value, Fraction) else str(value)
+    return "".join(f"\\u{{{ord(c):x}}}" if category(c) == "Cc" else c for c in text)
 
 
 def plain_decimal(value):
@@ -588,15 +645,6 @@ def day_of(instant):
 def sort_key(values):
     """Nulls first; strings by bytes, which for UTF-8 is by code points."""
     return [(value is not None, 0 if value is None else value) for value in values]
-
-
-def flatten(facts):
-    """Facts in one order that any two records share: what varies in length comes as text."""
-    for fact in facts:
-        if isinstance(fact, tuple):
-            yield repr(fact)
-        else:
-            yield None if fact is None else str(fact)
 
 
 # --- the command line ------------------------------------------------------------------

@@ -1,0 +1,258 @@
+"""Compares `rerate replay` with the reference on random logs, one a seed.
+
+    python3 tests/reference/compare.py --rerate BIN --books DIR --seeds 1-200 [--records N] [--keep DIR]
+
+Prints each difference with its seed and the lines involved; exits 1 when there is any. Traffic is compared
+where pyarrow is installed.
+"""
+
+import argparse
+import csv
+import json
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections import Counter, defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+
+import random_log
+from books import Accounts, Books
+from record import parse_object
+from replay import CHARGES, QUOTA, TRAFFIC, USAGE, printed, replay, split_lines
+from tokens import Refused
+
+try:
+    import pyarrow.parquet as parquet
+except ImportError:
+    parquet = None
+
+WARNINGS = {
+    "no_request_id", "total_mismatch", "usage_tier_contradicted", "model_not_offered", "context_window_exceeded",
+}  # fmt: skip
+READ = ("date", "origin", "line", "request_id", "project_id", "model", "reason")
+SUSPENDED = ("date", "project_id", "model", "reason", "meter")
+MONEY = ("unit_price_usd", "list_cost_usd", "rated_cost_usd")
+PUBLISHED = (0, 3)
+
+
+def main():
+    arguments = parse_arguments()
+    first, last = arguments.seeds
+    check = partial(check_seed, arguments)
+    passed = failed = 0
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        for seed, found in pool.map(check, range(first, last + 1)):
+            passed, failed = passed + (not found), failed + bool(found)
+            for difference in found:
+                print(f"seed {seed}: {difference}", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+def check_seed(arguments, seed):
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(arguments.keep or folder) / str(seed)
+            return seed, list(differences(seed, arguments, folder))
+    except Exception:
+        return seed, [traceback.format_exc()]
+
+
+def differences(seed, arguments, folder):
+    """Runs both on the log of a seed and compares table by table."""
+    books = Books(arguments.books)
+    log = random_log.make(seed, books, arguments.records)
+    files = log.files(random.Random(seed))
+    run = run_rerate(arguments.rerate, log, files, folder)
+    if run.returncode not in PUBLISHED:
+        yield f"rerate exited {run.returncode}: {run.stderr.strip()}"
+        return
+    tables, summary = replay(
+        list(files.items()), books, Accounts(log.accounts), log.usage_tier, log.project, log.time_zone, log.window
+    )  # fmt: skip
+    expected, found = of_reference(tables, summary), of_command(folder / "out")
+    for name in expected:
+        yield from compare(name, expected[name], found[name], files, arguments.examples)
+
+
+def run_rerate(rerate, log, files, folder):
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    (folder / "accounts.toml").write_text(log.accounts, encoding="utf-8")
+    command = [rerate, "replay", *files, "--out", "out", "--accounts", "accounts.toml", "--replace"]
+    flags = {
+        "--usage-tier": log.usage_tier, "--project": log.project, "--time-zone": log.time_zone,
+        "--from": log.window[0], "--to": log.window[1],
+    }  # fmt: skip
+    for flag, value in flags.items():
+        command += [flag, str(value)] if value is not None else []
+    if log.window != (None, None):
+        command.append("--allow-empty")
+    (folder / "command.txt").write_text(" ".join(repr(word) for word in command) + "\n", encoding="utf-8")
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+# --- both as rows of text by key -----------------------------------------------------
+
+
+def of_reference(tables, summary):
+    return {
+        "records": Counter(summary["records"]),
+        "not_requests": {name: n for name, n in summary["not_requests"].items() if n},
+        "warnings": summary["warnings"],
+        "days": summary["days"],
+        "read": Counter(
+            tuple(printed(row.get(name)) for name in READ) for row in tables["suspense"] if row["stage"] == "read"
+        ),
+        "suspended": sum_suspended(row for row in tables["suspense"] if row["stage"] == "charge"),
+        "usage": Counter(tuple(printed(row.get(name)) for name in USAGE) for row in tables["usage"]),
+        "charges": Counter(charge_row(row) for row in tables["charges"]),
+        "quota": Counter(tuple(printed(row.get(name)) for name in QUOTA) for row in tables["quota"]),
+        "traffic": Counter(tuple(printed(row.get(name)) for name in TRAFFIC) for row in tables["traffic"])
+        if parquet
+        else Counter(),
+    }
+
+
+def of_command(out):
+    days = [folder for folder in out.iterdir() if folder.is_dir() and folder.name != "undated"]
+    runs = [read_json(path) for glob in ("*/run.json", "undated/*/run.json") for path in out.glob(glob)]
+    suspense = [row for path in sorted(out.glob("**/suspense.csv")) for row in read_csv(path)]
+    rows = {
+        name: [row for day in days for row in read_csv(day / f"{name}.csv")]
+        for name in ("usage", "charges", "quota")
+    }  # fmt: skip
+    manifests = {day.name: read_json(day / "manifest.json") for day in days}
+    warnings = {day: known_warnings(told["warnings"]) for day, told in manifests.items()}
+    return {
+        "records": Counter(runs[0]["records"]) if runs else Counter(),
+        "not_requests": runs[0]["not_requests"] if runs else {},
+        "warnings": {day: names for day, names in warnings.items() if names},
+        "days": {day: told_of_day(told) for day, told in manifests.items() if told["requests"]},
+        "read": Counter(read_row(row) for row in suspense if row["stage"] == "read"),
+        "suspended": sum_suspended(row for row in suspense if row["stage"] == "charge"),
+        "usage": Counter(tuple(row[name] for name in USAGE) for row in rows["usage"]),
+        "charges": Counter(charge_row(row) for row in rows["charges"]),
+        "quota": Counter(tuple(row[name] for name in QUOTA) for row in rows["quota"]),
+        "traffic": Counter(row for day in days for row in read_traffic(day)) if parquet else Counter(),
+    }
+
+
+def known_warnings(names):
+    return {name: names[name] for name in sorted(WARNINGS & set(names))}
+
+
+def told_of_day(manifest):
+    return {
+        "requests": manifest["requests"],
+        "hours": {hour: n for hour, n in manifest["hours"].items() if n},
+        "first_at": manifest["first_at"],
+        "last_at": manifest["last_at"],
+        "quantities": manifest["quantities"],
+    }
+
+
+def read_json(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_csv(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_row(row):
+    return tuple(Path(row[name]).name if name == "origin" else row[name] for name in READ)
+
+
+def charge_row(row):
+    """Money as a number, so that 0.30 is 0.3."""
+    return tuple(
+        (None if row.get(n) in (None, "") else Fraction(row[n])) if n in MONEY else printed(row.get(n))
+        for n in CHARGES
+    )  # fmt: skip
+
+
+def sum_suspended(rows):
+    """Quantity and list cost; the cost is None where no price is known."""
+    sums = defaultdict(lambda: [0, None])
+    for row in rows:
+        cell = sums[tuple(printed(row.get(name)) for name in SUSPENDED)]
+        cell[0] += int(row["quantity"])
+        if row["list_cost_usd"] not in (None, ""):
+            cell[1] = (cell[1] or 0) + Fraction(row["list_cost_usd"])
+    return dict(sums)
+
+
+def read_traffic(day):
+    for row in parquet.read_table(day / "traffic.parquet").to_pylist():
+        row["minute"] = row["minute"].strftime("%Y-%m-%dT%H:%M:%SZ")
+        yield tuple(printed(row[name]) for name in TRAFFIC)
+
+
+# --- differences -----------------------------------------------------------------------
+
+
+def compare(name, expected, found, files, examples):
+    """What only one side has, in short, with the lines that it tells of."""
+    missing = [(key, value, found.get(key)) for key, value in expected.items() if found.get(key) != value]
+    surplus = [(key, expected.get(key), value) for key, value in found.items() if key not in expected]
+    if not missing and not surplus:
+        return
+    yield f"{name}: {len(missing) + len(surplus)} rows differ"
+    for key, wanted, got in (missing + surplus)[:examples]:
+        yield f"  {name} {key}: reference {plain(wanted)}, command {plain(got)}"
+        yield from (f"    {line}" for line in evidence(name, key, files))
+
+
+def plain(value):
+    return [plain(v) for v in value] if isinstance(value, list) else str(value)
+
+
+def evidence(name, key, files):
+    """A suspended line, and of one without usage the other lines of its id."""
+    if name != "read":
+        return
+    _, origin, number, request_id, *_, reason = key
+    line = split_lines(files[origin])[int(number) - 1]
+    yield f"{origin}:{number}: {line[:2000].decode('utf-8', 'replace')}"
+    if reason == "missing_usage" and request_id:
+        lines = [other for content in files.values() for other in split_lines(content) if other != line]
+        same = [other for other in lines if request_id == request_id_of(other)]
+        yield from (f"same id: {other[:1000].decode('utf-8', 'replace')}" for other in same[:5])
+
+
+def request_id_of(line):
+    try:
+        return parse_object(line).get("request_id")
+    except Refused:
+        return None
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rerate", required=True, metavar="BIN", type=lambda path: str(Path(path).resolve()))
+    parser.add_argument("--books", required=True, metavar="DIR")
+    parser.add_argument("--seeds", default="1-200", type=seeds, metavar="A-B")
+    parser.add_argument("--records", default=2000, type=int)
+    parser.add_argument("--processes", default=2, type=int)
+    parser.add_argument("--examples", default=3, type=int, help="differences shown of each table and seed")
+    parser.add_argument("--keep", metavar="DIR", help="where logs and reports of each seed are left")
+    return parser.parse_args()
+
+
+def seeds(text):
+    first, _, last = text.partition("-")
+    return int(first), int(last or first)
+
+
+if __name__ == "__main__":
+    main()
