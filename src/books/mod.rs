@@ -276,3 +276,21 @@ fn read_text(file: &Path, missing: &str) -> std::result::Result<String, Mistake>
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::tier::ContextBand;
+
+    #[test]
+    fn the_embedded_books_have_no_mistake_and_know_their_thresholds() {
+        let books = Books::load(&Sources::default()).expect("books without a mistake");
+        assert_eq!(books.editions.len(), NAMES.len());
+        let band = |prompt| books.prices.context_band(prompt);
+        assert_eq!([band(0), band(128_000), band(128_001)], [0, 0, 128_000].map(ContextBand));
+        assert_eq!(
+            [band(200_000), band(200_001), band(1 << 40)],
+            [128_000, 200_000, 200_000].map(ContextBand)
+        );
+    }
+}
