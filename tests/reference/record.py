@@ -447,7 +447,9 @@ def read_meters(quantities):
 
 def method_of(record, settings):
     """The line of methods.csv, None for a method that it doesn't have."""
-    name = record.get("method") or "generateContent"
+    name = record.get("method")
+    if name is None or name == "":
+        name = "generateContent"
     return settings.methods.get(name) if isinstance(name, str) else None
 
 
