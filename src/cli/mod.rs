@@ -142,15 +142,15 @@ struct LogArgs {
     max_line: usize,
 
     /// How many threads to use [default: one per core]
-    #[arg(long, value_name = "N", value_parser = whole)]
-    threads: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
 }
 
 impl LogArgs {
     fn inputs(&self, out: Option<&std::path::Path>) -> Result<Inputs> {
         if let Some(threads) = self.threads {
             // Fails only when a pool was built before, which nothing here does.
-            let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+            let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
         }
         read::find(&self.logs, out)
     }
