@@ -101,6 +101,13 @@ pub struct Replay {
     pub last_read: Option<Instant>,
 }
 
+impl Replay {
+    /// Suspended lines that decide the exit code: with a window, those without a time are told and decide nothing.
+    pub fn deciding_lines(&self, window: Window) -> u64 {
+        self.suspended.iter().filter(|line| line.day.is_some() || window.is_open()).count() as u64
+    }
+}
+
 /// One day, rated and measured.
 #[derive(Debug)]
 pub struct DayReport<'r> {
@@ -114,7 +121,7 @@ pub struct DayReport<'r> {
 /// Reads logs into sums. Both the lines and, later, the quantities are accounted for, or there is no result.
 pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<Progress>) -> Result<Replay> {
     let all_groups = AllGroups::default();
-    let read = read(inputs, books, options, progress, &all_groups)?;
+    let mut read = read(inputs, books, options, progress, &all_groups)?;
     let groups = all_groups.into_groups();
     let guides = guides(&groups, books, options.usage_tier);
 
@@ -138,8 +145,10 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
     let mut records = read.records.clone();
     records.add(&settled.records);
     let mut suspended = settled.suspended;
-    for refused in read.threads.iter().flat_map(|thread| &thread.refused) {
-        suspended.push(read.with_line(refused.clone()));
+    for refused in
+        read.threads.iter_mut().flat_map(|thread| std::mem::take(&mut thread.refused)).collect::<Vec<_>>()
+    {
+        suspended.push(read.with_line(refused));
     }
     suspended.retain(|line| {
         let outside = line.day.is_some_and(|day| !options.window.contains(day));
@@ -534,7 +543,7 @@ impl<'b> SettledShards<'b> {
                 }
                 Settled::Duplicate => sums.records.duplicates += 1,
                 Settled::Superseded => sums.records.superseded += 1,
-                Settled::UsageMissing(thread, place, _) => {
+                Settled::UsageMissing(thread, place) => {
                     let noted = read.threads[thread].missing[place as usize].clone();
                     sums.suspended.push(read.with_line(noted));
                 }

@@ -3,8 +3,8 @@
     python3 benches/race/race.py [--records 4000000] [--rounds 3] [--keep]
 
 Makes the log with `rerate gen --race` (about 599 bytes a record), replays it with publishing, and runs the same sums in
-DuckDB (`duckdb_sums.sql`, the best SQL found; default settings, nothing written). The answers are compared cell by cell
-before a time is printed. `--keep` writes the table to `results/` with the date. Needs Rust and Python; what it installs
+DuckDB (`duckdb_sums.sql`, the best SQL found; default settings, nothing written). The cells of both are compared one
+by one before a time is printed (the SQL's sums by second are made, and not compared: rerate publishes none). `--keep` writes the table to `results/` with the date. Needs Rust and Python; what it installs
 goes to `target/race`.
 """
 
@@ -30,7 +30,6 @@ for statement in connection.extract_statements(open(sys.argv[1]).read().replace(
     connection.execute(statement)
 if len(sys.argv) > 3:
     connection.execute(f"copy cells to '{sys.argv[3]}/cells.parquet'")
-    connection.execute(f"copy traffic to '{sys.argv[3]}/traffic.parquet'")
 """
 
 

@@ -63,7 +63,7 @@ impl Accounts {
                 tuned.insert(&facts.model);
             }
         }
-        screen::print(&text(&projects, &tuned));
+        screen::print(&text(&projects, &tuned))?;
         Ok(Done::Whole)
     }
 }

@@ -45,7 +45,7 @@ impl Book {
         } else {
             csv(&shown)?
         };
-        screen::print(&text);
+        screen::print(&text)?;
         if let (true, Some(day)) = (shown.rows.is_empty(), self.at) {
             screen::say(format_args!("no line of the {} book is in force on {day}", self.name));
         }

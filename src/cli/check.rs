@@ -59,11 +59,12 @@ impl Check {
             by_day.add_row([day.to_string(), thousands(*requests), first, last]);
         }
         let by_day = if requests.is_empty() { String::new() } else { format!("\n{}\n", by_day.trim_fmt()) };
-        screen::print(&format!("{}\n{by_day}", files.trim_fmt()));
+        screen::print(&format!("{}\n{by_day}", files.trim_fmt()))?;
         summary::read(&replay, &signal.progress, took);
         summary::table(&replay, &days, &books);
         summary::suspense(&replay, &days);
-        let whole = replay.suspended.is_empty() && days.iter().all(|day| day.rated.unrated.is_empty());
+        let whole =
+            replay.deciding_lines(options.window) == 0 && days.iter().all(|day| day.rated.unrated.is_empty());
         Ok(if whole { Done::Whole } else { Done::WithSuspense })
     }
 }

@@ -26,7 +26,7 @@ use crate::types::meter::Meter;
 ///   rerate replay logs/ --out days --usage-tier tier1
 ///   rerate replay 'logs/*.jsonl.gz' --out days --accounts accounts.toml
 ///
-/// Memory: about 50 bytes a request are kept until all logs are read.
+/// Memory: about 250 bytes a request, all kept until the logs are read.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Replay {
@@ -41,7 +41,7 @@ pub struct Replay {
     window: WindowArgs,
 
     /// Publish requests.parquet too: one row per request with its cost and the
-    /// line it was read from (keeps every request in memory: about 300 bytes)
+    /// line it was read from (memory: about 1.5 KB a request)
     #[arg(long)]
     detail: bool,
 
@@ -147,9 +147,7 @@ impl Replay {
 
     /// Whether the exit code is 0: nothing in suspense but what is allowed.
     fn is_whole(&self, replay: &pipeline::Replay, days: &[DayReport<'_>], options: &Options) -> bool {
-        // With a window, lines without a time are told and decide nothing.
-        let decides = |line: &&crate::suspense::Suspended| line.day.is_some() || options.window.is_open();
-        let lines = replay.suspended.iter().filter(decides).count() as u64;
+        let lines = replay.deciding_lines(options.window);
         let meters = || days.iter().flat_map(|day| &day.rated.meters);
         let tokens = |of: fn(&crate::balance::Quantities) -> u64| -> u64 {
             meters().filter(|(meter, _)| meter.has_tokens()).map(|(_, sums)| of(sums)).sum()
@@ -181,7 +179,9 @@ impl Share {
             return Err(expected());
         }
         let whole: u64 = whole.parse().map_err(|_| expected())?;
-        let parts = whole * 10_000 + format!("{fraction:0<4}").parse::<u64>().map_err(|_| expected())?;
+        let whole = whole.checked_mul(10_000).ok_or_else(expected)?;
+        let fraction = format!("{fraction:0<4}").parse::<u64>().map_err(|_| expected())?;
+        let parts = whole.saturating_add(fraction);
         if parts <= 1_000_000 { Ok(Share::Parts(parts)) } else { Err("expected at most 100%".to_string()) }
     }
 

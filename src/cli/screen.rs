@@ -2,6 +2,7 @@
 //! say is for `summary`.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -10,18 +11,18 @@ use std::time::{Duration, Instant};
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::read::{Inputs, Progress};
 use crate::types::key::shown;
 use crate::types::money::Pico;
 
 /// A line on stderr. Whoever reads may be gone, and that is no failure.
 pub fn say(text: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", visible(&text.to_string()));
 }
 
 pub fn error(error: &Error) {
-    say(visible(&error.to_string()));
+    say(error);
 }
 
 /// Names come from logs and file systems; a terminal must not obey them.
@@ -29,10 +30,15 @@ pub fn visible(text: &str) -> String {
     text.split('\n').map(|line| shown(line)).collect::<Vec<_>>().join("\n")
 }
 
-/// Text on stdout; false when whoever reads it is gone.
-pub fn print(text: &str) -> bool {
+/// Text on stdout. Whoever reads may be gone, and that is no failure; a full disk is.
+pub fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::io("write", Path::new("standard output"), &error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A bar on a terminal with bytes, rate and time left, while reading goes on.

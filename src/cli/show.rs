@@ -86,7 +86,7 @@ impl Show {
             Format::Csv => csv(&summary)?,
             Format::Json => json(&summary)?,
         };
-        screen::print(&text);
+        screen::print(&text)?;
         say_days(&days);
         say_suspense(&summary.suspense);
         if summary.rows_without_list_cost > 0 {

@@ -117,7 +117,7 @@ pub enum Settled<'s> {
     /// Another record of its identity counts.
     Superseded,
     /// No record of its identity has usage. The thread whose row it is, and which of those it noted.
-    UsageMissing(usize, MissingPlace, Row<'s>),
+    UsageMissing(usize, MissingPlace),
 }
 
 /// Settles one shard: its rows by thread. Which record counts depends on the records alone, not on their order.
@@ -190,7 +190,7 @@ pub fn settle<'s, E>(
 
 fn alone(row: Row<'_>, thread: usize) -> Settled<'_> {
     if row.has(row::USAGE_MISSING) {
-        Settled::UsageMissing(thread, row.missing_place(), row)
+        Settled::UsageMissing(thread, row.missing_place())
     } else {
         Settled::Unique(row)
     }
@@ -202,4 +202,5 @@ fn compare(one: &Row<'_>, other: &Row<'_>, groups: &Groups) -> std::cmp::Orderin
         .cmp(&other.rank())
         .then_with(|| names(one).cmp(names(other)))
         .then_with(|| one.bytes().cmp(&other.bytes()))
+        .then_with(|| other.place().cmp(&one.place()))
 }

@@ -1,4 +1,4 @@
-//! Turns raw requests into unique, guided ones: dealt into shards by identity, one record of each kept.
+//! Turns requests into unique ones: dealt into shards by identity, one record of each kept.
 
 pub mod dedupe;
 pub mod groups;

@@ -174,6 +174,11 @@ impl<'s> Row<'s> {
         (self.flags, self.body, &self.detail[..names])
     }
 
+    /// Where it was read, which decides between records equal in all else; so that `--detail` shows the same one.
+    pub fn place(&self) -> Option<Place> {
+        (!self.detail.is_empty()).then(|| Detail::decode(self.detail).2)
+    }
+
     /// What `--detail` shows; empty without it.
     pub fn detail(&self) -> &'s [u8] {
         self.detail

@@ -55,6 +55,9 @@ pub fn publish(
     waiting: impl FnOnce(),
 ) -> Result<Vec<PublishedDay>> {
     let output = Output::open(options.out, waiting)?;
+    for report in days {
+        refuse_foreign(&options.out.join(report.day.to_string()))?;
+    }
     let run = Run::new(replay, options.window);
     let mut staged = Vec::new();
     let mut less = Vec::new();
@@ -106,7 +109,7 @@ pub fn publish(
         let result = if *has_lines { output.swap(name) } else { output.remove(name) };
         result.map_err(|error| partly(error, &published))?;
     }
-    output.sweep()?;
+    output.sweep().map_err(|error| partly(error, &published))?;
     Ok(published)
 }
 
@@ -214,6 +217,20 @@ fn undated_name(input: &str) -> String {
         .collect();
     let plain = if input == "-" { "stdin".to_string() } else { plain };
     format!("undated/{plain}-{hash:016x}")
+}
+
+/// A folder that stands where a day goes and isn't a published one is somebody's: it is never replaced.
+fn refuse_foreign(folder: &Path) -> Result<()> {
+    let is_ours =
+        ["manifest.json", "run.json", "usage.parquet"].iter().all(|file| folder.join(file).is_file());
+    if is_ours || !folder.exists() {
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "{}: it stands where a day is to be published, and is no published day",
+        folder.display()
+    ))
+    .hint("move it away, or give another --out; nothing was published"))
 }
 
 /// Never less (design §8): a day is replaced when the inputs include all of the published run's, or no hour has fewer

@@ -18,8 +18,9 @@ use crate::error::{Error, Result};
 /// What a folder's files are called when they are logs; packed ones end in `.gz` or `.zst` beside.
 const LOG_NAMES: [&str; 5] = [".jsonl", ".ndjson", ".json", ".log", ".txt"];
 const PACKED_NAMES: [&str; 2] = [".gz", ".zst"];
-/// A folder with this file is one of published days, never a log.
-const PUBLISHED: &str = "manifest.json";
+/// A folder with all files of one of these lists is published, and nothing in it is a log: a day, or an input's lines
+/// without a day.
+const PUBLISHED: [&[&str]; 2] = [&["manifest.json"], &["run.json", "suspense.parquet"]];
 
 /// What a reader tells whoever watches, and what it is told.
 #[derive(Debug, Default)]
@@ -121,7 +122,7 @@ impl Inputs {
         let is_log_folder = |entry: &walkdir::DirEntry| {
             let hidden = entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.');
             let is_out = || out.is_some() && entry.path().canonicalize().ok().as_deref() == out;
-            !hidden && !(entry.file_type().is_dir() && (entry.path().join(PUBLISHED).exists() || is_out()))
+            !hidden && !(entry.file_type().is_dir() && (is_published(entry.path()) || is_out()))
         };
         let walk = walkdir::WalkDir::new(folder).follow_links(true).sort_by_file_name();
         for entry in walk.into_iter().filter_entry(is_log_folder) {
@@ -156,7 +157,11 @@ impl Inputs {
         let before = self.list.len();
         for path in glob::glob(pattern).map_err(bad)? {
             let path = path.map_err(|error| Error::io("read", error.path(), error.error()))?;
-            if path.is_dir() { self.folder(&path, out)? } else { self.file(&path)? }
+            if path.is_dir() {
+                self.folder(&path, out)?;
+            } else if !path.parent().is_some_and(is_published) {
+                self.file(&path)?;
+            }
         }
         if self.list.len() == before {
             return Err(Error::new(format!("{pattern}: no file is named so")).hint(
@@ -193,6 +198,10 @@ impl Inputs {
         }
         Ok(())
     }
+}
+
+fn is_published(folder: &Path) -> bool {
+    PUBLISHED.iter().any(|files| files.iter().all(|file| folder.join(file).is_file()))
 }
 
 fn is_named_like_a_log(name: &str) -> bool {

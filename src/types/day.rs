@@ -76,7 +76,7 @@ impl Day {
         let bytes = text.as_bytes();
         (bytes.len() == 10).then_some(())?;
         let day = Day(parse_date(bytes).ok()? as i32);
-        (Day(0)..=instant(LAST_SECOND, 0).ok()?.day()).contains(&day).then_some(day)
+        (Instant(0).day()..=instant(LAST_SECOND, 0).ok()?.day()).contains(&day).then_some(day)
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Detail<'d> {
 }
 
 /// The line a request was read from, whose number is known within its block until all blocks are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     pub input: InputId,
     pub block: u32,

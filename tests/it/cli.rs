@@ -64,6 +64,8 @@ fn exit_codes_say_how_it_ended() {
         ("replay faulty.jsonl --out o6 --allow-suspense 33%", 3),
         ("replay faulty.jsonl --out o6 --allow-suspense 33.4%", 0),
         ("replay faulty.jsonl --out o6 --allow-suspense many", 2),
+        ("replay faulty.jsonl --out o6 --allow-suspense 1844674407370955162%", 2),
+        ("check faulty.jsonl --date 2026-06-01", 0),
         // With a window, lines without a time are told and decide nothing.
         ("replay faulty.jsonl --out o7 --date 2026-06-01", 0),
         ("replay unpriced.jsonl --out o8", 3),
@@ -141,6 +143,57 @@ fn the_same_logs_give_the_same_bytes_whatever_the_threads_and_their_order() {
     };
     assert!(relative("one") == relative("four"), "the bytes differ");
     assert!(run::published(&folder.join("one")).len() > 100, "many days are published by few threads");
+}
+
+#[test]
+fn what_stands_where_a_day_goes_and_is_no_day_is_never_replaced() {
+    let folder = scratch();
+    let folder = folder.path();
+    std::fs::create_dir_all(folder.join("logs/2026-06-01")).expect("a folder");
+    write(folder, "logs/2026-06-01/a.jsonl", &[request("a", "12:00:00")]);
+    for more in [&[][..], &["--replace"]] {
+        let output =
+            rerate(folder, &[&["replay", "logs/2026-06-01/a.jsonl", "--out", "logs"], more].concat());
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("move it away"), "{}", stderr(&output));
+        assert!(folder.join("logs/2026-06-01/a.jsonl").exists());
+    }
+}
+
+#[test]
+fn nothing_published_is_read_as_a_log() {
+    let folder = scratch();
+    let folder = folder.path();
+    write(folder, "a.jsonl", &[request("a", "12:00:00"), "{".to_string()]);
+    rerate(folder, &["replay", "a.jsonl", "--out", "days"]);
+    std::fs::remove_file(folder.join("a.jsonl")).expect("a log");
+    for logs in [".", "days", "days/**/*.json"] {
+        let output = rerate(folder, &["check", logs]);
+        assert_eq!(output.status.code(), Some(1), "{logs}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn the_sum_over_requests_is_the_sum_over_charges() {
+    let folder = scratch();
+    let folder = folder.path();
+    let logs = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/logs");
+    let (accounts, logs) = (logs.join("accounts.toml").display().to_string(), logs.display().to_string());
+    let detail = |out: &str, threads: &str| {
+        let args = ["replay", &logs, "--accounts", &accounts, "--detail", "--out", out, "--threads", threads];
+        assert!(rerate(folder, &args).status.success());
+        run::table(&folder.join(out), "requests")
+    };
+    let requests = detail("one", "1");
+    assert_eq!(requests, detail("four", "4"), "the same requests whatever the threads");
+    let sum = |table: &run::Table| {
+        let costs = table.iter().map(|row| row["rated_cost_usd"].as_str()).filter(|cost| !cost.is_empty());
+        costs.fold(rerate::types::money::Pico::ZERO, |sum, cost| {
+            sum.checked_add(rerate::types::money::Pico::parse(cost).expect("money")).expect("a sum")
+        })
+    };
+    let charges = run::table(&folder.join("one"), "charges");
+    assert_eq!((requests.len(), sum(&requests)), (2_255, sum(&charges)));
 }
 
 #[test]
