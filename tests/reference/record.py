@@ -448,8 +448,7 @@ def read_meters(quantities):
 def method_of(record, settings):
     """The line of methods.csv, None for a method that it doesn't have."""
     name = record.get("method")
-    if name is None or name == "":
-        name = "generateContent"
+    name = "generateContent" if name is None else name
     return settings.methods.get(name) if isinstance(name, str) else None
 
 
