@@ -426,6 +426,8 @@ impl Thread {
         while !rest.is_empty() || too_long {
             let end = memchr::memchr(b'\n', rest);
             let line = &rest[..end.unwrap_or(rest.len())];
+            // A line is as long with CRLF as without.
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
             rest = &rest[end.map_or(rest.len(), |end| end + 1)..];
             number += 1;
             if too_long || line.len() > max_line {

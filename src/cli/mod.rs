@@ -53,7 +53,10 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return told(&error),
+    };
     let signal = Signal::watch();
     let result = match cli.command {
         Command::Replay(command) => command.run(&signal),
@@ -75,6 +78,18 @@ pub fn run() -> ExitCode {
             }
         }
     }
+}
+
+/// Prints help, or what is wrong with the command line. That quotes what was typed, so an API key is hashed here too.
+fn told(error: &clap::Error) -> ExitCode {
+    let text = error.to_string();
+    if screen::visible(&text) == text {
+        // Whoever reads may be gone, and that is no failure.
+        let _ = error.print();
+    } else {
+        screen::say(text.trim_end());
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 /// How a command ended that did its work.

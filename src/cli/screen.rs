@@ -16,7 +16,7 @@ use crate::read::{Inputs, Progress};
 use crate::types::key::shown;
 use crate::types::money::Pico;
 
-/// A line on stderr. Whoever reads may be gone, and that is no failure.
+/// Text on stderr, names in it as they may be shown. Whoever reads may be gone, and that is no failure.
 pub fn say(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{}", visible(&text.to_string()));
 }
@@ -25,7 +25,7 @@ pub fn error(error: &Error) {
     say(error);
 }
 
-/// Names come from logs and file systems; a terminal must not obey them.
+/// Names come from logs, file systems and command lines; a terminal must not obey them, nor may they show a key.
 pub fn visible(text: &str) -> String {
     text.split('\n').map(|line| shown(line)).collect::<Vec<_>>().join("\n")
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use comfy_table::ContentArrangement;
 use indicatif::HumanBytes;
 
-use super::screen::{self, counted, dollars, say, thousands, visible};
+use super::screen::{self, counted, dollars, say, thousands};
 use crate::books::Books;
 use crate::pipeline::{DayReport, Replay};
 use crate::quota::q1_quota_model;
@@ -49,10 +49,10 @@ pub fn read(replay: &Replay, progress: &Progress, took: Duration) {
     }
     for input in replay.inputs.iter().filter(|input| input.same_as.is_some()) {
         let same = input.same_as.as_deref().unwrap_or_default();
-        say(visible(&format!("  {} has the same bytes as {same}: read once", input.name)));
+        say(format_args!("  {} has the same bytes as {same}: read once", input.name));
     }
     for (folder, left) in &replay.left {
-        say(visible(&format!("  {folder}: {}, not named like logs, left unread", counted(*left, "file"))));
+        say(format_args!("  {folder}: {}, not named like logs, left unread", counted(*left, "file")));
     }
 }
 
@@ -204,16 +204,16 @@ fn highest_share(used: &QuotaUse) -> Option<(u64, String)> {
 pub fn suspense(replay: &Replay, days: &[DayReport<'_>]) {
     let told: Vec<String> = lines_by_reason(replay).into_iter().chain(quantities_by_reason(days)).collect();
     if !told.is_empty() {
-        say(visible(&format!("\nin suspense:\n{}", told.join("\n"))));
+        say(format_args!("\nin suspense:\n{}", told.join("\n")));
     }
     for name in nearly_all_suspended(replay) {
         let name = if name == "-" { "the standard input" } else { name };
-        say(visible(&format!(
+        say(format_args!(
             "\nnearly every line of {name} is in suspense: is it a request log?\n    \
              A line is one JSON object with timestamp, project_id, model, status and\n    \
              usageMetadata; the README has an example and all fields. Of a JSON list,\n    \
              jq -c '.[]' makes such lines."
-        )));
+        ));
     }
     let mut warnings = BTreeMap::new();
     for (warning, requests) in days.iter().flat_map(|day| &day.warnings) {

@@ -202,5 +202,6 @@ fn compare(one: &Row<'_>, other: &Row<'_>, groups: &Groups) -> std::cmp::Orderin
         .cmp(&other.rank())
         .then_with(|| names(one).cmp(names(other)))
         .then_with(|| one.bytes().cmp(&other.bytes()))
+        // Of records that are equal in all that is shown the first one is shown, whichever thread read it.
         .then_with(|| other.place().cmp(&one.place()))
 }

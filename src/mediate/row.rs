@@ -8,7 +8,7 @@
 //! depend on.
 
 use crate::types::day::Instant;
-use crate::types::detail::{Detail, PLACE_BYTES, Place};
+use crate::types::detail::{Detail, Place};
 use crate::types::meter::{Meter, Slot};
 use crate::types::tally::GroupId;
 use crate::types::usage::Usage;
@@ -170,13 +170,13 @@ impl<'s> Row<'s> {
     /// The last word between rows of equal rank and equal names: the body, then what only the detail shows, but not
     /// the line, so that which record counts doesn't depend on where it was read.
     pub fn bytes(&self) -> (u8, &'s [u8], &'s [u8]) {
-        let names = self.detail.len().saturating_sub(PLACE_BYTES);
+        let names = self.detail.len().saturating_sub(Place::BYTES);
         (self.flags, self.body, &self.detail[..names])
     }
 
-    /// Where it was read, which decides between records equal in all else; so that `--detail` shows the same one.
+    /// The line, when details are kept.
     pub fn place(&self) -> Option<Place> {
-        (!self.detail.is_empty()).then(|| Detail::decode(self.detail).2)
+        self.detail.last_chunk::<{ Place::BYTES }>().map(|bytes| Place::decode(bytes))
     }
 
     /// What `--detail` shows; empty without it.

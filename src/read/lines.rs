@@ -129,7 +129,8 @@ impl Stream {
                     return Ok(true);
                 }
                 Some(last) => searched += last,
-                None if filled > self.max_line && !self.ended => {
+                // One byte more may be the CR before a newline that wasn't read yet.
+                None if filled > self.max_line.saturating_add(1) && !self.ended => {
                     block.first_too_long = true;
                     (filled, searched, skipping) = (0, 0, true);
                 }

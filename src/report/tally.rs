@@ -1,11 +1,15 @@
 //! Owns the tally report: the finest cells with all the facts that usage and charges need, so that other books can be
 //! applied without the logs. One row per cell, meter and modality; what isn't priced is a meter here too.
 
+use std::collections::BTreeMap;
+
 use super::{Kind, Report, Rows, column};
 use crate::books::Books;
 use crate::types::day::Day;
 use crate::types::meter::{Modality, Slot};
+use crate::types::request::Facts;
 use crate::types::tally::{Cell, CellKey, Groups};
+use crate::types::tier::{ContextBand, UsageTier};
 
 pub const REPORT: Report = Report {
     name: "tally",
@@ -46,11 +50,16 @@ pub const REPORT: Report = Report {
     has_csv: false,
 };
 
-/// The rows of one day.
+/// The rows of one day. Whether the log itself or the accounts file says the usage tier isn't shown, so cells that
+/// differ in nothing else are one here: a row per key, or the order of rows would depend on that of the cells.
 pub fn rows(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups, books: &Books) -> Rows {
-    let mut rows = Rows::new(&REPORT);
+    let mut shown: BTreeMap<(Facts<&str>, UsageTier, ContextBand), Cell> = BTreeMap::new();
     for (key, cell) in cells {
-        let facts = &groups[key.group.0 as usize];
+        let facts = Facts { usage_tier: None, ..groups[key.group.0 as usize].borrowed() };
+        shown.entry((facts, key.usage_tier, key.context_band)).or_default().merge(cell);
+    }
+    let mut rows = Rows::new(&REPORT);
+    for ((facts, usage_tier, context_band), cell) in &shown {
         let status = facts.status.to_string();
         let mut push = |meter: &str, modality: Modality, quantity: u64| {
             if quantity == 0 {
@@ -58,17 +67,17 @@ pub fn rows(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups, books: &Book
             }
             rows.push([
                 day.into(),
-                (*facts.project_id).into(),
-                (*facts.model).into(),
-                (*facts.model_version).into(),
-                (*facts.base_model).into(),
+                facts.project_id.into(),
+                facts.model.into(),
+                facts.model_version.into(),
+                facts.base_model.into(),
                 (*books.methods.find(facts.method).name).into(),
                 status.as_str().into(),
                 facts.service_tier.name().into(),
-                key.usage_tier.name().into(),
+                usage_tier.name().into(),
                 facts.channel.name().into(),
                 facts.tools.name().into(),
-                key.context_band.0.into(),
+                context_band.0.into(),
                 meter.into(),
                 modality.name().into(),
                 quantity.into(),

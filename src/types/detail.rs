@@ -70,13 +70,19 @@ impl<'d> Detail<'d> {
         };
         let request_id = text();
         let detail = Detail { api_key_id: text(), region: text(), latency_ms: text(), labels: text() };
-        let (input, block, line) = (number(&mut bytes), number(&mut bytes), number(&mut bytes));
-        (request_id, detail, Place { input: InputId(input), block, line })
+        (request_id, detail, Place::decode(bytes))
     }
 }
 
-/// The bytes of a place at the end of an encoded detail.
-pub const PLACE_BYTES: usize = 12;
+impl Place {
+    /// The bytes of a place at the end of an encoded detail.
+    pub const BYTES: usize = 12;
+
+    pub fn decode(mut bytes: &[u8]) -> Place {
+        let (input, block, line) = (number(&mut bytes), number(&mut bytes), number(&mut bytes));
+        Place { input: InputId(input), block, line }
+    }
+}
 
 fn number(bytes: &mut &[u8]) -> u32 {
     let (head, rest) = bytes.split_at(4);

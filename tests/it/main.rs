@@ -1,10 +1,12 @@
 //! All integration tests, as one binary.
 
+mod awkward;
 mod cases;
 mod cli;
 mod docs;
 mod errors;
 mod generate;
+mod laws;
 mod oracle;
 mod run;
 mod show;

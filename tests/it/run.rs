@@ -62,7 +62,7 @@ pub fn table(out: &Path, name: &str) -> Table {
 }
 
 /// As the CSV would have it.
-fn read_parquet(path: &Path) -> Table {
+pub fn read_parquet(path: &Path) -> Table {
     let file = std::fs::File::open(path).expect("a table");
     let mut frame = ParquetReader::new(file).finish().expect("a Parquet file");
     let mut csv = Vec::new();
