@@ -57,9 +57,9 @@ impl<'g> SeenGroups<'g> {
             return *id;
         }
         // A name leaves the program only through its group, so here API keys in names are hashed.
-        let id = self.all.id(facts.to_owned_names(|name| shown(name).into()));
+        let id = self.all.id(facts.map_names(|name| shown(name).into()));
         let hasher = &self.hasher;
-        let own = facts.to_owned_names(|name| name.into());
+        let own = facts.map_names(Box::from);
         self.seen.insert_unique(hash, (own, id), |(seen, _)| hasher.hash_one(seen));
         id
     }

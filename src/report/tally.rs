@@ -55,7 +55,7 @@ pub const REPORT: Report = Report {
 pub fn rows(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups, books: &Books) -> Rows {
     let mut shown: BTreeMap<(Facts<&str>, UsageTier, ContextBand), Cell> = BTreeMap::new();
     for (key, cell) in cells {
-        let facts = Facts { usage_tier: None, ..groups[key.group.0 as usize].borrowed() };
+        let facts = Facts { usage_tier: None, ..groups[key.group.0 as usize].map_names(|name| name) };
         shown.entry((facts, key.usage_tier, key.context_band)).or_default().merge(cell);
     }
     let mut rows = Rows::new(&REPORT);

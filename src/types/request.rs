@@ -44,27 +44,13 @@ pub struct Facts<Name> {
 }
 
 impl<Name: AsRef<str>> Facts<Name> {
-    pub fn borrowed(&self) -> Facts<&str> {
+    /// The same facts, each name made into what `name` makes of it.
+    pub fn map_names<'f, Other>(&'f self, name: impl Fn(&'f str) -> Other) -> Facts<Other> {
         Facts {
-            project_id: self.project_id.as_ref(),
-            model: self.model.as_ref(),
-            model_version: self.model_version.as_ref(),
-            base_model: self.base_model.as_ref(),
-            method: self.method,
-            status: self.status,
-            service_tier: self.service_tier,
-            usage_tier: self.usage_tier,
-            channel: self.channel,
-            tools: self.tools,
-        }
-    }
-
-    pub fn to_owned_names(&self, own: impl Fn(&str) -> Box<str>) -> Facts<Box<str>> {
-        Facts {
-            project_id: own(self.project_id.as_ref()),
-            model: own(self.model.as_ref()),
-            model_version: own(self.model_version.as_ref()),
-            base_model: own(self.base_model.as_ref()),
+            project_id: name(self.project_id.as_ref()),
+            model: name(self.model.as_ref()),
+            model_version: name(self.model_version.as_ref()),
+            base_model: name(self.base_model.as_ref()),
             method: self.method,
             status: self.status,
             service_tier: self.service_tier,
