@@ -22,6 +22,8 @@ words! {
         ModelNotOffered = "model_not_offered",
         /// A prompt above the model's context window went well.
         ContextWindowExceeded = "context_window_exceeded",
+        /// The day began without what earlier days hand on.
+        CarryMissing = "carry_missing",
     }
 }
 
@@ -38,6 +40,10 @@ impl Warning {
             }
             Warning::ModelNotOffered => {
                 "the models book says the model wasn't there that day: check the clock or the book"
+            }
+            Warning::CarryMissing => {
+                "the day began empty: caches, free units, credits used and spend of earlier days aren't known; \
+                 replay those days first, or their logs too"
             }
             Warning::ContextWindowExceeded => {
                 "a prompt is longer than the model takes: check the counts or the models book"

@@ -61,3 +61,4 @@ pub mod report;
 pub mod suspense;
 pub mod tally;
 pub mod types;
+pub mod walk;

@@ -27,13 +27,17 @@ use crate::read::shape::canonical::{Decoded, Decoder};
 use crate::read::{Inputs, Progress};
 use crate::suspense::{Refusal, Suspended};
 use crate::tally::{Tallier, guides};
-use crate::types::day::{Day, Instant};
+use crate::types::cache::CacheEvent;
+use crate::types::carry::Carry;
+use crate::types::charge::{Assumption, Resting};
+use crate::types::day::{Day, Instant, Window};
 use crate::types::detail::{Detail, Kept, Place};
 use crate::types::key::shown;
 use crate::types::origin::{InputId, InputSummary};
 use crate::types::reason::Reason;
-use crate::types::tally::{Cell, CellKey, Groups, Overflow, Tally, Traffic};
+use crate::types::tally::{Arrival, Cell, CellKey, Groups, Overflow, SeriesKey, Tally, Traffic};
 use crate::types::tier::UsageTier;
+use crate::walk::{Plan, Walk, WalkedDay};
 
 /// What a run is told besides its logs and books.
 #[derive(Debug, Clone)]
@@ -44,7 +48,10 @@ pub struct Options {
     pub usage_tier: Option<UsageTier>,
     /// For times without an offset.
     pub time_zone: Option<jiff::tz::TimeZone>,
+    /// The days to publish.
     pub window: Window,
+    /// What days up to this one hand on is known, so of days before the window only later ones matter.
+    pub known: Option<Day>,
     /// The longest line that is read, in bytes.
     pub max_line: usize,
     /// Keep each request, for a report of requests.
@@ -61,26 +68,18 @@ impl Default for Options {
             usage_tier: None,
             time_zone: None,
             window: Window::default(),
+            known: None,
             max_line: LONGEST_LINE,
             detail: false,
         }
     }
 }
 
-/// The days that are asked for, both inclusive; an end left out is open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Window {
-    pub from: Option<Day>,
-    pub to: Option<Day>,
-}
-
-impl Window {
-    pub fn contains(&self, day: Day) -> bool {
-        self.from.is_none_or(|from| from <= day) && self.to.is_none_or(|to| day <= to)
-    }
-
-    pub fn is_open(&self) -> bool {
-        *self == Window::default()
+impl Options {
+    /// Whether requests of `day` are summed: those of the window, and those of earlier days for what they hand on.
+    fn sums(&self, day: Day) -> bool {
+        self.window.contains(day)
+            || self.window.from.is_some_and(|from| day < from) && self.known.is_none_or(|known| known < day)
     }
 }
 
@@ -112,8 +111,14 @@ impl Replay {
 #[derive(Debug)]
 pub struct DayReport<'r> {
     pub day: Day,
+    pub cells: Vec<(&'r CellKey, &'r Cell)>,
+    pub series: Vec<(&'r SeriesKey, &'r Vec<Arrival>)>,
     pub rated: Rated<'r>,
     pub measured: Measured<'r>,
+    /// What it took over and hands on.
+    pub walked: WalkedDay<'r>,
+    /// Hash of the carry that the day began with; None where it began empty.
+    pub carry_before: Option<String>,
     /// Requests by what is warned of.
     pub warnings: BTreeMap<Warning, u64>,
 }
@@ -124,18 +129,19 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
     let mut read = read(inputs, books, options, progress, &all_groups)?;
     let groups = all_groups.into_groups();
     let guides = guides(&groups, books, options.usage_tier);
+    let studio_terms = books.accounts.studio_terms(options.usage_tier);
 
     let settled = (0..SHARDS)
         .into_par_iter()
         .try_fold(
-            || SettledShards::new(Tallier::new(books, &groups, &guides)),
+            || SettledShards::new(Tallier::new(books, &groups, &guides, &studio_terms)),
             |mut sums, shard| {
                 if progress.stop.load(Ordering::Relaxed) {
                     return Err(interrupted());
                 }
                 let rows: Vec<&[u8]> =
                     read.threads.iter().map(|thread| thread.shards[shard].as_slice()).collect();
-                sums.settle(&rows, &groups, &read, options.window)?;
+                sums.settle(&rows, &groups, &read, options)?;
                 Ok(sums)
             },
         )
@@ -175,28 +181,75 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
     })
 }
 
-/// Applies the books to the sums: a report for each day with requests or suspended lines, and for each of `empty` too.
-pub fn rate<'r>(replay: &'r Replay, books: &'r Books, empty: &[Day]) -> Result<Vec<DayReport<'r>>> {
+/// The days that have requests or suspended lines, ascending; days before the window as far as they are summed.
+pub fn days_seen(replay: &Replay) -> Vec<Day> {
     let mut days: BTreeSet<Day> = replay.tally.cells.keys().map(|key| key.day).collect();
     days.extend(replay.suspended.iter().filter_map(|line| line.day));
-    days.extend(empty);
-    let days: Vec<Day> = days.into_iter().collect();
-    days.into_par_iter()
-        .map(|day| {
-            let cells = cells_of(day, &replay.tally);
-            let series: Vec<_> = replay.traffic.series.iter().filter(|(key, _)| key.day == day).collect();
-            let rated = charge::rate(day, &cells, &replay.groups, books)?;
-            balance::quantities(&rated.meters)?;
-            let measured = quota::measure(day, &series, &replay.groups, books);
-            let warnings = evidence::warnings(day, &cells, &replay.groups, books);
-            Ok(DayReport { day, rated, measured, warnings })
-        })
-        .collect()
+    days.into_iter().collect()
 }
 
-/// The cells of a day.
-pub fn cells_of(day: Day, tally: &Tally) -> Vec<(&CellKey, &Cell)> {
-    tally.cells.iter().filter(|(key, _)| key.day == day).collect()
+/// Applies the books to the sums, day by day: a report for each day that `plan` publishes. `carry` is what the day before
+/// the first handed on; `usage_tier` is that of projects without a timeline.
+pub fn rate<'r>(
+    replay: &'r Replay,
+    books: &'r Books,
+    plan: &Plan,
+    carry: Option<&'r Carry<String>>,
+    usage_tier: Option<UsageTier>,
+) -> Result<Vec<DayReport<'r>>> {
+    let mut cells: BTreeMap<Day, Vec<(&CellKey, &Cell)>> = BTreeMap::new();
+    for (key, cell) in &replay.tally.cells {
+        cells.entry(key.day).or_default().push((key, cell));
+    }
+    let mut series: BTreeMap<Day, Vec<(&SeriesKey, &Vec<Arrival>)>> = BTreeMap::new();
+    for (key, arrivals) in &replay.traffic.series {
+        series.entry(key.day).or_default().push((key, arrivals));
+    }
+    let mut events: BTreeMap<Day, Vec<&CacheEvent>> = BTreeMap::new();
+    for event in &replay.tally.cache_events {
+        events.entry(event.at.day()).or_default().push(event);
+    }
+    // What a day's requests cost and took of quota depends on no other day.
+    let of_days: BTreeMap<Day, (Rated<'r>, Measured<'r>)> = cells
+        .par_iter()
+        .filter(|(day, _)| **day >= plan.begin)
+        .map(|(day, cells)| {
+            let rated = charge::rate(*day, cells, &replay.groups, books)?;
+            let series = series.get(day).map_or(&[][..], Vec::as_slice);
+            Ok((*day, (rated, quota::measure(*day, series, &replay.groups, books))))
+        })
+        .collect::<Result<_>>()?;
+    let mut of_days = of_days;
+    let mut walk = Walk::begin(carry, &replay.groups, books, usage_tier);
+    let mut carry_before = carry.map(Carry::hash);
+    let mut reports = Vec::new();
+    for day in plan.days() {
+        let (mut rated, measured) = of_days.remove(&day).unwrap_or_default();
+        let cells = cells.remove(&day).unwrap_or_default();
+        let walked = walk.day(day, &cells, events.remove(&day).unwrap_or_default(), &mut rated)?;
+        if !plan.publishes(day) {
+            // The next day needs the hash, and most days of a gap have none that is published after them.
+            carry_before = plan.publishes(day.next()).then(|| walked.carry.hash());
+            continue;
+        }
+        // Q6. That throttled requests don't count against quota is assumed; no money rests on it.
+        let throttled = measured.quota.values().map(|row| row.requests_throttled).sum();
+        if throttled > 0 {
+            let resting = Resting { requests: throttled, ..Resting::NOTHING };
+            rated.rest_on(Assumption::ThrottledInRpd, resting)?;
+        }
+        let mut warnings = evidence::warnings(day, &cells, &replay.groups, books);
+        let requests: u64 = cells.iter().map(|(_, cell)| cell.requests).sum();
+        if carry_before.is_none() && requests > 0 {
+            warnings.insert(Warning::CarryMissing, requests);
+        }
+        let next = walked.carry.hash();
+        let series = series.remove(&day).unwrap_or_default();
+        let report = DayReport { day, cells, series, rated, measured, walked, carry_before, warnings };
+        carry_before = Some(next);
+        reports.push(report);
+    }
+    Ok(reports)
 }
 
 fn interrupted() -> Error {
@@ -527,20 +580,20 @@ impl<'b> SettledShards<'b> {
         SettledShards { tallier, sums: Sums::default() }
     }
 
-    fn settle(&mut self, rows: &[&[u8]], groups: &Groups, read: &Read, window: Window) -> Result<()> {
+    fn settle(&mut self, rows: &[&[u8]], groups: &Groups, read: &Read, options: &Options) -> Result<()> {
         let (tallier, sums) = (&mut self.tallier, &mut self.sums);
         dedupe::settle(rows, groups, |settled| {
             match settled {
                 Settled::Unique(row) => {
                     let day = row.at.day();
-                    if window.contains(day) {
-                        sums.records.requests += 1;
+                    let inside = options.window.contains(day);
+                    let records = &mut sums.records;
+                    *if inside { &mut records.requests } else { &mut records.outside_window } += 1;
+                    if options.sums(day) {
                         let cell = tallier.add(&row, day)?;
-                        if !row.detail().is_empty() {
+                        if inside && !row.detail().is_empty() {
                             sums.kept.entry(day).or_default().push(read.kept(&row, cell));
                         }
-                    } else {
-                        sums.records.outside_window += 1;
                     }
                 }
                 Settled::Duplicate => sums.records.duplicates += 1,

@@ -5,17 +5,19 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::books::Books;
-use crate::books::accounts::Timeline;
+use crate::books::accounts::{StudioTerms, Timeline};
 use crate::mediate::row::{NO_ID, Row, TOTAL_MISMATCH};
+use crate::types::cache::{CacheEvent, CacheUse};
 use crate::types::day::Day;
 use crate::types::meter::Meter;
 use crate::types::request::{Facts, MethodKind};
 use crate::types::tally::{Arrival, Cell, CellKey, Groups, Overflow, SeriesKey, Span, Tally, Traffic, add};
-use crate::types::tier::UsageTier;
+use crate::types::tier::{Channel, UsageTier};
 
 /// What holds for all requests of a group.
 pub struct Guide<'b> {
     timeline: Timeline<'b>,
+    channel: Channel,
     /// Evidence against the books is looked for in inference that went well.
     is_evidence: bool,
 }
@@ -27,6 +29,7 @@ pub fn guides<'b>(groups: &Groups, books: &'b Books, usage_tier_flag: Option<Usa
             Some(usage_tier) => Timeline::Always(usage_tier),
             None => books.accounts.timeline(&facts.project_id, usage_tier_flag),
         },
+        channel: facts.channel,
         is_evidence: facts.status.went_well()
             && books.methods.find(facts.method).kind == MethodKind::Inference,
     };
@@ -38,6 +41,8 @@ pub struct Tallier<'b> {
     books: &'b Books,
     groups: &'b Groups,
     guides: &'b [Guide<'b>],
+    studio_terms: &'b StudioTerms,
+    cache_events: Vec<CacheEvent>,
     /// Where in `open` a cell is: cells are large, and a table of small things is moved for less when it grows.
     places: HashMap<CellKey, u32, FixedState>,
     open: Vec<Open>,
@@ -57,14 +62,28 @@ struct Open {
 }
 
 impl<'b> Tallier<'b> {
-    pub fn new(books: &'b Books, groups: &'b Groups, guides: &'b [Guide<'b>]) -> Tallier<'b> {
-        Tallier { books, groups, guides, places: HashMap::default(), open: Vec::new(), everything: 0 }
+    pub fn new(
+        books: &'b Books,
+        groups: &'b Groups,
+        guides: &'b [Guide<'b>],
+        studio_terms: &'b StudioTerms,
+    ) -> Tallier<'b> {
+        Tallier {
+            books,
+            groups,
+            guides,
+            studio_terms,
+            cache_events: Vec::new(),
+            places: HashMap::default(),
+            open: Vec::new(),
+            everything: 0,
+        }
     }
 
     /// Adds a request that counts, of `day`; gives the cell it went to.
     pub fn add(&mut self, row: &Row<'_>, day: Day) -> Result<CellKey, Overflow> {
         let (total, thoughts, quantities) = row.usage();
-        let (mut input, mut cached, mut tool) = (0, 0, 0);
+        let (mut input, mut cached, mut tool, mut grounded) = (0, 0, 0, false);
         let mut everything = 1 + total + thoughts;
         // The sums by meter are needed before the cell is known, and few quantities are cheap to read twice.
         for (slot, quantity) in row.usage().2 {
@@ -73,18 +92,28 @@ impl<'b> Tallier<'b> {
                 Meter::Input => input += quantity,
                 Meter::InputCached => cached += quantity,
                 Meter::InputTool => tool += quantity,
-                _ => {}
+                meter => grounded |= meter.is_grounding(),
             }
         }
         add(&mut self.everything, everything)?;
         let prompt = input + cached;
         let guide = &self.guides[row.group.0 as usize];
+        let usage_tier = guide.timeline.at(row.at);
         let key = CellKey {
             day,
             group: row.group,
-            usage_tier: guide.timeline.at(row.at),
+            usage_tier,
             context_band: self.books.prices.context_band(prompt),
+            terms: match guide.channel {
+                Channel::Api => usage_tier.terms(),
+                Channel::AiStudio => self.studio_terms.at(row.at, usage_tier),
+            },
         };
+        if let Some(CacheUse { act, name, expires, tokens }) = row.cache() {
+            let name = name.as_ref().into();
+            let (at, group) = (row.at, row.group);
+            self.cache_events.push(CacheEvent { at, act, name, expires, tokens, group, usage_tier });
+        }
         let (books, groups) = (self.books, self.groups);
         let place = *self.places.entry(key).or_insert_with(|| {
             self.open.push(Open::new(books, groups, guide, key, Span::of(row.at)));
@@ -98,6 +127,7 @@ impl<'b> Tallier<'b> {
         cell.requests_above_context_window += u64::from(prompt > open.context_window);
         cell.requests_with_tool_tokens += u64::from(tool > 0);
         cell.requests_with_cached_tokens += u64::from(cached > 0);
+        cell.requests_grounded += u64::from(grounded);
         cell.thoughts += thoughts;
         cell.total_tokens += total;
         for (slot, quantity) in quantities {
@@ -109,7 +139,8 @@ impl<'b> Tallier<'b> {
     }
 
     pub fn into_sums(self) -> (Tally, Traffic) {
-        let mut tally = Tally { everything: self.everything, ..Tally::default() };
+        let mut tally =
+            Tally { everything: self.everything, cache_events: self.cache_events, ..Tally::default() };
         let mut traffic = Traffic::default();
         for mut open in self.open {
             let key = open.key;

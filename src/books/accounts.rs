@@ -1,7 +1,8 @@
-//! Owns the user's own book, the accounts file (TOML): which billing account a project belongs to, its usage tier
-//! through time, its own limits, and what tuned models were tuned from. Every mistake of the file is told at once.
+//! Owns the user's own book, the accounts file (TOML): billing accounts with their credits, which one a project belongs
+//! to, its usage tier through time, its own limits, and what tuned models were tuned from. Every mistake of the file is
+//! told at once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
@@ -11,16 +12,54 @@ use super::limits::Metric;
 use crate::names;
 use crate::near::{nearest, one_of};
 use crate::types::day::{Day, Instant};
+use crate::types::key::shown;
 use crate::types::money::Pico;
 use crate::types::request::{TUNED, model_name};
-use crate::types::tier::UsageTier;
+use crate::types::tier::{Terms, UsageTier, words};
 
 #[derive(Debug, Default)]
 pub struct Accounts {
     default_usage_tier: Option<UsageTier>,
-    projects: HashMap<Arc<str>, Project>,
+    /// None where the file doesn't say: then it is assumed to be the project.
+    pub allowance_scope: Option<AllowanceScope>,
+    /// Those that only a project names too.
+    billing_accounts: BTreeMap<Arc<str>, BillingAccount>,
+    projects: BTreeMap<Arc<str>, Project>,
     /// Base model by tuned model.
     tuned_models: HashMap<Arc<str>, Arc<str>>,
+}
+
+words! {
+    /// Whose the free units of a pool are.
+    AllowanceScope { Project = "project", BillingAccount = "billing_account" }
+}
+
+/// Who is invoiced.
+#[derive(Debug, Default)]
+pub struct BillingAccount {
+    pub first_payment: Option<Day>,
+    /// Paid to Google Cloud before the first day replayed.
+    pub spent_before: Pico,
+    /// Of its own, in place of the usage tier's.
+    pub monthly_cap: Option<Pico>,
+    /// In the order in which they pay: by `from`, then by name.
+    pub credits: Vec<Credit>,
+}
+
+/// Money that pays for charges.
+#[derive(Debug)]
+pub struct Credit {
+    pub name: Arc<str>,
+    pub usd: Pico,
+    /// Both inclusive; one left out is open.
+    pub from: Option<Day>,
+    pub until: Option<Day>,
+}
+
+impl Credit {
+    pub fn holds(&self, day: Day) -> bool {
+        self.from.is_none_or(|from| from <= day) && self.until.is_none_or(|until| day <= until)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +80,14 @@ pub enum Timeline<'a> {
 }
 
 impl Timeline<'_> {
+    fn changes(&self) -> impl Iterator<Item = Instant> {
+        let changes = match self {
+            Timeline::Always(_) => &[][..],
+            Timeline::From(changes) => changes,
+        };
+        changes.iter().map(|(from, _)| *from)
+    }
+
     pub fn at(&self, instant: Instant) -> UsageTier {
         match self {
             Timeline::Always(usage_tier) => *usage_tier,
@@ -52,13 +99,60 @@ impl Timeline<'_> {
     }
 }
 
+/// What the projects of the accounts file together say of AI Studio's terms through time: "as paid when a project of
+/// yours is paid" (terms page).
+#[derive(Debug)]
+pub struct StudioTerms {
+    /// Ascending; the first holds from the beginning.
+    changes: Vec<(Instant, Option<Terms>)>,
+}
+
+impl StudioTerms {
+    /// Of a request whose own usage tier is `usage_tier`: paid when it or any project is, else unknown when one is.
+    pub fn at(&self, at: Instant, usage_tier: UsageTier) -> Terms {
+        let after = self.changes.partition_point(|(from, _)| *from <= at);
+        let of_projects = after.checked_sub(1).and_then(|last| self.changes[last].1);
+        together(of_projects.into_iter().chain([usage_tier.terms()])).unwrap_or(Terms::Unknown)
+    }
+}
+
+/// Paid where one is, else unknown where one is, else unpaid; None of none.
+fn together(terms: impl Iterator<Item = Terms>) -> Option<Terms> {
+    let weight = |terms: &Terms| match terms {
+        Terms::Paid => 2,
+        Terms::Unknown => 1,
+        Terms::Unpaid => 0,
+    };
+    terms.max_by_key(weight)
+}
+
 impl Accounts {
+    /// See [`StudioTerms`]; `flag` as in [`Accounts::timeline`].
+    pub fn studio_terms(&self, flag: Option<UsageTier>) -> StudioTerms {
+        let timelines: Vec<Timeline<'_>> =
+            self.projects.keys().map(|project| self.timeline(project, flag)).collect();
+        let instants: BTreeSet<Instant> =
+            std::iter::once(Instant(i64::MIN)).chain(timelines.iter().flat_map(Timeline::changes)).collect();
+        let at = |at: Instant| (at, together(timelines.iter().map(|timeline| timeline.at(at).terms())));
+        StudioTerms { changes: instants.into_iter().map(at).collect() }
+    }
+
     /// A project's timeline decides alone; for projects without one the flag, then the file's default.
     pub fn timeline(&self, project: &str, flag: Option<UsageTier>) -> Timeline<'_> {
         match self.projects.get(project) {
             Some(project) if !project.timeline.is_empty() => Timeline::From(&project.timeline),
             _ => Timeline::Always(flag.or(self.default_usage_tier).unwrap_or(UsageTier::Unknown)),
         }
+    }
+
+    /// By id.
+    pub fn billing_accounts(&self) -> &BTreeMap<Arc<str>, BillingAccount> {
+        &self.billing_accounts
+    }
+
+    /// The projects of the file, by name.
+    pub fn projects(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.projects.keys()
     }
 
     pub fn billing_account(&self, project: &str) -> Option<&Arc<str>> {
@@ -120,22 +214,27 @@ struct Place<'t, 'i> {
 impl Reader<'_> {
     fn accounts(&mut self, table: &DeTable<'_>) -> Accounts {
         let top = Place { table, name: String::new(), at: 0 };
-        let known = ["default_usage_tier", "billing_accounts", "projects", "tuned_models"];
+        let known = ["default_usage_tier", "allowance_scope", "billing_accounts", "projects", "tuned_models"];
         self.refuse_unknown(&top, &known);
         let mut accounts = Accounts {
             default_usage_tier: self.optional(&top, "default_usage_tier", usage_tier),
+            allowance_scope: self.optional(&top, "allowance_scope", allowance_scope),
+            billing_accounts: self.billing_accounts(&top),
             ..Accounts::default()
         };
-        let billing_accounts = self.billing_accounts(&top);
         for place in self.tables(&top, "projects") {
             self.refuse_unknown(&place, &["id", "billing_account", "usage_tiers", "limits"]);
             let Some(id) = self.required(&place, "id", text) else {
                 continue;
             };
-            let project = self.project(&place, &billing_accounts);
-            if accounts.projects.insert(id.clone(), project).is_some() {
+            let project = self.project(&place, &accounts.billing_accounts);
+            // Requests are told apart by names as they are shown, so that no key leaks.
+            if accounts.projects.insert(shown(&id).into(), project).is_some() {
                 self.mistake(place.at, format!("project {id} stands twice; give it one [[projects]]"));
             }
+        }
+        for id in accounts.projects.values().filter_map(|project| project.billing_account.clone()) {
+            accounts.billing_accounts.entry(id).or_default();
         }
         for place in self.tables(&top, "tuned_models") {
             self.refuse_unknown(&place, &["model", "base"]);
@@ -157,44 +256,71 @@ impl Reader<'_> {
         accounts
     }
 
-    /// Their ids. Dollars and days are checked here and used where credits are applied.
-    fn billing_accounts(&mut self, top: &Place<'_, '_>) -> HashSet<Arc<str>> {
-        let mut ids = HashSet::new();
+    fn billing_accounts(&mut self, top: &Place<'_, '_>) -> BTreeMap<Arc<str>, BillingAccount> {
+        let mut accounts = BTreeMap::new();
         for place in self.tables(top, "billing_accounts") {
             self.refuse_unknown(
                 &place,
                 &["id", "first_payment", "credits", "monthly_cap_usd", "spent_before"],
             );
-            if let Some(id) = self.required(&place, "id", text)
-                && !ids.insert(id.clone())
+            let id = self.required(&place, "id", text);
+            let account = BillingAccount {
+                first_payment: self.optional(&place, "first_payment", day),
+                monthly_cap: self.optional(&place, "monthly_cap_usd", dollars),
+                spent_before: self.optional(&place, "spent_before", dollars).unwrap_or_default(),
+                credits: self.credits(&place),
+            };
+            if let Some(id) = id
+                && accounts.insert(id.clone(), account).is_some()
             {
                 self.mistake(
                     place.at,
                     format!("billing account {id} stands twice; give it one [[billing_accounts]]"),
                 );
             }
-            self.optional(&place, "first_payment", day);
-            self.optional(&place, "monthly_cap_usd", dollars);
-            self.optional(&place, "spent_before", dollars);
-            for credit in self.tables(&place, "credits") {
-                self.refuse_unknown(&credit, &["name", "usd", "from", "until"]);
-                self.required(&credit, "name", text);
-                self.required(&credit, "usd", dollars);
-                self.optional(&credit, "from", day);
-                self.optional(&credit, "until", day);
-            }
         }
-        ids
+        accounts
     }
 
-    fn project(&mut self, place: &Place<'_, '_>, billing_accounts: &HashSet<Arc<str>>) -> Project {
+    fn credits(&mut self, account: &Place<'_, '_>) -> Vec<Credit> {
+        let mut credits: Vec<Credit> = Vec::new();
+        let mut names = HashSet::new();
+        for place in self.tables(account, "credits") {
+            self.refuse_unknown(&place, &["name", "usd", "from", "until"]);
+            let name = self.required(&place, "name", text);
+            let usd = self.required(&place, "usd", dollars);
+            let from = self.optional(&place, "from", day);
+            let until = self.optional(&place, "until", day);
+            let (Some(name), Some(usd)) = (name, usd) else {
+                continue;
+            };
+            if !names.insert(name.clone()) {
+                self.mistake(place.at, format!("credit {name} stands twice; give each a name of its own"));
+            }
+            if let (Some(from), Some(until)) = (from, until)
+                && until < from
+            {
+                let what = format!("credit {name} ends on {until}, before it begins on {from}");
+                self.mistake(place.at, format!("{what}; until is the last day on which it pays"));
+            }
+            credits.push(Credit { name, usd, from, until });
+        }
+        credits.sort_by(|one, other| (one.from, &one.name).cmp(&(other.from, &other.name)));
+        credits
+    }
+
+    fn project(
+        &mut self,
+        place: &Place<'_, '_>,
+        billing_accounts: &BTreeMap<Arc<str>, BillingAccount>,
+    ) -> Project {
         let mut project =
             Project { billing_account: self.optional(place, "billing_account", text), ..Project::default() };
         if let Some(id) = &project.billing_account
             && !billing_accounts.is_empty()
-            && !billing_accounts.contains(id)
+            && !billing_accounts.contains_key(id)
         {
-            let guess = nearest(id, billing_accounts.iter().map(|id| &**id))
+            let guess = nearest(id, billing_accounts.keys().map(|id| &**id))
                 .map_or("add one".to_string(), |near| format!("did you mean {near}?"));
             let at = place.table.get("billing_account").map_or(place.at, |value| value.span().start);
             self.mistake(
@@ -320,6 +446,12 @@ fn usage_tier(value: &DeValue<'_>) -> Result<UsageTier, String> {
     word.and_then(UsageTier::from_name).ok_or_else(|| one_of(word.unwrap_or_default(), names!(UsageTier)))
 }
 
+fn allowance_scope(value: &DeValue<'_>) -> Result<AllowanceScope, String> {
+    let word = value.as_str();
+    word.and_then(AllowanceScope::from_name)
+        .ok_or_else(|| one_of(word.unwrap_or_default(), names!(AllowanceScope)))
+}
+
 fn metric(value: &DeValue<'_>) -> Result<Metric, String> {
     let word = value.as_str();
     word.and_then(Metric::from_name).ok_or_else(|| one_of(word.unwrap_or_default(), names!(Metric)))
@@ -383,8 +515,8 @@ mod tests {
         assert_eq!(
             told,
             [
-                "accounts.toml:1: there is no key defualt_usage_tier; expected one of default_usage_tier, billing_accounts, \
-                 projects, tuned_models; did you mean default_usage_tier?",
+                "accounts.toml:1: there is no key defualt_usage_tier; expected one of default_usage_tier, \
+                 allowance_scope, billing_accounts, projects, tuned_models; did you mean default_usage_tier?",
                 "accounts.toml:3: id is 7; expected a name in quotes",
                 "accounts.toml:7: usage_tier is \"tier9\"; expected one of free, tier1, tier2, tier3, unknown",
                 "accounts.toml:8: from is 2026-01-01; expected an instant with its offset, without quotes, like \

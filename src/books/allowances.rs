@@ -1,21 +1,74 @@
-//! Owns the free units that a pool of models has each period, as `rerate book allowances` shows them.
+//! Owns the free units that a pool of models has each period. Who takes how many is for `charge::allowance`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::dated::{Fields, Line};
+use super::dated::{self, Entry, Fields, Line, Mistake, Timed};
 use crate::names;
 use crate::types::day::Day;
 use crate::types::meter::Meter;
+use crate::types::tier::words;
 
 pub const EMBEDDED: &str = include_str!("allowances.csv");
 
+words! {
+    /// After which units are free anew: Pacific days and months.
+    Period { Day = "day", Month = "month" }
+}
+
 #[derive(Clone, Debug)]
 pub struct AllowanceLine {
-    pool: Arc<str>,
+    pub pool: Arc<str>,
     /// Space-separated.
     models: Arc<str>,
     meter: Meter,
+    /// Free units of a period.
+    pub quantity: u64,
+    pub period: Period,
     from: Day,
+}
+
+#[derive(Debug)]
+pub struct Allowances {
+    models: HashMap<Arc<str>, HashMap<Meter, Timed<Arc<AllowanceLine>>>>,
+}
+
+impl Allowances {
+    pub fn new(entries: &[Entry<AllowanceLine>]) -> Allowances {
+        let lines = entries.iter().flat_map(|Entry { line, .. }| {
+            let shared = Arc::new(line.clone());
+            let of_model = move |model: &str| ((Arc::from(model), shared.meter), shared.from, shared.clone());
+            line.models.split(' ').map(of_model).collect::<Vec<_>>()
+        });
+        let mut models: HashMap<Arc<str>, HashMap<_, _>> = HashMap::new();
+        for ((model, meter), lines) in dated::by_key(lines) {
+            models.entry(model).or_default().insert(meter, lines);
+        }
+        Allowances { models }
+    }
+
+    /// The line of a base model's meter in force on `day`.
+    pub fn find(&self, base_model: &str, meter: Meter, day: Day) -> Option<&Arc<AllowanceLine>> {
+        dated::newest(self.models.get(base_model)?.get(&meter)?, day)
+    }
+}
+
+/// What only the whole book shows: a model's meter in two pools from one day.
+pub fn check(entries: &[Entry<AllowanceLine>]) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    let mut seen: HashMap<(&str, Meter, Day), &str> = HashMap::new();
+    for Entry { line, place, .. } in entries {
+        for model in line.models.split(' ') {
+            if let Some(pool) = seen.insert((model, line.meter, line.from), &line.pool) {
+                let what = format!(
+                    "{model} {} is in two pools from {} ({pool}, {})",
+                    line.meter, line.from, line.pool
+                );
+                mistakes.push(Mistake { place: place.clone(), what: format!("{what}; take it out of one") });
+            }
+        }
+    }
+    mistakes
 }
 
 impl Line for AllowanceLine {
@@ -25,12 +78,12 @@ impl Line for AllowanceLine {
     fn read(fields: &mut Fields<'_>) -> Option<AllowanceLine> {
         let (pool, models) = (fields.text("pool"), fields.text("models"));
         let meter = fields.word("meter", names!(Meter), Meter::from_name);
-        fields.whole("quantity")?;
-        let periods = ["day", "month"];
-        fields.word("period", &periods, |word| periods.contains(&word).then_some(()))?;
+        let quantity = fields.whole("quantity");
+        let period = fields.word("period", names!(Period), Period::from_name);
         let from = fields.day("from");
         fields.confidence()?;
-        Some(AllowanceLine { pool: pool?, models: models?, meter: meter?, from: from? })
+        let (pool, models, meter) = (pool?, models?, meter?);
+        Some(AllowanceLine { pool, models, meter, quantity: quantity?, period: period?, from: from? })
     }
 
     fn key(&self) -> String {

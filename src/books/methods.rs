@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::dated::{Entry, Fields, Line};
 use super::outcomes::Basis;
 use crate::names;
+use crate::types::cache::CacheAct;
 use crate::types::day::Day;
 use crate::types::request::{MethodId, MethodKind};
 
@@ -57,9 +58,19 @@ impl MethodLine {
         &*self.name == "bidiGenerateContent"
     }
 
+    /// What a request of it does to a cache, when it goes well.
+    pub fn cache_act(&self) -> Option<CacheAct> {
+        match &*self.name {
+            "cachedContents.create" => Some(CacheAct::Create),
+            "cachedContents.patch" => Some(CacheAct::Patch),
+            "cachedContents.delete" => Some(CacheAct::Delete),
+            _ => None,
+        }
+    }
+
     /// A record of it says which model; of others it may be left out.
     pub fn needs_model(&self) -> bool {
-        self.kind == MethodKind::Inference || &*self.name == "cachedContents.create"
+        self.kind == MethodKind::Inference || self.cache_act() == Some(CacheAct::Create)
     }
 }
 

@@ -2,14 +2,14 @@
 //! laid over by files, or replaced by a folder. Applying them is for the stages.
 
 pub mod accounts;
-mod allowances;
+pub mod allowances;
 pub mod dated;
 pub mod limits;
 pub mod methods;
 pub mod models;
 pub mod outcomes;
 pub mod prices;
-mod tiers;
+pub mod tiers;
 
 use std::path::{Path, PathBuf};
 
@@ -21,12 +21,14 @@ use crate::near::{nearest, nearest_path};
 use crate::types::day::Day;
 use crate::types::request::{Facts, TUNED};
 use accounts::Accounts;
+use allowances::{AllowanceLine, Allowances};
 use dated::{Entry, Line, Mistake};
 use limits::{LimitLine, Limits};
 use methods::{MethodLine, Methods};
 use models::{AliasLine, ModelLine, Models};
 use outcomes::{OutcomeLine, Outcomes};
 use prices::{PriceLine, Prices};
+use tiers::{TierLine, Tiers};
 
 /// Where the books of a run come from.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +46,8 @@ pub struct Books {
     pub prices: Prices,
     pub limits: Limits,
     pub models: Models,
+    pub allowances: Allowances,
+    pub tiers: Tiers,
     pub outcomes: Outcomes,
     pub methods: Methods,
     pub accounts: Accounts,
@@ -73,8 +77,9 @@ impl Books {
         let limits = loader.book::<LimitLine>("limits", limits::EMBEDDED, no_check)?;
         let models = loader.book::<ModelLine>("models", models::EMBEDDED_MODELS, no_check)?;
         let aliases = loader.book::<AliasLine>("aliases", models::EMBEDDED_ALIASES, models::check_aliases)?;
-        loader.book::<allowances::AllowanceLine>("allowances", allowances::EMBEDDED, no_check)?;
-        loader.book::<tiers::TierLine>("tiers", tiers::EMBEDDED, no_check)?;
+        let allowances =
+            loader.book::<AllowanceLine>("allowances", allowances::EMBEDDED, allowances::check)?;
+        let tiers = loader.book::<TierLine>("tiers", tiers::EMBEDDED, no_check)?;
         let outcomes = loader.book::<OutcomeLine>("outcomes", outcomes::EMBEDDED, outcomes::check)?;
         let methods = loader.book::<MethodLine>("methods", methods::EMBEDDED, no_check)?;
         let accounts = loader.accounts();
@@ -83,6 +88,8 @@ impl Books {
             prices: Prices::new(&prices),
             limits: Limits::new(&limits),
             models: Models::new(&models, &aliases),
+            allowances: Allowances::new(&allowances),
+            tiers: Tiers::new(&tiers),
             outcomes: Outcomes::new(&outcomes),
             methods: Methods::new(&methods),
             accounts,
@@ -126,9 +133,9 @@ pub fn show(sources: &Sources, name: &str, key: Option<&str>, day: Option<Day>) 
             loader.shown::<AliasLine>("aliases", models::EMBEDDED_ALIASES, models::check_aliases, key, day)
         }
         "allowances" => {
-            loader.shown::<allowances::AllowanceLine>("allowances", allowances::EMBEDDED, no_check, key, day)
+            loader.shown::<AllowanceLine>("allowances", allowances::EMBEDDED, allowances::check, key, day)
         }
-        "tiers" => loader.shown::<tiers::TierLine>("tiers", tiers::EMBEDDED, no_check, key, day),
+        "tiers" => loader.shown::<TierLine>("tiers", tiers::EMBEDDED, no_check, key, day),
         "outcomes" => loader.shown::<OutcomeLine>("outcomes", outcomes::EMBEDDED, outcomes::check, key, day),
         "methods" => loader.shown::<MethodLine>("methods", methods::EMBEDDED, no_check, key, day),
         _ => Err(Error::usage(format!("there is no book {name}; expected one of {}", NAMES.join(", ")))),

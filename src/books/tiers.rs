@@ -1,8 +1,12 @@
-//! Owns what a billing account needs for a usage tier, and its monthly cap, as `rerate book tiers` shows it.
+//! Owns what a billing account needs for a usage tier, and its monthly cap. Who qualifies since when is for
+//! `charge::account`.
 
-use super::dated::{Fields, Line};
+use std::collections::HashMap;
+
+use super::dated::{self, Entry, Fields, Line, Timed};
 use crate::names;
 use crate::types::day::Day;
+use crate::types::money::Pico;
 use crate::types::tier::UsageTier;
 
 pub const EMBEDDED: &str = include_str!("tiers.csv");
@@ -11,6 +15,28 @@ pub const EMBEDDED: &str = include_str!("tiers.csv");
 pub struct TierLine {
     usage_tier: UsageTier,
     from: Day,
+    pub min_spend: Pico,
+    /// Since the first payment.
+    pub min_days: u64,
+    /// None: no cap.
+    pub monthly_cap: Option<Pico>,
+}
+
+#[derive(Debug)]
+pub struct Tiers {
+    usage_tiers: HashMap<UsageTier, Timed<TierLine>>,
+}
+
+impl Tiers {
+    pub fn new(entries: &[Entry<TierLine>]) -> Tiers {
+        let lines = entries.iter().map(|Entry { line, .. }| (line.usage_tier, line.from, line.clone()));
+        Tiers { usage_tiers: dated::by_key(lines) }
+    }
+
+    /// The line in force on `day`.
+    pub fn find(&self, usage_tier: UsageTier, day: Day) -> Option<&TierLine> {
+        dated::newest(self.usage_tiers.get(&usage_tier)?, day)
+    }
 }
 
 impl Line for TierLine {
@@ -28,12 +54,13 @@ impl Line for TierLine {
         let usage_tier = fields.word("usage_tier", names!(UsageTier), UsageTier::from_name);
         let from = fields.day("from");
         fields.yes_or_no("requires_billing")?;
-        fields.dollars("min_spend_usd")?;
-        fields.whole("min_days")?;
-        if !fields.cell("monthly_cap_usd").is_empty() {
-            fields.dollars("monthly_cap_usd")?;
-        }
-        Some(TierLine { usage_tier: usage_tier?, from: from? })
+        let (min_spend, min_days) = (fields.dollars("min_spend_usd"), fields.whole("min_days"));
+        let monthly_cap = match fields.cell("monthly_cap_usd") {
+            "" => None,
+            _ => Some(fields.dollars("monthly_cap_usd")?),
+        };
+        let (usage_tier, from) = (usage_tier?, from?);
+        Some(TierLine { usage_tier, from, min_spend: min_spend?, min_days: min_days?, monthly_cap })
     }
 
     fn key(&self) -> String {

@@ -1,22 +1,28 @@
 //! Owns rating: what each quantity of a cell costs, one function per rule (design §5), or why it can't be said.
-//! Rating is linear, so it is done on sums. Applies prices, knows none.
+//! Rating is linear, so it is done on sums. Applies prices, knows none. What depends on earlier days has a file each:
+//! `storage` of caches, `allowance`s, `credit`s, and what an `account` comes to.
+
+pub mod account;
+pub mod allowance;
+pub mod credit;
+pub mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::balance::Quantities;
 use crate::books::Books;
 use crate::books::methods::MethodLine;
-use crate::books::outcomes::{Basis, OutcomeLine};
+use crate::books::outcomes::Basis;
 use crate::books::prices::Found;
 use crate::error::{Error, Result};
 use crate::types::charge::{Assumption, Charge, ChargeKey, Exempt, Resting, UnitPrice, Unrated, UnratedKey};
 use crate::types::day::Day;
-use crate::types::meter::{Meter, Slot};
+use crate::types::meter::{Meter, Modality, Slot};
 use crate::types::money::Pico;
 use crate::types::reason::Reason;
 use crate::types::request::{Facts, MethodKind, TUNED, Tools};
 use crate::types::tally::{Cell, CellKey, Groups};
-use crate::types::tier::{Channel, ContextBand, UsageTier};
+use crate::types::tier::{Channel, ContextBand, ServiceTier, UsageTier};
 
 /// What a day's cells cost.
 #[derive(Debug, Default)]
@@ -41,14 +47,18 @@ pub struct RequestCost {
     pub suspended: BTreeSet<Reason>,
 }
 
-/// What the books say of requests that share their facts.
+/// What the rules look at besides the quantity.
 struct Subject<'r> {
-    facts: &'r Facts<Box<str>>,
-    usage_tier: UsageTier,
-    context_band: ContextBand,
+    project_id: &'r str,
+    model: &'r str,
     base_model: &'r str,
-    outcome: &'r OutcomeLine,
-    method: &'r MethodLine,
+    usage_tier: UsageTier,
+    service_tier: ServiceTier,
+    channel: Channel,
+    context_band: ContextBand,
+    tools: Tools,
+    /// By its outcome.
+    charged: bool,
     day: Day,
 }
 
@@ -73,18 +83,28 @@ pub fn rate<'r>(
     let mut rated = Rated::default();
     for (key, cell) in cells {
         let facts = &groups[key.group.0 as usize];
-        let subject = Subject::new(facts, key.usage_tier, key.context_band, day, books);
-        if !c6_is_billed(subject.method) {
+        let method = books.methods.find(facts.method);
+        if method.basis == Basis::Assumed && !c6_is_billed(method) {
+            rated.rest_on(
+                Assumption::UndocumentedMethod,
+                Resting { requests: cell.requests, ..Resting::NOTHING },
+            )?;
+        }
+        if !c6_is_billed(method) {
             continue;
         }
+        let subject = Subject::new(facts, key.usage_tier, key.context_band, day, books);
         let mut cost = CellCost::default();
         for slot in Slot::all().filter(|slot| cell.quantities[usize::from(slot.0)] > 0) {
-            rated.rate_slot(&subject, slot, cell.quantities[usize::from(slot.0)], books, &mut cost)?;
+            let (meter, modality) = (slot.meter(), slot.modality());
+            let quantity = cell.quantities[usize::from(slot.0)];
+            rated.rate_quantity(&subject, meter, modality, quantity, books, &mut cost)?;
         }
         for key in &cost.unrated {
             rated.unrated.entry(key.clone()).or_default().requests += cell.requests;
         }
-        rated.note_assumptions(&subject, cell, &cost)?;
+        let outcome = books.outcomes.find(facts.status);
+        rated.note_assumptions(&subject, cell, &cost, outcome.basis, method.basis)?;
     }
     Ok(rated)
 }
@@ -98,14 +118,14 @@ pub fn of_request(
     quantities: &[(Slot, u64)],
     books: &Books,
 ) -> Result<RequestCost> {
-    let subject = Subject::new(facts, usage_tier, context_band, day, books);
     let mut cost = RequestCost::default();
-    if !c6_is_billed(subject.method) {
+    if !c6_is_billed(books.methods.find(facts.method)) {
         cost.rated = Some(Pico::ZERO);
         return Ok(cost);
     }
+    let subject = Subject::new(facts, usage_tier, context_band, day, books);
     for &(slot, quantity) in quantities {
-        let judged = subject.judge(slot, quantity, books)?;
+        let judged = subject.judge(slot.meter(), slot.modality(), quantity, books)?;
         if let Some(list_cost) = judged.list_cost {
             cost.list = Some(sum(cost.list.unwrap_or_default(), list_cost)?);
         }
@@ -130,27 +150,36 @@ impl<'r> Subject<'r> {
         books: &'r Books,
     ) -> Subject<'r> {
         Subject {
-            facts,
-            usage_tier,
-            context_band,
+            project_id: &facts.project_id,
+            model: &facts.model,
             base_model: books.base_model(facts, day),
-            outcome: books.outcomes.find(facts.status),
-            method: books.methods.find(facts.method),
+            usage_tier,
+            service_tier: facts.service_tier,
+            channel: facts.channel,
+            context_band,
+            tools: facts.tools,
+            charged: books.outcomes.find(facts.status).charged,
             day,
         }
     }
 
-    fn judge(&self, slot: Slot, quantity: u64, books: &'r Books) -> Result<Judged<'r>> {
-        let found = c1_price(self, slot, books);
+    fn judge(&self, meter: Meter, modality: Modality, quantity: u64, books: &'r Books) -> Result<Judged<'r>> {
+        let found = c1_price(self, meter, modality, books);
         let price = found.as_ref().map(|found| &**found.price);
-        let exempt = exempt(self, slot.meter());
+        let exempt = exempt(self, meter);
         Ok(Judged {
             price,
             priced_as: found.map(|found| found.meter),
             list_cost: price.map(|price| price.cost(quantity).ok_or_else(too_much)).transpose()?,
             exempt,
-            suspended: c10_suspended(self, slot, exempt, price.is_some(), books),
+            suspended: c10_suspended(self, meter, modality, exempt, price.is_some(), books),
         })
+    }
+
+    /// What a quantity would cost if one of the rules that make it free didn't hold; 0 where that can't be said.
+    fn cost_otherwise(&self, meter: Meter, list_cost: Option<Pico>) -> Pico {
+        let exempt = exempt(self, meter).is_some() || self.usage_tier == UsageTier::Unknown;
+        if exempt { Pico::ZERO } else { list_cost.unwrap_or_default() }
     }
 }
 
@@ -168,27 +197,37 @@ struct CellCost<'r> {
     rated: Pico,
     tool: Pico,
     cached_as_input: Option<Pico>,
+    /// If failed requests were charged, and if AI Studio's were.
+    without_c3: Pico,
+    without_c4: Pico,
+    /// Units of it may be covered by an allowance.
+    has_allowance: bool,
 }
 
 impl<'r> Rated<'r> {
-    fn rate_slot(
+    fn rate_quantity(
         &mut self,
         subject: &Subject<'r>,
-        slot: Slot,
+        meter: Meter,
+        modality: Modality,
         quantity: u64,
         books: &'r Books,
         cost: &mut CellCost<'r>,
     ) -> Result<()> {
-        let (meter, modality) = (slot.meter(), slot.modality());
-        let judged = subject.judge(slot, quantity, books)?;
+        let judged = subject.judge(meter, modality, quantity, books)?;
         let rated_cost = judged.rated_cost();
-        let Facts { project_id, model, service_tier, channel, .. } = subject.facts;
+        let without_c3 = Subject { charged: true, ..*subject }.cost_otherwise(meter, judged.list_cost);
+        cost.without_c3 = sum(cost.without_c3, without_c3)?;
+        let without_c4 =
+            Subject { channel: Channel::Api, ..*subject }.cost_otherwise(meter, judged.list_cost);
+        cost.without_c4 = sum(cost.without_c4, without_c4)?;
         let sums = self.meters.entry(meter).or_default();
-        sums.tallied += quantity;
+        sums.tallied = tokens(sums.tallied, quantity)?;
 
+        let Subject { project_id, model, .. } = *subject;
         if let Some((reason, detail)) = judged.suspended {
             sums.suspended += quantity;
-            let key = UnratedKey { project_id, model, reason, detail, meter };
+            let key = UnratedKey { project_id, model, reason, detail, meter: Some(meter) };
             let unrated = self.unrated.entry(key.clone()).or_default();
             cost.unrated.insert(key);
             unrated.quantity += quantity;
@@ -203,8 +242,8 @@ impl<'r> Rated<'r> {
             model,
             base_model: subject.base_model,
             usage_tier: subject.usage_tier,
-            service_tier: *service_tier,
-            channel: *channel,
+            service_tier: subject.service_tier,
+            channel: subject.channel,
             price_above_prompt_tokens: judged.price.map(|price| price.above_prompt_tokens),
             meter,
             modality,
@@ -225,67 +264,96 @@ impl<'r> Rated<'r> {
         if meter == Meter::InputCached && judged.priced_as == Some(Meter::Input) {
             cost.cached_as_input = Some(sum(cost.cached_as_input.unwrap_or_default(), rated_cost)?);
         }
+        cost.has_allowance |= judged.exempt.is_none()
+            && books.allowances.find(subject.base_model, meter, subject.day).is_some();
         Ok(())
     }
 
-    fn note_assumptions(&mut self, subject: &Subject<'r>, cell: &Cell, cost: &CellCost<'r>) -> Result<()> {
-        let day = subject.day;
-        let since_april = day >= Day::parse("2026-04-01").expect("a day");
-        let ai_studio = subject.facts.channel == Channel::AiStudio && since_april;
-        let tuned = subject.facts.model.starts_with(TUNED) && since_april;
-        let mut resting: BTreeMap<Assumption, (u64, Pico)> = BTreeMap::new();
-        let mut note = |holds: bool, assumption, requests, cost| {
-            if holds && requests > 0 {
-                resting.insert(assumption, (requests, cost));
-            }
+    /// Notes what of a cell rests on assumptions, its rated cost before allowances and credits.
+    fn note_assumptions(
+        &mut self,
+        subject: &Subject<'r>,
+        cell: &Cell,
+        cost: &CellCost<'r>,
+        status: Basis,
+        method: Basis,
+    ) -> Result<()> {
+        let since_april = subject.day >= Day::parse("2026-04-01").expect("a day");
+        let all = |low: Pico, high: Option<Pico>| Resting {
+            requests: cell.requests,
+            rated_cost: cost.rated,
+            low,
+            high,
         };
-        note(
-            subject.outcome.basis == Basis::Assumed,
-            Assumption::UndocumentedStatus,
-            cell.requests,
-            cost.rated,
-        );
-        note(
-            subject.method.basis == Basis::Assumed,
-            Assumption::UndocumentedMethod,
-            cell.requests,
-            cost.rated,
-        );
-        let unknown_tools = subject.facts.tools == Tools::NotLogged;
-        note(unknown_tools, Assumption::ToolsNotLogged, cell.requests_with_tool_tokens, cost.tool);
+        let either = |other: Pico| all(cost.rated.min(other), Some(cost.rated.max(other)));
+        let up_to = |requests: u64, rated_cost: Pico| Resting {
+            requests,
+            rated_cost,
+            low: Pico::ZERO,
+            high: Some(rated_cost),
+        };
+        if status == Basis::Assumed {
+            // Those that are charged might not be, and the other way round.
+            let other = if subject.charged { Pico::ZERO } else { cost.without_c3 };
+            self.rest_on(Assumption::UndocumentedStatus, either(other))?;
+        }
+        if method == Basis::Assumed {
+            self.rest_on(Assumption::UndocumentedMethod, up_to(cell.requests, cost.rated))?;
+        }
+        if subject.tools == Tools::NotLogged && cell.requests_with_tool_tokens > 0 {
+            self.rest_on(Assumption::ToolsNotLogged, up_to(cell.requests_with_tool_tokens, cost.tool))?;
+        }
         if let Some(cached) = cost.cached_as_input {
-            note(true, Assumption::CachedWithoutPrice, cell.requests_with_cached_tokens, cached);
+            let resting = up_to(cell.requests_with_cached_tokens, cached);
+            self.rest_on(Assumption::CachedWithoutPrice, resting)?;
         }
-        note(ai_studio, Assumption::AiStudioSince202604, cell.requests, cost.rated);
-        note(tuned, Assumption::TunedModelSince202604, cell.requests, cost.rated);
-        for (assumption, (requests, cost)) in resting {
-            let total = self.assumptions.entry(assumption).or_default();
-            total.requests += requests;
-            total.rated_cost = sum(total.rated_cost, cost)?;
+        if subject.channel == Channel::AiStudio && since_april {
+            self.rest_on(Assumption::AiStudioSince202604, either(cost.without_c4))?;
         }
+        if subject.model.starts_with(TUNED) && since_april {
+            // Nothing says what else it would cost.
+            self.rest_on(Assumption::TunedModelSince202604, all(Pico::ZERO, None))?;
+        }
+        if cost.has_allowance {
+            // Its money is known when allowances were taken off.
+            let requests = cell.requests_grounded;
+            self.rest_on(Assumption::AllowanceScope, Resting { requests, ..Resting::NOTHING })?;
+        }
+        Ok(())
+    }
+
+    /// Adds to what rests on an assumption.
+    pub fn rest_on(&mut self, assumption: Assumption, resting: Resting) -> Result<()> {
+        let total = self.assumptions.entry(assumption).or_insert(Resting::NOTHING);
+        *total = total.checked_add(resting).ok_or_else(too_much)?;
         Ok(())
     }
 }
 
 /// C1. The price by base model, service tier, meter, modality and context band, in force on the request's day.
 /// Pricing page. That cached tokens cost what input costs where the page has no cached price is assumed.
-fn c1_price<'r>(subject: &Subject<'_>, slot: Slot, books: &'r Books) -> Option<Found<'r>> {
-    if slot == Slot::UNEXPLAINED {
+fn c1_price<'r>(
+    subject: &Subject<'_>,
+    meter: Meter,
+    modality: Modality,
+    books: &'r Books,
+) -> Option<Found<'r>> {
+    if meter == Meter::Unexplained {
         return None;
     }
-    let (service_tier, band) = (subject.facts.service_tier, subject.context_band);
-    books.prices.find(subject.base_model, service_tier, slot.meter(), slot.modality(), band, subject.day)
+    let (service_tier, band) = (subject.service_tier, subject.context_band);
+    books.prices.find(subject.base_model, service_tier, meter, modality, band, subject.day)
 }
 
 /// The first that holds of C3, C4, C2 and C11.
 fn exempt(subject: &Subject<'_>, meter: Meter) -> Option<Exempt> {
-    if c3_failed(subject.outcome) {
+    if c3_failed(subject.charged) {
         Some(Exempt::Failed)
-    } else if c4_ai_studio(subject.facts.channel) {
+    } else if c4_ai_studio(subject.channel) {
         Some(Exempt::AiStudio)
     } else if c2_free_tier(subject.usage_tier) {
         Some(Exempt::FreeTier)
-    } else if c11_search_context(meter, subject.facts.tools) {
+    } else if c11_search_context(meter, subject.tools) {
         Some(Exempt::SearchContext)
     } else {
         None
@@ -299,8 +367,8 @@ fn c2_free_tier(usage_tier: UsageTier) -> bool {
 
 /// C3. "If your request fails with a 400 or 500 error, you won't be charged for the tokens used." Billing page. Of other
 /// failures the pages say nothing: outcomes.csv reads them alike and says so.
-fn c3_failed(outcome: &OutcomeLine) -> bool {
-    !outcome.charged
+fn c3_failed(charged: bool) -> bool {
+    !charged
 }
 
 /// C4. "AI Studio usage is free of charge." Billing page. Since about 2026-04 it adds "unless users link a paid API key
@@ -318,7 +386,8 @@ fn c6_is_billed(method: &MethodLine) -> bool {
 /// C10. What is not exempt and has no price, or whose usage tier nobody knows, is in suspense: never 0.
 fn c10_suspended(
     subject: &Subject<'_>,
-    slot: Slot,
+    meter: Meter,
+    modality: Modality,
     exempt: Option<Exempt>,
     has_price: bool,
     books: &Books,
@@ -327,7 +396,7 @@ fn c10_suspended(
         return None;
     }
     let base = subject.base_model;
-    if slot == Slot::UNEXPLAINED {
+    if meter == Meter::Unexplained {
         let detail = "totalTokenCount exceeds the sum of its parts".to_string();
         return Some((Reason::UnexplainedTokens, detail));
     }
@@ -343,7 +412,7 @@ fn c10_suspended(
     if !books.prices.knows(base) {
         return Some((Reason::UnknownModel, format!("{base} has no line in the price book")));
     }
-    let (tier, meter, modality) = (subject.facts.service_tier, slot.meter(), slot.modality());
+    let tier = subject.service_tier;
     Some((
         Reason::UnknownPrice,
         format!("{base} has no price for {tier} {meter} {modality} on {}", subject.day),
@@ -354,6 +423,11 @@ fn c10_suspended(
 /// not charged as input tokens" (pricing page, read 2026-10-01): exempt when search was the only tool.
 fn c11_search_context(meter: Meter, tools: Tools) -> bool {
     meter == Meter::InputTool && tools == Tools::SearchOnly
+}
+
+/// A sum of quantities as a report can hold it.
+fn tokens(one: u64, other: u64) -> Result<u64> {
+    one.checked_add(other).filter(|sum| i64::try_from(*sum).is_ok()).ok_or_else(too_much)
 }
 
 fn sum(one: Pico, other: Pico) -> Result<Pico> {

@@ -9,6 +9,7 @@ use super::{BookArgs, Done, LogArgs, Signal, WindowArgs, summary};
 use crate::error::Result;
 use crate::pipeline;
 use crate::types::key::shown;
+use crate::walk::Plan;
 
 /// Read logs and say what is in them; write nothing
 ///
@@ -36,7 +37,11 @@ impl Check {
         let books = self.books.load()?;
         let inputs = self.logs.inputs(None)?;
         let (replay, took) = signal.read(&inputs, &books, &options)?;
-        let days = pipeline::rate(&replay, &books, &[])?;
+        let plan = Plan::new(&pipeline::days_seen(&replay), options.window, None);
+        let days = match &plan {
+            Some(plan) => pipeline::rate(&replay, &books, plan, None, options.usage_tier)?,
+            None => Vec::new(),
+        };
 
         let mut suspended = vec![0; replay.inputs.len()];
         for line in &replay.suspended {
@@ -48,8 +53,8 @@ impl Check {
             files.add_row([name, thousands(input.bytes), thousands(input.lines), thousands(suspended)]);
         }
         let mut requests: BTreeMap<_, u64> = BTreeMap::new();
-        for (key, cell) in &replay.tally.cells {
-            *requests.entry(key.day).or_default() += cell.requests;
+        for day in days.iter().filter(|day| !day.cells.is_empty()) {
+            requests.insert(day.day, day.cells.iter().map(|(_, cell)| cell.requests).sum());
         }
         let mut by_day = screen::plain_table(&["date", "requests", "first", "last"]);
         for (day, requests) in &requests {
@@ -62,7 +67,9 @@ impl Check {
         screen::print(&format!("{}\n{by_day}", files.trim_fmt()))?;
         summary::read(&replay, &signal.progress, took);
         summary::table(&replay, &days, &books);
+        summary::accounts(&days);
         summary::suspense(&replay, &days);
+        summary::assumptions(&days);
         let whole =
             replay.deciding_lines(options.window) == 0 && days.iter().all(|day| day.rated.unrated.is_empty());
         Ok(if whole { Done::Whole } else { Done::WithSuspense })

@@ -20,9 +20,9 @@ use clap::{Args, Parser, Subcommand};
 use crate::books::{Books, Sources};
 use crate::error::{Error, Exit, Result};
 use crate::near::nearest;
-use crate::pipeline::{self, LONGEST_LINE, Options, Replay, Window};
+use crate::pipeline::{self, LONGEST_LINE, Options, Replay};
 use crate::read::{self, Inputs, Progress};
-use crate::types::day::{Day, time_zone, time_zones};
+use crate::types::day::{Day, Window, time_zone, time_zones};
 use crate::types::tier::UsageTier;
 
 const EXIT_CODES: &str = "\
@@ -188,6 +188,7 @@ impl LogArgs {
             usage_tier: self.usage_tier.as_deref().and_then(UsageTier::from_name),
             time_zone: zone.transpose()?,
             window,
+            known: None,
             max_line: self.max_line,
             detail: false,
         })

@@ -6,10 +6,11 @@ use clap::Args;
 
 use super::{BookArgs, Done, LogArgs, Signal, WindowArgs, screen, summary};
 use crate::error::{Error, Result};
-use crate::pipeline::{self, DayReport, Options, Window};
+use crate::pipeline::{self, DayReport, Options};
 use crate::publish::{self, PublishedDay, manifest::State};
-use crate::types::day::Day;
+use crate::types::day::{Day, Window};
 use crate::types::meter::Meter;
+use crate::walk::Plan;
 
 /// Replay logs into published days: usage, charges, quota, suspense
 ///
@@ -80,13 +81,14 @@ enum Share {
 impl Replay {
     pub(super) fn run(&self, signal: &Signal) -> Result<Done> {
         let window = self.window.window()?;
-        let options = Options { detail: self.detail, ..self.logs.options(window)? };
         let books = self.books.load()?;
         let inputs = self.logs.inputs(Some(&self.out))?;
         if self.out.exists() && !self.out.is_dir() {
             return Err(Error::new(format!("--out {}: it is a file; expected a folder", self.out.display()))
                 .hint("name another folder; it is made if need be"));
         }
+        let known = window.from.map_or(Ok(None), |from| publish::carry::latest_before(&self.out, from))?;
+        let options = Options { detail: self.detail, known, ..self.logs.options(window)? };
         let (replay, took) = signal.read(&inputs, &books, &options)?;
         summary::read(&replay, &signal.progress, took);
         if replay.records.requests == 0 && !window.is_open() && !self.allow_empty {
@@ -100,8 +102,13 @@ impl Replay {
             screen::say("there is no request in the logs; nothing was published");
             return Ok(Done::Whole);
         }
-        let empty = if self.allow_empty { days_of(window) } else { Vec::new() };
-        let days = pipeline::rate(&replay, &books, &empty)?;
+        let plan = self.plan(&replay, window)?;
+        let before = plan.as_ref().map(|plan| plan.begin.previous());
+        let carry = before.map_or(Ok(None), |before| publish::carry::of(&self.out, before))?;
+        let days = match &plan {
+            Some(plan) => pipeline::rate(&replay, &books, plan, carry.as_ref(), options.usage_tier)?,
+            None => Vec::new(),
+        };
         let stop = &signal.progress.stop;
         let publish = publish::Options {
             out: &self.out,
@@ -115,9 +122,43 @@ impl Replay {
             || screen::say(format_args!("another run publishes to {}: waiting", self.out.display()));
         let published = publish::publish(&days, &replay, &books, &publish, waiting)?;
         summary::table(&replay, &days, &books);
+        summary::accounts(&days);
         summary::suspense(&replay, &days);
+        summary::assumptions(&days);
         self.say_published(&published);
+        for (from, to) in plan.iter().flat_map(|plan| &plan.gaps) {
+            screen::say(format_args!(
+                "  no request and no line from {from} to {to}: those days are not published (a wrong clock?);\n  \
+                 --from and --to publish every day between them"
+            ));
+        }
+        self.say_stale()?;
         Ok(if self.is_whole(&replay, &days, &options) { Done::Whole } else { Done::WithSuspense })
+    }
+
+    /// Which days are walked and published; None where nothing has a day.
+    fn plan(&self, replay: &pipeline::Replay, window: Window) -> Result<Option<Plan>> {
+        let seen = pipeline::days_seen(replay);
+        let Some(first) = Plan::first(&seen, window) else {
+            return Ok(None);
+        };
+        let known = publish::carry::latest_before(&self.out, first)?;
+        Ok(Plan::new(&seen, window, known))
+    }
+
+    /// Days that began with something else than the day before now hands on.
+    fn say_stale(&self) -> Result<()> {
+        let stale = publish::carry::stale(&self.out)?;
+        if let Some(first) = stale.first() {
+            let days: Vec<String> = stale.iter().take(5).map(Day::to_string).collect();
+            let more = if stale.len() > 5 { format!(" and {} more", stale.len() - 5) } else { String::new() };
+            screen::say(format_args!(
+                "  stale: {}{more} began with other caches, free units, credits or spend than the\n  day before now \
+                 ends with; replay all days from {first} on",
+                days.join(", ")
+            ));
+        }
+        Ok(())
     }
 
     fn say_published(&self, published: &[PublishedDay]) {
@@ -201,12 +242,4 @@ pub(super) fn in_words(window: Window) -> String {
         (None, Some(to)) => format!("up to {to}"),
         (None, None) => "in the logs".to_string(),
     }
-}
-
-/// The days of a window with both ends; none of an open one.
-fn days_of(window: Window) -> Vec<Day> {
-    let Some((from, to)) = window.from.zip(window.to) else {
-        return Vec::new();
-    };
-    std::iter::successors(Some(from), |day| Some(day.next())).take_while(|day| *day <= to).collect()
 }

@@ -115,8 +115,9 @@ pub fn plain_table(header: &[&str]) -> Table {
     table.set_header(header.iter().copied());
     for (place, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
-        let is_number = ["requests", "input", "output", "rated USD", "lines", "bytes", "suspended"]
-            .contains(&header[place]);
+        let is_number =
+            ["requests", "input", "output", "rated USD", "credits", "net USD", "lines", "bytes", "suspended"]
+                .contains(&header[place]);
         column.set_cell_alignment(if is_number { CellAlignment::Right } else { CellAlignment::Left });
     }
     table

@@ -15,7 +15,7 @@ use crate::pipeline::{DayReport, Replay};
 use crate::quota::q1_quota_model;
 use crate::read::Progress;
 use crate::suspense::Suspended;
-use crate::types::charge::UnratedKey;
+use crate::types::charge::{Assumption, Resting, Standing, UnratedKey};
 use crate::types::key::shown;
 use crate::types::meter::Meter;
 use crate::types::money::Pico;
@@ -149,7 +149,7 @@ fn sums<'r>(
     books: &'r Books,
 ) -> Vec<((&'r str, UsageTier), Sum<'r>)> {
     let mut sums: BTreeMap<(&str, UsageTier), Sum<'_>> = BTreeMap::new();
-    for (key, cell) in &replay.tally.cells {
+    for (key, cell) in days.iter().flat_map(|day| &day.cells) {
         let facts = &replay.groups[key.group.0 as usize];
         let sum = sums.entry((books.base_model(facts, key.day), key.usage_tier)).or_default();
         let inputs = [Meter::Input, Meter::InputCached, Meter::InputTool].map(|meter| cell.tokens(meter));
@@ -164,7 +164,9 @@ fn sums<'r>(
     for (key, charge) in days.iter().flat_map(|day| &day.rated.charges) {
         let sum = sums.entry((key.base_model, key.usage_tier)).or_default();
         sum.rated = sum.rated.checked_add(charge.rated_cost).unwrap_or(sum.rated);
-        sum.charged += u128::from(charge.quantity);
+        if key.meter != Meter::CacheStorage {
+            sum.charged += u128::from(charge.quantity);
+        }
     }
     sums.into_iter().collect()
 }
@@ -198,6 +200,107 @@ fn highest_share(used: &QuotaUse) -> Option<(u64, String)> {
         limit => Some((used.saturating_mul(1_000) / limit, screen::share_in_words(name, used, limit))),
     })
     .max()
+}
+
+/// What billing accounts came to, and what the next usage tier would bring.
+pub fn accounts(days: &[DayReport<'_>]) {
+    #[derive(Default)]
+    struct Sum {
+        rated: Pico,
+        credit: Pico,
+        net: Pico,
+    }
+    let mut sums: BTreeMap<&str, Sum> = BTreeMap::new();
+    for account in days.iter().flat_map(|day| &day.walked.accounts) {
+        let Some(id) = account.billing_account else { continue };
+        let sum = sums.entry(id).or_default();
+        for (sum, addend) in [
+            (&mut sum.rated, account.rated_cost),
+            (&mut sum.credit, account.credit),
+            (&mut sum.net, account.net_cost),
+        ] {
+            *sum = sum.checked_add(addend).unwrap_or(*sum);
+        }
+    }
+    if !sums.is_empty() {
+        let header = ["billing account", "tier", "rated USD", "credits", "net USD", "next tier"];
+        let mut table = screen::plain_table(&header);
+        table.set_content_arrangement(ContentArrangement::Disabled);
+        let last = days.last().map_or(&[][..], |day| &day.walked.accounts);
+        for account in last.iter().take(MOST_ROWS) {
+            let (Some(id), Some(standing)) = (account.billing_account, &account.standing) else { continue };
+            let sum = &sums[id];
+            table.add_row([
+                shown(id).into_owned(),
+                standing.usage_tier.to_string(),
+                dollars(sum.rated),
+                dollars(sum.credit),
+                dollars(sum.net),
+                next_in_words(standing),
+            ]);
+        }
+        say(format_args!("\n{}", table.trim_fmt()));
+        if sums.len() > MOST_ROWS {
+            say(format_args!("(and {} more)", sums.len() - MOST_ROWS));
+        }
+        for account in last.iter() {
+            let cap = account.standing.as_ref().and_then(|standing| standing.monthly_cap);
+            if let (Some(id), Some(cap)) =
+                (account.billing_account, cap.filter(|cap| account.month_cost > *cap))
+            {
+                say(format_args!(
+                    "{}: {} USD this month, above the cap of {}",
+                    shown(id),
+                    dollars(account.month_cost),
+                    dollars(cap)
+                ));
+            }
+        }
+    }
+    let upgrades = days.iter().flat_map(|day| day.measured.upgrades.values());
+    let (throttled, spared) = upgrades.fold((0, 0), |(throttled, spared), upgrade| {
+        (throttled + upgrade.requests_throttled, spared + upgrade.requests_spared_at_most)
+    });
+    if throttled > 0 {
+        say(format_args!(
+            "\nthe next usage tier's limits would have spared at most {} of {}\n(upgrade.csv, by project and model)",
+            thousands(spared),
+            counted(throttled, "throttled request")
+        ));
+    }
+}
+
+/// tier2 since 2026-06-12; tier2 from 250 USD, 30 days.
+fn next_in_words(standing: &Standing) -> String {
+    let Some(next) = standing.next else { return "-".to_string() };
+    match (standing.eligible_since, standing.next_min_spend, standing.next_min_days) {
+        (Some(since), ..) => format!("{next} since {since}"),
+        (None, Some(spend), Some(days)) => format!("{next} from {spend} USD, {days} days"),
+        _ => next.to_string(),
+    }
+}
+
+/// What rests on assumptions, and between which bounds.
+pub fn assumptions(days: &[DayReport<'_>]) {
+    let mut sums: BTreeMap<Assumption, Resting> = BTreeMap::new();
+    for (assumption, resting) in days.iter().flat_map(|day| &day.rated.assumptions) {
+        let sum = sums.entry(*assumption).or_insert(Resting::NOTHING);
+        *sum = sum.checked_add(*resting).unwrap_or(*sum);
+    }
+    if sums.is_empty() {
+        return;
+    }
+    let mut table = screen::plain_table(&["assumed", "requests", "rated USD", "if read otherwise"]);
+    for (assumption, resting) in sums {
+        let bounds = match resting.high {
+            Some(high) if high == resting.low => "the same".to_string(),
+            Some(high) => format!("{} to {}", dollars(resting.low), dollars(high)),
+            None => format!("from {}, nothing says to what", dollars(resting.low)),
+        };
+        let (requests, cost) = (thousands(resting.requests), dollars(resting.rated_cost));
+        table.add_row([assumption.to_string(), requests, cost, bounds]);
+    }
+    say(format_args!("\n{}", table.trim_fmt()));
 }
 
 /// Suspense by reason, with what to do about each, and the warnings.
@@ -260,13 +363,17 @@ fn quantities_by_reason(days: &[DayReport<'_>]) -> Vec<String> {
     #[derive(Default)]
     struct Sum<'r> {
         meters: BTreeMap<Meter, u64>,
+        requests: u64,
         list_cost: Option<Pico>,
         first: Option<&'r UnratedKey<'r>>,
     }
     let mut by_reason: BTreeMap<Reason, Sum<'_>> = BTreeMap::new();
     for (key, unrated) in days.iter().flat_map(|day| &day.rated.unrated) {
         let sum = by_reason.entry(key.reason).or_default();
-        *sum.meters.entry(key.meter).or_default() += unrated.quantity;
+        match key.meter {
+            Some(meter) => *sum.meters.entry(meter).or_default() += unrated.quantity,
+            None => sum.requests += unrated.requests,
+        }
         if let Some(list_cost) = unrated.list_cost {
             sum.list_cost = sum.list_cost.unwrap_or_default().checked_add(list_cost);
         }
@@ -279,6 +386,9 @@ fn quantities_by_reason(days: &[DayReport<'_>]) -> Vec<String> {
         let mut parts: Vec<String> = Vec::new();
         if tokens > 0 {
             parts.push(counted(tokens, "token"));
+        }
+        if sum.requests > 0 {
+            parts.push(counted(sum.requests, "request"));
         }
         parts.extend(others.iter().map(|(meter, quantity)| format!("{} {meter}", thousands(**quantity))));
         let cost =

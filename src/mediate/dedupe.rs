@@ -4,6 +4,7 @@
 //! An identity is 128 bits of XXH3 under a key that is new for each run: among 10⁹ requests two share one with a
 //! probability of about 10⁻²¹, and nobody who forges ids can aim at one.
 
+use std::borrow::Cow;
 use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
@@ -11,6 +12,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::groups::{AllGroups, SeenGroups};
 use super::row::{self, Row};
+use crate::types::day::Instant;
 use crate::types::detail::Place;
 use crate::types::request::Request;
 use crate::types::tally::Groups;
@@ -74,6 +76,8 @@ impl<'g> Dealer<'g> {
         let no_id = request.request_id.is_none();
         if request.usage_missing {
             row::append_missing(shard, identity, request.at, group, no_id, missing);
+        } else if let Some(cache) = &request.cache {
+            row::append_cache(shard, identity, request.at, group, no_id, cache);
         } else {
             row::append(shard, identity, request.at, group, no_id, request.usage.as_ref());
         }
@@ -196,10 +200,15 @@ fn alone(row: Row<'_>, thread: usize) -> Settled<'_> {
     }
 }
 
+fn cache_end<'s>(row: &Row<'s>) -> Option<(Option<Instant>, Cow<'s, str>)> {
+    row.cache().map(|cache| (cache.expires, cache.name))
+}
+
 fn compare(one: &Row<'_>, other: &Row<'_>, groups: &Groups) -> std::cmp::Ordering {
     let names = |row: &Row<'_>| &groups[row.group.0 as usize];
     one.rank()
         .cmp(&other.rank())
+        .then_with(|| cache_end(one).cmp(&cache_end(other)))
         .then_with(|| names(one).cmp(names(other)))
         .then_with(|| one.bytes().cmp(&other.bytes()))
         // Of records that are equal in all that is shown the first one is shown, whichever thread read it.

@@ -4,9 +4,10 @@
 //! ```text
 //! identity 16 │ at 8 │ group 4 │ flags 1 │ body length 2 │ body: total, thoughts, (slot, quantity)… │ detail
 //! ```
-//! Numbers of the body are varints. Two rows with equal group, flags and body are equal in every fact that figures
-//! depend on.
+//! Numbers of the body are varints; that of a request that used a cache is (act, tokens, end, name) instead. Two rows
+//! with equal group, flags and body are equal in every fact that figures depend on.
 
+use crate::types::cache::{CacheAct, CacheUse, cache_name};
 use crate::types::day::Instant;
 use crate::types::detail::{Detail, Place};
 use crate::types::meter::{Meter, Slot};
@@ -24,6 +25,8 @@ pub const USAGE_MISSING: u8 = 2;
 /// The record had a total.
 const HAS_TOTAL: u8 = 4;
 pub const TOTAL_MISMATCH: u8 = 8;
+/// The body says what the request did to a cache.
+const CACHE: u8 = 32;
 
 /// A row as it lies in its shard.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +61,23 @@ pub fn append(
         }
     }
     finish(shard, start, flags);
+}
+
+/// Appends a request that used a cache.
+pub fn append_cache(
+    shard: &mut Vec<u8>,
+    identity: u128,
+    at: Instant,
+    group: GroupId,
+    no_id: bool,
+    cache: &CacheUse<'_>,
+) {
+    let start = head(shard, identity, at, group);
+    shard.push(cache.act as u8);
+    push_varint(shard, cache.tokens);
+    push_varint(shard, cache.expires.map_or(0, |expires| expires.0 as u64 + 1));
+    shard.extend_from_slice(cache_name(&cache.name).as_bytes());
+    finish(shard, start, CACHE | if no_id { NO_ID } else { 0 });
 }
 
 /// Appends a request whose usage is missing; `place` says which of its thread's it is.
@@ -133,7 +153,7 @@ impl<'s> Row<'s> {
 
     /// The total as logged and the thoughts, then the quantities above 0, ascending by slot.
     pub fn usage(&self) -> (u64, u64, impl Iterator<Item = (Slot, u64)> + use<'s>) {
-        let mut body = self.body;
+        let mut body = if self.has(CACHE) { &[][..] } else { self.body };
         let (total, thoughts) =
             if body.is_empty() { (0, 0) } else { (take_varint(&mut body), take_varint(&mut body)) };
         let quantities = std::iter::from_fn(move || {
@@ -144,16 +164,29 @@ impl<'s> Row<'s> {
         (total, thoughts, quantities)
     }
 
+    /// What the request did to a cache.
+    pub fn cache(&self) -> Option<CacheUse<'s>> {
+        let (&act, mut body) = self.body.split_first().filter(|_| self.has(CACHE))?;
+        let tokens = take_varint(&mut body);
+        let expires = take_varint(&mut body).checked_sub(1).map(|nanos| Instant(nanos as i64));
+        let act = CacheAct::ALL[usize::from(act)];
+        Some(CacheUse { act, tokens, expires, name: String::from_utf8_lossy(body) })
+    }
+
     /// Equal in every fact that figures depend on, time aside.
     pub fn same_facts(&self, other: &Row<'_>) -> bool {
         self.group == other.group && self.flags == other.flags && self.body == other.body
     }
 
     /// What decides which record of an identity counts, in the order in which it is looked at: usage at all, the last
-    /// timestamp, the greatest total, cached, output. What is left is compared by names and body.
+    /// timestamp, the greatest total (tokens of a cache's creation), cached, output. What is left is compared by a
+    /// cache's end, names and body.
     pub fn rank(&self) -> (bool, Instant, u64, u64, u64) {
         if self.has(USAGE_MISSING) {
             return (false, self.at, 0, 0, 0);
+        }
+        if let Some(cache) = self.cache() {
+            return (true, self.at, cache.tokens, 0, 0);
         }
         let (total, _, quantities) = self.usage();
         let (mut cached, mut output) = (0, 0);
@@ -232,6 +265,15 @@ mod tests {
         assert!(row.has(TOTAL_MISMATCH) && !row.has(NO_ID));
         let (missing, end) = Row::read(&shard, next);
         assert_eq!((missing.missing_place(), end), (1 << 33, shard.len()));
-        assert!(missing.has(NO_ID) && missing.has(USAGE_MISSING));
+        assert!(missing.has(NO_ID) && missing.has(USAGE_MISSING) && missing.cache().is_none());
+        let cache = CacheUse {
+            act: CacheAct::Patch,
+            name: "cachedContents/é".into(),
+            expires: Some(Instant(i64::MAX - 1)),
+            tokens: 1 << 40,
+        };
+        append_cache(&mut shard, 9, Instant(7), GroupId(1), false, &cache);
+        let (row, _) = Row::read(&shard, end);
+        assert_eq!((row.cache(), row.usage().0, row.usage().2.count()), (Some(cache), 0, 0));
     }
 }

@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::balance::Records;
 use crate::books::Edition;
 use crate::evidence::Warning;
-use crate::pipeline::{DayReport, Replay, Window};
-use crate::types::day::{Day, Instant};
+use crate::pipeline::{DayReport, Replay};
+use crate::types::charge::{Assumption, Resting};
+use crate::types::day::{Day, Instant, Window};
 use crate::types::key::shown;
 use crate::types::meter::Meter;
+use crate::types::money::Pico;
 
 /// What a day is, whoever published it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -29,6 +31,10 @@ pub struct Manifest {
     /// Requests by what is warned of.
     pub warnings: BTreeMap<String, u64>,
     pub assumptions: BTreeMap<String, RestingOn>,
+    /// Hash of the `carry.json` of the day before with which the day began; None where it began empty, and in days that
+    /// an earlier version published.
+    #[serde(default)]
+    pub carry_before: Option<String>,
 }
 
 /// Whether input past the day's midnight was read.
@@ -46,10 +52,15 @@ pub struct QuantitiesOf {
     pub suspended: u64,
 }
 
+/// What rests on an assumption, before allowances and credits; the bounds are of its rated cost, if the pages were read
+/// otherwise. Days of an earlier version have no bounds.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RestingOn {
     pub requests: u64,
-    pub rated_cost_usd: String,
+    pub rated_cost_usd: Pico,
+    pub low_usd: Option<Pico>,
+    /// None: nothing says what it would cost.
+    pub high_usd: Option<Pico>,
 }
 
 impl Manifest {
@@ -57,8 +68,7 @@ impl Manifest {
     pub fn new(report: &DayReport<'_>, replay: &Replay, books: &[Edition], state: State) -> Manifest {
         let day = report.day;
         let mut hours: Vec<u64> = vec![0; day.hours()];
-        let of_day = replay.traffic.series.iter().filter(|(key, _)| key.day == day);
-        for arrival in of_day.flat_map(|(_, arrivals)| arrivals) {
+        for arrival in report.series.iter().flat_map(|(_, arrivals)| *arrivals) {
             hours[arrival.second_of_day() as usize / 3600] += 1;
         }
         let span = replay.tally.spans.get(&day);
@@ -80,17 +90,16 @@ impl Manifest {
             quantities: report.rated.meters.iter().map(quantities).collect(),
             books: books.to_vec(),
             warnings: named(&report.warnings),
-            assumptions: report
-                .rated
-                .assumptions
-                .iter()
-                .map(|(assumption, resting)| {
-                    let rated_cost_usd = resting.rated_cost.to_string();
-                    (assumption.to_string(), RestingOn { requests: resting.requests, rated_cost_usd })
-                })
-                .collect(),
+            assumptions: report.rated.assumptions.iter().map(resting_on).collect(),
+            carry_before: report.carry_before.clone(),
         }
     }
+}
+
+fn resting_on((assumption, resting): (&Assumption, &Resting)) -> (String, RestingOn) {
+    let Resting { requests, rated_cost, low, high } = *resting;
+    let on = RestingOn { requests, rated_cost_usd: rated_cost, low_usd: Some(low), high_usd: high };
+    (assumption.to_string(), on)
 }
 
 fn named(warnings: &BTreeMap<Warning, u64>) -> BTreeMap<String, u64> {

@@ -1,6 +1,7 @@
 //! Owns publishing: all days staged first, never less than before, then swapped in one by one. How a folder is swapped
 //! is for `swap`, how a table is written for `write`.
 
+pub mod carry;
 pub mod manifest;
 mod swap;
 pub mod write;
@@ -14,10 +15,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::books::Books;
 use crate::error::{Error, Exit, Result};
-use crate::pipeline::{DayReport, Replay, Window, cells_of};
+use crate::pipeline::{DayReport, Replay};
 use crate::report;
 use crate::suspense::Suspended;
-use crate::types::day::Day;
+use crate::types::day::{Day, Window};
 use crate::types::key::shown;
 use crate::types::origin::InputId;
 use manifest::{Manifest, Run, State};
@@ -135,6 +136,7 @@ fn stage_all(
         let folder = output.stage(&report.day.to_string())?;
         let lines = suspended.get(&Some(report.day)).map_or(&[][..], Vec::as_slice);
         stage_day(&folder, report, lines, replay, books, options.detail)?;
+        write::file(&folder.join("carry.json"), report.walked.carry.text().as_bytes())?;
         write_json(&folder.join("manifest.json"), manifest)?;
         write_json(&folder.join("run.json"), run)
     };
@@ -184,17 +186,20 @@ fn stage_day(
     books: &Books,
     detail: bool,
 ) -> Result<()> {
-    let (day, groups) = (report.day, &replay.groups);
-    let cells = cells_of(day, &replay.tally);
+    let (day, groups, cells, walked) = (report.day, &replay.groups, &report.cells, &report.walked);
     let mut suspense = report::suspense::of_lines(lines.iter().copied(), &replay.inputs);
     report::suspense::add_quantities(&mut suspense, day, &report.rated.unrated);
     for (report, rows) in [
-        (&report::usage::REPORT, report::usage::rows(day, &cells, groups, books)),
+        (&report::usage::REPORT, report::usage::rows(day, cells, groups, books)),
         (&report::charges::REPORT, report::charges::rows(day, &report.rated, books)),
+        (&report::credits::REPORT, report::credits::rows(day, &walked.payments)),
+        (&report::accounts::REPORT, report::accounts::rows(day, &walked.accounts)),
         (&report::quota::REPORT, report::quota::rows(day, &report.measured)),
+        (&report::upgrade::REPORT, report::upgrade::rows(day, &report.measured)),
+        (&report::data_use::REPORT, report::data_use::rows(day, cells, groups)),
         (&report::suspense::REPORT, suspense),
         (&report::traffic::REPORT, report::traffic::rows(day, &report.measured)),
-        (&report::tally::REPORT, report::tally::rows(day, &cells, groups, books)),
+        (&report::tally::REPORT, report::tally::rows(day, cells, &walked.storage, groups, books)),
     ] {
         write::report(folder, report, rows)?;
     }
@@ -274,11 +279,18 @@ fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
 }
 
 /// None where there is no such file.
+fn read_text(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path, &error)),
+    }
+}
+
+/// None where there is no such file.
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("read", path, &error)),
+    let Some(text) = read_text(path)? else {
+        return Ok(None);
     };
     serde_json::from_str(&text).map(Some).map_err(|error| {
         Error::new(format!("{}: it isn't what rerate wrote: {error}", path.display()))

@@ -73,7 +73,7 @@ fn for_spreadsheets(report: &Report, frame: &DataFrame) -> PolarsResult<DataFram
                 pico.i128()?.iter().map(|cell| cell.map(|pico| Pico(pico).to_string())).collect()
             }
             Kind::Text => cells.str()?.iter().map(|cell| cell.map(guarded)).collect(),
-            Kind::Date | Kind::Instant | Kind::Whole => continue,
+            Kind::Date | Kind::Instant | Kind::Whole | Kind::YesNo => continue,
         };
         frame.with_column(text.with_name(column.name.into()).into_column())?;
     }

@@ -140,6 +140,7 @@ fn data_type(kind: Kind) -> DataType {
         Kind::Text => DataType::String,
         Kind::Whole => DataType::Int64,
         Kind::Dollars => DataType::Decimal(38, Pico::SCALE),
+        Kind::YesNo => DataType::Boolean,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Owns measuring: use of quota per project, model and usage tier against the limits in force (design §6, Q rules).
 //! Looks limits up, knows none.
 
+mod upgrade;
 pub mod window;
 
 use std::collections::{BTreeMap, HashMap};
@@ -8,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::books::Books;
 use crate::books::limits::Metric;
 use crate::types::day::{Day, Instant};
-use crate::types::quota_use::{DayUse, Minute, MinuteUse, QuotaKey, QuotaUse};
+use crate::types::quota_use::{DayUse, Minute, MinuteUse, QuotaKey, QuotaUse, Upgrade};
 use crate::types::request::{Facts, Outcome};
 use crate::types::tally::{Arrival, Groups, SeriesKey};
 use crate::types::tier::{ServiceTier, UsageTier};
@@ -20,6 +21,8 @@ pub struct Measured<'r> {
     pub quota: BTreeMap<QuotaKey<'r>, QuotaUse>,
     /// By minute of the day, counted from its midnight.
     pub minutes: BTreeMap<(QuotaKey<'r>, u32), Minute>,
+    /// Of rows that have a next usage tier.
+    pub upgrades: BTreeMap<QuotaKey<'r>, Upgrade>,
 }
 
 /// Measures the series of a day.
@@ -55,6 +58,9 @@ pub fn measure<'r>(
     let mut measured = Measured::default();
     for (key, seconds) in &rows {
         let over_tiers = &by_model[&(key.project_id, key.quota_model)];
+        if let Some(upgrade) = upgrade::upgrade(key, seconds, over_tiers, day, books) {
+            measured.upgrades.insert(*key, upgrade);
+        }
         measured.quota.insert(*key, quota_use(key, seconds, over_tiers, day, books));
         for (minute, sums) in window::by_minute(seconds) {
             measured.minutes.insert((*key, minute), sums);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::types::quota_use::Minute;
 use crate::types::tally::Arrival;
 
-const WINDOW: u32 = 60;
+pub const WINDOW: u32 = 60;
 
 /// The requests of one second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,22 @@ pub struct Second {
     pub throttled: u64,
     /// Of counted requests.
     pub input_tokens: u64,
+    /// Throttled, and not counted.
+    pub refused: u64,
+    /// Of those.
+    pub input_tokens_refused: u64,
+}
+
+impl Second {
+    /// Requests that would count if none had been throttled.
+    pub fn admitted(&self) -> u64 {
+        self.counted + self.refused
+    }
+
+    /// Input tokens of those.
+    pub fn input_tokens_admitted(&self) -> u64 {
+        self.input_tokens + self.input_tokens_refused
+    }
 }
 
 /// The arrivals of one series by second.
@@ -28,16 +44,17 @@ pub fn by_second(arrivals: &[Arrival], counted: bool, throttled: bool) -> Vec<Se
     seconds
         .map(|second| {
             let requests = second.len() as u64;
+            let input_tokens: u64 = second.iter().map(|arrival| arrival.input_tokens()).sum();
+            let if_so = |so: bool, number: u64| if so { number } else { 0 };
+            let refused = throttled && !counted;
             Second {
                 second: second[0].second_of_day(),
                 requests,
-                counted: if counted { requests } else { 0 },
-                throttled: if throttled { requests } else { 0 },
-                input_tokens: if counted {
-                    second.iter().map(|arrival| arrival.input_tokens()).sum()
-                } else {
-                    0
-                },
+                counted: if_so(counted, requests),
+                throttled: if_so(throttled, requests),
+                input_tokens: if_so(counted, input_tokens),
+                refused: if_so(refused, requests),
+                input_tokens_refused: if_so(refused, input_tokens),
             }
         })
         .collect()
@@ -53,6 +70,8 @@ pub fn merge(seconds: &mut Vec<Second>) {
             sum.counted += next.counted;
             sum.throttled += next.throttled;
             sum.input_tokens += next.input_tokens;
+            sum.refused += next.refused;
+            sum.input_tokens_refused += next.input_tokens_refused;
         }
         same
     });

@@ -1,5 +1,5 @@
 //! Owns the charges report: what was charged, at which price and why. Σ rated_cost_usd is what Google should charge
-//! before allowances and credits.
+//! before credits.
 
 use super::{Kind, Report, Rows, column};
 use crate::books::Books;
@@ -26,14 +26,20 @@ pub const REPORT: Report = Report {
         column("meter", Kind::Text, "what is counted"),
         column("modality", Kind::Text, "text, image, video, audio, document of tokens; any of other meters"),
         column("exempt", Kind::Text, "the rule that makes it free of charge").or_null("it is charged"),
-        column("quantity", Kind::Whole, "tokens, images, seconds, songs, prompts or queries"),
+        column(
+            "quantity",
+            Kind::Whole,
+            "tokens, images, seconds, songs, prompts or queries; token-seconds of cache_storage",
+        ),
+        column("allowance_quantity", Kind::Whole, "of quantity, what a free allowance covers")
+            .or_null("no allowance fits, or the row is exempt"),
         column("per", Kind::Whole, "units that unit_price_usd is for").or_null(NO_PRICE),
         column("unit_price_usd", Kind::Dollars, "list price of `per` units").or_null(NO_PRICE),
         column("list_cost_usd", Kind::Dollars, "quantity × unit_price_usd ÷ per").or_null(NO_PRICE),
         column(
             "rated_cost_usd",
             Kind::Dollars,
-            "after the charging rules: 0 when exempt, else the list cost",
+            "0 when exempt, else (quantity − allowance_quantity) × unit_price_usd ÷ per",
         ),
         column("price_from", Kind::Date, "day from which the price line holds").or_null(NO_PRICE),
         column("price_citation", Kind::Text, "where the price was read").or_null(NO_PRICE),
@@ -76,6 +82,7 @@ pub fn rows(day: Day, rated: &Rated<'_>, books: &Books) -> Rows {
             key.modality.name().into(),
             key.exempt.map(|exempt| exempt.name()).into(),
             charge.quantity.into(),
+            charge.allowance.into(),
             price.map(|price| price.per).into(),
             price.map(|price| price.usd).into(),
             charge.list_cost.into(),

@@ -1,12 +1,16 @@
 //! Owns what a report is: a name, columns (type, unit, meaning) and an order of rows, and how rows become a DataFrame.
 //! What stands in a report's rows is for its own file; writing is for `publish`.
 
+pub mod accounts;
 pub mod charges;
+pub mod credits;
+pub mod data_use;
 pub mod quota;
 pub mod requests;
 pub mod suspense;
 pub mod tally;
 pub mod traffic;
+pub mod upgrade;
 pub mod usage;
 
 use polars::prelude::*;
@@ -46,6 +50,8 @@ pub enum Kind {
     Whole,
     /// `Decimal(38,12)`.
     Dollars,
+    /// true or false.
+    YesNo,
 }
 
 /// One cell of a row.
@@ -57,6 +63,7 @@ pub enum Value<'v> {
     Text(&'v str),
     Whole(u64),
     Dollars(Pico),
+    YesNo(bool),
 }
 
 pub(crate) const fn column(name: &'static str, kind: Kind, meaning: &'static str) -> Column {
@@ -78,6 +85,7 @@ impl Kind {
             Kind::Text => "text",
             Kind::Whole => "integer",
             Kind::Dollars => "decimal(38,12), US dollars",
+            Kind::YesNo => "true or false",
         }
     }
 }
@@ -94,6 +102,7 @@ enum Cells {
     Text(StringChunkedBuilder),
     Whole(Vec<Option<i64>>),
     Dollars(Vec<Option<i128>>),
+    YesNo(Vec<Option<bool>>),
 }
 
 impl Rows {
@@ -104,6 +113,7 @@ impl Rows {
             Kind::Text => Cells::Text(StringChunkedBuilder::new(column.name.into(), 0)),
             Kind::Whole => Cells::Whole(Vec::new()),
             Kind::Dollars => Cells::Dollars(Vec::new()),
+            Kind::YesNo => Cells::YesNo(Vec::new()),
         };
         Rows { report, columns: report.columns.iter().map(cells).collect() }
     }
@@ -126,6 +136,8 @@ impl Rows {
                 (Cells::Whole(cells), Value::Null) => cells.push(None),
                 (Cells::Dollars(cells), Value::Dollars(pico)) => cells.push(Some(pico.0)),
                 (Cells::Dollars(cells), Value::Null) => cells.push(None),
+                (Cells::YesNo(cells), Value::YesNo(yes)) => cells.push(Some(yes)),
+                (Cells::YesNo(cells), Value::Null) => cells.push(None),
                 (_, value) => unreachable!("{}: {value:?} in a column of another kind", self.report.name),
             }
         }
@@ -148,6 +160,9 @@ impl Rows {
                 Cells::Dollars(cells) => Int128Chunked::from_iter_options(name, cells.into_iter())
                     .into_decimal(38, Pico::SCALE)?
                     .into_column(),
+                Cells::YesNo(cells) => {
+                    BooleanChunked::from_iter_options(name, cells.into_iter()).into_column()
+                }
             })
         });
         let frame = series.collect::<PolarsResult<Vec<_>>>().and_then(|columns| {

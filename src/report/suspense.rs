@@ -8,7 +8,6 @@ use crate::types::key::shown;
 use crate::types::origin::InputSummary;
 
 const OF_CHARGE: &str = "stage charge: a row is a sum over requests";
-const OF_READ: &str = "stage read: a row is a line";
 
 pub const REPORT: Report = Report {
     name: "suspense",
@@ -22,10 +21,14 @@ pub const REPORT: Report = Report {
         column("model", Kind::Text, "as far as it could be read").or_null("it couldn't be read"),
         column("reason", Kind::Text, "the first that holds, of a closed list"),
         column("detail", Kind::Text, "what was found and what was expected; never text of the line"),
-        column("meter", Kind::Text, "what is counted").or_null(OF_READ),
-        column("quantity", Kind::Whole, "what couldn't be rated").or_null(OF_READ),
+        column("meter", Kind::Text, "what is counted").or_null("stage read, or unknown_cache"),
+        column("quantity", Kind::Whole, "what couldn't be rated").or_null("stage read, or unknown_cache"),
         column("list_cost_usd", Kind::Dollars, "at list price").or_null("stage read, or no price is known"),
-        column("records", Kind::Whole, "lines; stage charge: requests of the cells, each in a row per meter"),
+        column(
+            "records",
+            Kind::Whole,
+            "lines; stage charge: requests, each in a row per meter; caches of cache_storage",
+        ),
     ],
     key: &[
         "date",
@@ -82,8 +85,8 @@ pub fn add_quantities<'u>(
             key.model.into(),
             key.reason.name().into(),
             key.detail.as_str().into(),
-            key.meter.name().into(),
-            unrated.quantity.into(),
+            key.meter.map(|meter| meter.name()).into(),
+            key.meter.map(|_| unrated.quantity).into(),
             unrated.list_cost.into(),
             unrated.requests.into(),
         ]);

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Kind, Report, Rows, column};
+use super::{Kind, Report, Rows, Value, column};
 use crate::books::Books;
+use crate::charge::storage::{StorageKey, Stored};
 use crate::types::day::Day;
-use crate::types::meter::{Modality, Slot};
-use crate::types::request::Facts;
+use crate::types::meter::{Meter, Modality, Slot};
+use crate::types::request::{Facts, Tools};
 use crate::types::tally::{Cell, CellKey, Groups};
-use crate::types::tier::{ContextBand, UsageTier};
+use crate::types::tier::{ContextBand, ServiceTier, Terms, UsageTier};
 
 pub const REPORT: Report = Report {
     name: "tally",
@@ -26,10 +27,13 @@ pub const REPORT: Report = Report {
         column("usage_tier", Kind::Text, "in force at the request's instant"),
         column("channel", Kind::Text, "api, ai_studio"),
         column("tools", Kind::Text, "google_search alone, others, not_logged"),
+        column("terms", Kind::Text, "paid, unpaid, unknown: as in data_use").or_null("of cache_storage"),
         column("context_band", Kind::Whole, "highest threshold of the price book that the prompt exceeds"),
         column("meter", Kind::Text, "of charges, and requests, thoughts, total_tokens, requests_…"),
         column("modality", Kind::Text, "of a token meter; any of others"),
-        column("quantity", Kind::Whole, "sum over the cell's requests"),
+        column("quantity", Kind::Whole, "sum over the cell's requests; token-seconds of cache_storage"),
+        column("base_model", Kind::Text, "of cache_storage, as on the cache's creation")
+            .or_null("the books say it"),
     ],
     key: &[
         "date",
@@ -43,23 +47,34 @@ pub const REPORT: Report = Report {
         "usage_tier",
         "channel",
         "tools",
+        "terms",
         "context_band",
         "meter",
         "modality",
+        "base_model",
     ],
     has_csv: false,
 };
 
-/// The rows of one day. Whether the log itself or the accounts file says the usage tier isn't shown, so cells that
+/// The method whose requests storage goes back to.
+const CREATES_CACHES: &str = "cachedContents.create";
+
+/// The rows of one day: those of `cells`, and the storage of caches. Whether the log itself or the accounts file says the usage tier isn't shown, so cells that
 /// differ in nothing else are one here: a row per key, or the order of rows would depend on that of the cells.
-pub fn rows(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups, books: &Books) -> Rows {
-    let mut shown: BTreeMap<(Facts<&str>, UsageTier, ContextBand), Cell> = BTreeMap::new();
+pub fn rows(
+    day: Day,
+    cells: &[(&CellKey, &Cell)],
+    storage: &BTreeMap<StorageKey<'_>, Stored>,
+    groups: &Groups,
+    books: &Books,
+) -> Rows {
+    let mut shown: BTreeMap<(Facts<&str>, UsageTier, ContextBand, Terms), Cell> = BTreeMap::new();
     for (key, cell) in cells {
         let facts = Facts { usage_tier: None, ..groups[key.group.0 as usize].map_names(|name| name) };
-        shown.entry((facts, key.usage_tier, key.context_band)).or_default().merge(cell);
+        shown.entry((facts, key.usage_tier, key.context_band, key.terms)).or_default().merge(cell);
     }
     let mut rows = Rows::new(&REPORT);
-    for ((facts, usage_tier, context_band), cell) in &shown {
+    for ((facts, usage_tier, context_band, terms), cell) in &shown {
         let status = facts.status.to_string();
         let mut push = |meter: &str, modality: Modality, quantity: u64| {
             if quantity == 0 {
@@ -77,10 +92,12 @@ pub fn rows(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups, books: &Book
                 usage_tier.name().into(),
                 facts.channel.name().into(),
                 facts.tools.name().into(),
+                terms.name().into(),
                 context_band.0.into(),
                 meter.into(),
                 modality.name().into(),
                 quantity.into(),
+                Value::Null,
             ]);
         };
         for (meter, quantity) in [
@@ -90,6 +107,7 @@ pub fn rows(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups, books: &Book
             ("requests_above_context_window", cell.requests_above_context_window),
             ("requests_with_tool_tokens", cell.requests_with_tool_tokens),
             ("requests_with_cached_tokens", cell.requests_with_cached_tokens),
+            ("requests_grounded", cell.requests_grounded),
             ("thoughts", cell.thoughts),
             ("total_tokens", cell.total_tokens),
         ] {
@@ -98,6 +116,27 @@ pub fn rows(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups, books: &Book
         for slot in Slot::all() {
             push(slot.meter().name(), slot.modality(), cell.quantities[usize::from(slot.0)]);
         }
+    }
+    for (key, stored) in storage {
+        rows.push([
+            day.into(),
+            key.project_id.into(),
+            key.model.into(),
+            Value::Null,
+            Value::Null,
+            CREATES_CACHES.into(),
+            "200".into(),
+            ServiceTier::Standard.name().into(),
+            key.usage_tier.name().into(),
+            key.channel.name().into(),
+            Tools::Others.name().into(),
+            Value::Null,
+            0.into(),
+            Meter::CacheStorage.name().into(),
+            Modality::Any.name().into(),
+            stored.token_seconds.into(),
+            key.base_model.into(),
+        ]);
     }
     rows
 }

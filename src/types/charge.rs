@@ -22,6 +22,8 @@ words! {
         CachedWithoutPrice = "cached_without_price",
         AiStudioSince202604 = "ai_studio_since_2026_04",
         TunedModelSince202604 = "tuned_model_since_2026_04",
+        ThrottledInRpd = "throttled_in_rpd",
+        AllowanceScope = "allowance_scope",
     }
 }
 
@@ -53,9 +55,10 @@ pub struct UnitPrice {
 }
 
 impl UnitPrice {
-    /// Quantity × unit price. Exact: the loader refuses a price that is no whole number of pico-dollars a unit.
+    /// Quantity × unit price. Exact but for cache storage, which is priced by the hour and counted by the second: the
+    /// loader refuses other prices that are no whole number of pico-dollars a unit.
     pub fn cost(&self, quantity: u64) -> Option<Pico> {
-        Pico(self.usd.0 / i128::from(self.per)).checked_mul(quantity)
+        self.usd.checked_share(quantity, self.per)
     }
 }
 
@@ -63,6 +66,8 @@ impl UnitPrice {
 pub struct Charge<'r> {
     pub quantity: u64,
     pub price: Option<&'r UnitPrice>,
+    /// Units that an allowance covers (C8); None where none fits.
+    pub allowance: Option<u64>,
     /// None where there is no price.
     pub list_cost: Option<Pico>,
     pub rated_cost: Pico,
@@ -75,7 +80,8 @@ pub struct UnratedKey<'r> {
     pub model: &'r str,
     pub reason: Reason,
     pub detail: String,
-    pub meter: Meter,
+    /// None of a request that has no quantity.
+    pub meter: Option<Meter>,
 }
 
 /// A quantity that can't be rated: in suspense, never zero.
@@ -84,13 +90,75 @@ pub struct Unrated {
     pub quantity: u64,
     /// Where a price is known.
     pub list_cost: Option<Pico>,
-    /// Requests of the cells: one with several meters is in several rows.
+    /// Requests of the cells: one with several meters is in several rows. Of cache storage the caches.
     pub requests: u64,
 }
 
-/// What rests on an assumption.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What rests on an assumption. The bounds are of its rated cost, if the pages were read otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resting {
     pub requests: u64,
     pub rated_cost: Pico,
+    pub low: Pico,
+    /// None: nothing says what it would cost.
+    pub high: Option<Pico>,
+}
+
+impl Resting {
+    /// Of nothing yet.
+    pub const NOTHING: Resting =
+        Resting { requests: 0, rated_cost: Pico::ZERO, low: Pico::ZERO, high: Some(Pico::ZERO) };
+
+    /// The sum of both; None when money leaves what a report can hold.
+    pub fn checked_add(self, other: Resting) -> Option<Resting> {
+        Some(Resting {
+            requests: self.requests + other.requests,
+            rated_cost: self.rated_cost.checked_add(other.rated_cost)?,
+            low: self.low.checked_add(other.low)?,
+            high: match self.high.zip(other.high) {
+                Some((one, other)) => Some(one.checked_add(other)?),
+                None => None,
+            },
+        })
+    }
+}
+
+/// What a credit paid on a day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payment<'r> {
+    pub billing_account: &'r str,
+    pub credit: &'r str,
+    pub balance_before: Pico,
+    pub applied: Pico,
+    pub balance_after: Pico,
+}
+
+/// What a billing account comes to at the end of a day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountDay<'r> {
+    /// None: the projects that have no billing account.
+    pub billing_account: Option<&'r str>,
+    pub rated_cost: Pico,
+    pub credit: Pico,
+    pub net_cost: Pico,
+    /// Rated, the month to date.
+    pub month_cost: Pico,
+    /// None without a billing account.
+    pub standing: Option<Standing>,
+}
+
+/// Where a billing account stands among the usage tiers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The highest among its projects.
+    pub usage_tier: UsageTier,
+    pub monthly_cap: Option<Pico>,
+    pub spend: Pico,
+    /// None before it.
+    pub days_since_first_payment: Option<u64>,
+    pub next: Option<UsageTier>,
+    /// Criteria of the next usage tier; None where no line is in force.
+    pub next_min_spend: Option<Pico>,
+    pub next_min_days: Option<u64>,
+    pub eligible_since: Option<Day>,
 }

@@ -53,6 +53,16 @@ impl Day {
         Day(self.0 + 1)
     }
 
+    pub fn previous(self) -> Day {
+        Day(self.0 - 1)
+    }
+
+    /// Year and month, which are Pacific too.
+    pub fn month(self) -> (i64, i64) {
+        let (year, month, _) = civil_from_days(i64::from(self.0));
+        (year, month)
+    }
+
     /// 23, 24 or 25.
     pub fn hours(self) -> usize {
         ((self.next().start().seconds() - self.start().seconds()) / 3600) as usize
@@ -79,6 +89,43 @@ impl Day {
         (Instant(0).day()..=instant(LAST_SECOND, 0).ok()?.day()).contains(&day).then_some(day)
     }
 }
+
+/// The days that are asked for, both inclusive; an end left out is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    pub from: Option<Day>,
+    pub to: Option<Day>,
+}
+
+impl Window {
+    pub fn contains(&self, day: Day) -> bool {
+        self.from.is_none_or(|from| from <= day) && self.to.is_none_or(|to| day <= to)
+    }
+
+    pub fn is_open(&self) -> bool {
+        *self == Window::default()
+    }
+}
+
+/// Written and read as text.
+macro_rules! serde_as_text {
+    ($type:ident, $parse:expr) => {
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<$type, D::Error> {
+                let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+                $parse(&text).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is no time")))
+            }
+        }
+    };
+}
+serde_as_text!(Day, Day::parse);
+serde_as_text!(Instant, |text| Instant::parse(text, None).ok());
 
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

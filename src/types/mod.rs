@@ -1,5 +1,7 @@
 //! Owns the nouns that pass between stages; knows no stage, no book and no file.
 
+pub mod cache;
+pub mod carry;
 pub mod charge;
 pub mod day;
 pub mod detail;

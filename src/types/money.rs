@@ -18,6 +18,26 @@ impl Pico {
         self.0.checked_add(other.0).map(Pico).filter(|sum| sum.0.abs() <= GREATEST)
     }
 
+    pub fn checked_sub(self, other: Pico) -> Option<Pico> {
+        self.checked_add(Pico(-other.0))
+    }
+
+    /// `self` × `quantity` ÷ `per`, rounded half to even where it isn't a whole number of pico-dollars.
+    pub fn checked_share(self, quantity: u64, per: u64) -> Option<Pico> {
+        let per = i128::from(per);
+        if self.0 % per == 0 {
+            return Pico(self.0 / per).checked_mul(quantity);
+        }
+        let product = self.0.checked_mul(i128::from(quantity))?;
+        let (whole, rest) = (product.div_euclid(per), product.rem_euclid(per));
+        let up = match (2 * rest).cmp(&per) {
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Equal => whole % 2 != 0,
+            std::cmp::Ordering::Greater => true,
+        };
+        Some(Pico(whole + i128::from(up))).filter(|share| share.0.abs() <= GREATEST)
+    }
+
     pub fn checked_mul(self, quantity: u64) -> Option<Pico> {
         self.0.checked_mul(i128::from(quantity)).map(Pico).filter(|product| product.0.abs() <= GREATEST)
     }
@@ -30,6 +50,20 @@ impl Pico {
             return None;
         }
         format!("{whole}{fraction:0<12}").parse().ok().map(Pico)
+    }
+}
+
+impl serde::Serialize for Pico {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Pico {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Pico, D::Error> {
+        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+        Pico::parse(&text)
+            .ok_or_else(|| serde::de::Error::custom(format!("{text:?} is no amount of dollars")))
     }
 }
 
@@ -62,5 +96,24 @@ mod tests {
         }
         assert_eq!(Pico(-1_500_000_000_000).to_string(), "-1.5");
         assert_eq!(Pico(GREATEST).checked_add(Pico(1)), None);
+    }
+
+    #[test]
+    fn a_share_rounds_half_to_even() {
+        for (usd, quantity, per, pico) in [
+            (1_000_000_000_000, 3_600_000_000, 3_600_000_000, 1_000_000_000_000),
+            (1, 1, 2, 0),
+            (3, 1, 2, 2),
+            (1, 2, 3, 1),
+            (1, 1, 3, 0),
+            (4_500_000_000_000, 7, 3_600_000_000, 8_750),
+        ] {
+            assert_eq!(
+                Pico(usd).checked_share(quantity, per),
+                Some(Pico(pico)),
+                "{usd} × {quantity} ÷ {per}"
+            );
+        }
+        assert_eq!(Pico(i128::MAX / 2).checked_share(3, 7), None);
     }
 }

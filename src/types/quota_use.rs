@@ -48,6 +48,18 @@ pub struct QuotaUse {
     pub tpd: DayUse,
 }
 
+/// What the limits of the next usage tier would bring a quota row; a limit is None where the book has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upgrade {
+    pub next: UsageTier,
+    pub rpm: Option<u64>,
+    pub tpm: Option<u64>,
+    pub rpd: Option<u64>,
+    pub requests_throttled: u64,
+    /// At most so many of them would have been within those limits.
+    pub requests_spared_at_most: u64,
+}
+
 /// One minute of a quota row, for plots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Minute {

@@ -34,6 +34,7 @@ words! {
         UnknownBaseModel = "unknown_base_model",
         UnknownModel = "unknown_model",
         UnknownPrice = "unknown_price",
+        UnknownCache = "unknown_cache",
     }
 }
 
@@ -76,6 +77,7 @@ impl Reason {
                 "add the model to a price book (--prices FILE) or an alias (--aliases FILE)"
             }
             Reason::UnknownPrice => "add the price to a price book (--prices FILE)",
+            Reason::UnknownCache => "replay the days before as well: its creation is in no log that was read",
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::cache::CacheUse;
 use super::day::Instant;
 use super::detail::Detail;
 use super::tier::{Channel, ServiceTier, UsageTier, words};
@@ -18,6 +19,8 @@ pub struct Request<'line> {
     pub facts: Facts<Cow<'line, str>>,
     /// None of methods that have no tokens, and where it is missing.
     pub usage: Option<Usage>,
+    /// What it did to a cache; None of other methods, and of a failure.
+    pub cache: Option<CacheUse<'line>>,
     /// What only `--detail` shows.
     pub detail: Detail<'line>,
     /// Inference that went well, without usageMetadata or quantities: another record of its identity may have them.

@@ -1,5 +1,5 @@
-//! Owns the two sums that requests leave behind, and their addition: `Tally`, cells by day and facts, and
-//! `Traffic`, requests and input tokens by second. Both are monoids: slices merge in any order to the same sums.
+//! Owns the two sums that requests leave behind, and their addition: `Tally`, cells by day and facts with what was done
+//! to caches, and `Traffic`, requests and input tokens by second. Both are monoids: slices merge in any order to the same sums.
 //! Knows no price and no limit.
 
 use std::collections::BTreeMap;
@@ -8,10 +8,11 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
+use super::cache::CacheEvent;
 use super::day::{Day, Instant};
 use super::meter::{Meter, Slot};
 use super::request::Facts;
-use super::tier::{ContextBand, UsageTier};
+use super::tier::{ContextBand, Terms, UsageTier};
 
 /// All requests of a run that share their facts, by place in [`Groups`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +29,8 @@ pub struct CellKey {
     /// In force for the project at the request's instant.
     pub usage_tier: UsageTier,
     pub context_band: ContextBand,
+    /// Of AI Studio's requests they depend on all projects of the accounts file, not on the usage tier alone.
+    pub terms: Terms,
 }
 
 /// Sums over the requests of a cell. They fit because [`Tally::everything`] does.
@@ -39,6 +42,7 @@ pub struct Cell {
     pub requests_above_context_window: u64,
     pub requests_with_tool_tokens: u64,
     pub requests_with_cached_tokens: u64,
+    pub requests_grounded: u64,
     /// Inside or beside the candidates.
     pub thoughts: u64,
     /// `totalTokenCount` as logged.
@@ -55,6 +59,7 @@ impl Default for Cell {
             requests_above_context_window: 0,
             requests_with_tool_tokens: 0,
             requests_with_cached_tokens: 0,
+            requests_grounded: 0,
             thoughts: 0,
             total_tokens: 0,
             quantities: [0; Slot::COUNT],
@@ -80,6 +85,7 @@ impl Cell {
         self.requests_above_context_window += other.requests_above_context_window;
         self.requests_with_tool_tokens += other.requests_with_tool_tokens;
         self.requests_with_cached_tokens += other.requests_with_cached_tokens;
+        self.requests_grounded += other.requests_grounded;
         self.thoughts += other.thoughts;
         self.total_tokens += other.total_tokens;
         for (sum, addend) in self.quantities.iter_mut().zip(other.quantities) {
@@ -116,6 +122,8 @@ impl Span {
 pub struct Tally {
     pub cells: HashMap<CellKey, Cell, FixedState>,
     pub spans: BTreeMap<Day, Span>,
+    /// In no order.
+    pub cache_events: Vec<CacheEvent>,
     /// All that was added to any cell. While this fits a report's 64-bit column, every sum of a part of it does, so
     /// that forged counts can't make a later sum wrap around.
     pub everything: u64,
@@ -132,6 +140,7 @@ impl Tally {
                 }
             }
         }
+        self.cache_events.extend(other.cache_events);
         for (day, span) in other.spans {
             self.spans.entry(day).and_modify(|own| own.merge(span)).or_insert(span);
         }

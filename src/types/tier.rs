@@ -1,4 +1,5 @@
-//! Owns the three kinds of tier, the context band and the channel; never a bare "tier". Knows no price or limit.
+//! Owns the three kinds of tier, what follows from them (terms), the context band and the channel; never a bare "tier".
+//! Knows no price or limit.
 
 use std::fmt;
 
@@ -20,6 +21,20 @@ macro_rules! words {
             /// The word exactly as written here.
             pub fn from_name(word: &str) -> Option<$name> {
                 match word { $($word => Some($name::$variant),)+ _ => None }
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<$name, D::Error> {
+                let word = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+                $name::from_name(&word)
+                    .ok_or_else(|| serde::de::Error::custom(format!("there is no {} {word:?}", stringify!($name))))
             }
         }
 
@@ -48,6 +63,11 @@ words! {
 }
 
 words! {
+    /// Whether prompts may be used to improve products (terms page): not under the paid ones.
+    Terms { Paid = "paid", Unpaid = "unpaid", Unknown = "unknown" }
+}
+
+words! {
     /// Where a request came in.
     Channel { Api = "api", AiStudio = "ai_studio" }
 }
@@ -58,6 +78,33 @@ impl UsageTier {
             UsageTier::Free => PricingTier::Free,
             UsageTier::Unknown => PricingTier::Unknown,
             UsageTier::Tier1 | UsageTier::Tier2 | UsageTier::Tier3 => PricingTier::Paid,
+        }
+    }
+
+    /// Under whose terms a request of the API is.
+    pub fn terms(self) -> Terms {
+        match self.pricing_tier() {
+            PricingTier::Free => Terms::Unpaid,
+            PricingTier::Paid => Terms::Paid,
+            PricingTier::Unknown => Terms::Unknown,
+        }
+    }
+
+    /// The one that a billing account may qualify for next; None after the last, and where none is known.
+    pub fn next(self) -> Option<UsageTier> {
+        match self {
+            UsageTier::Free => Some(UsageTier::Tier1),
+            UsageTier::Tier1 => Some(UsageTier::Tier2),
+            UsageTier::Tier2 => Some(UsageTier::Tier3),
+            UsageTier::Tier3 | UsageTier::Unknown => None,
+        }
+    }
+
+    /// The higher of two; anything is higher than unknown.
+    pub fn higher(self, other: UsageTier) -> UsageTier {
+        match (self, other) {
+            (UsageTier::Unknown, known) | (known, UsageTier::Unknown) => known,
+            (one, other) => one.max(other),
         }
     }
 }

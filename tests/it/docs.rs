@@ -5,7 +5,9 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rerate::report::{Report, charges, quota, requests, suspense, tally, traffic, usage};
+use rerate::report::{
+    Report, accounts, charges, credits, data_use, quota, requests, suspense, tally, traffic, upgrade, usage,
+};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -38,7 +40,11 @@ fn the_page_of_report_columns_is_what_the_code_says() {
     for report in [
         usage::REPORT,
         charges::REPORT,
+        credits::REPORT,
+        accounts::REPORT,
         quota::REPORT,
+        upgrade::REPORT,
+        data_use::REPORT,
         suspense::REPORT,
         traffic::REPORT,
         tally::REPORT,

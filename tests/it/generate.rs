@@ -10,11 +10,12 @@ use std::sync::Arc;
 use rerate::books::{Books, Sources};
 use rerate::pipeline::{self, Options, Replay};
 use rerate::read;
+use rerate::types::day::Window;
 use rerate::types::reason::Stage;
 use rerate::types::request::Outcome;
 use rerate::types::tier::{Channel, ServiceTier, UsageTier};
 
-use crate::run::{rerate, stderr};
+use crate::run::{self, rerate, stderr};
 
 /// Bytes of a record of the benchmark's log, on average.
 const RACE_BYTES: usize = 599;
@@ -58,7 +59,7 @@ fn no_line_of_a_log_without_faults_is_refused() {
     assert!(replay.records.duplicates > 0 && replay.records.superseded > 0);
 
     // Nearly all of it has a price, too: what nobody knows is rare, as it is in real logs.
-    let days = pipeline::rate(&replay, &books, &[]).expect("charges");
+    let days = run::reports(&replay, &books, Window::default());
     let charged: u64 = days.iter().map(|day| day.rated.charges.len() as u64).sum();
     let unrated: u64 = days.iter().map(|day| day.rated.unrated.len() as u64).sum();
     assert!(unrated * 20 < charged, "{unrated} of {charged}");
@@ -122,7 +123,7 @@ fn the_log_of_the_benchmark_is_as_big_as_its_figures_say() {
     assert!(bytes.abs_diff(RACE_BYTES) <= 6, "{bytes}");
     let (replay, books) = replayed(folder.path());
     assert_eq!((replay.records.suspended, replay.records.superseded), (0, 0));
-    let days = pipeline::rate(&replay, &books, &[]).expect("charges");
+    let days = run::reports(&replay, &books, Window::default());
     for day in days {
         assert!(day.rated.unrated.is_empty());
         assert!(day.warnings.is_empty(), "{:?}", day.warnings);

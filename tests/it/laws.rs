@@ -8,9 +8,10 @@ use std::sync::atomic::AtomicBool;
 
 use rerate::books::{Books, Sources};
 use rerate::evidence::Warning;
-use rerate::pipeline::{self, Options, Replay, Window};
+use rerate::pipeline::{self, DayReport, Options, Replay};
+use rerate::types::cache::CacheEvent;
 use rerate::types::charge::{Assumption, Exempt};
-use rerate::types::day::Day;
+use rerate::types::day::{Day, Window};
 use rerate::types::meter::{Meter, Modality, Slot};
 use rerate::types::money::Pico;
 use rerate::types::reason::Reason;
@@ -269,7 +270,10 @@ fn sums_of_disjoint_slices_add_up_to_the_sums_of_the_whole() {
             let group = |group: GroupId| ids[&slice.groups[group.0 as usize]];
             let cells = slice.tally.cells.into_iter();
             let cells = cells.map(|(key, cell)| (CellKey { group: group(key.group), ..key }, cell));
-            tally.merge(Tally { cells: cells.collect(), ..slice.tally }).expect("no overflow");
+            let events = slice.tally.cache_events.into_iter();
+            let events = events.map(|event| CacheEvent { group: group(event.group), ..event });
+            let slice_of = Tally { cells: cells.collect(), cache_events: events.collect(), ..slice.tally };
+            tally.merge(slice_of).expect("no overflow");
             let series = slice.traffic.series.into_iter();
             let series =
                 series.map(|(key, arrivals)| (SeriesKey { group: group(key.group), ..key }, arrivals));
@@ -504,7 +508,7 @@ fn the_logs_are_awkward_enough() {
             }
         }
         see("an upgrade within a second", tiers_of.values().any(|usage_tiers| usage_tiers.len() > 1));
-        for report in pipeline::rate(&replay, &scratch.books, &[]).expect("reports") {
+        for report in run::reports(&replay, &scratch.books, Window::default()) {
             see(&format!("{} hours", report.day.hours()), true);
             for key in report.rated.unrated.keys() {
                 see(key.reason.name(), true);
@@ -638,7 +642,7 @@ impl Scratch {
     /// Publishes through the library; gives the folder.
     fn publish(&self, inputs: &[String], out: &str, window: Window) -> PathBuf {
         let replay = self.replay(inputs, window);
-        let days = pipeline::rate(&replay, &self.books, &[]).expect("reports");
+        let days = run::reports(&replay, &self.books, window);
         let (out, stop) = (self.path(out), AtomicBool::new(false));
         let options = publish::Options {
             out: &out,
@@ -768,14 +772,23 @@ struct Figures {
 impl Figures {
     fn add(&mut self, replay: &Replay, books: &Books) {
         let plus = |one: Pico, other: Pico| one.checked_add(other).expect("a sum");
-        for report in pipeline::rate(replay, books, &[]).expect("reports") {
+        for report in run::reports(replay, books, Window::default()) {
+            // Storage and allowances depend on other days, so they are of the whole, not of a slice.
             for (key, charge) in &report.rated.charges {
+                if key.meter == Meter::CacheStorage {
+                    continue;
+                }
                 let sums = self.charges.entry(format!("{} {key:?}", report.day)).or_default();
                 sums.0 += charge.quantity;
                 sums.1 = plus(sums.1, charge.list_cost.unwrap_or_default());
-                sums.2 = plus(sums.2, charge.rated_cost);
+                let covered = charge.allowance.is_some();
+                let rated_cost = if covered { Pico::ZERO } else { charge.rated_cost };
+                sums.2 = plus(sums.2, rated_cost);
             }
             for (key, unrated) in &report.rated.unrated {
+                if key.meter.is_none_or(|meter| meter == Meter::CacheStorage) {
+                    continue;
+                }
                 let sums = self.unrated.entry(format!("{} {key:?}", report.day)).or_default();
                 sums.0 += unrated.quantity;
                 sums.1 = plus(sums.1, unrated.list_cost.unwrap_or_default());
@@ -783,9 +796,12 @@ impl Figures {
             for (assumption, resting) in &report.rated.assumptions {
                 let sums = self.counted.entry(format!("{} {assumption}", report.day)).or_default();
                 sums.0 += resting.requests;
-                sums.1 = plus(sums.1, resting.rated_cost);
+                if *assumption != Assumption::AllowanceScope {
+                    sums.1 = plus(sums.1, resting.rated_cost);
+                }
             }
-            for (warning, requests) in &report.warnings {
+            let of_requests = |(warning, _): &(&Warning, _)| **warning != Warning::CarryMissing;
+            for (warning, requests) in report.warnings.iter().filter(of_requests) {
                 self.counted.entry(format!("{} {warning}", report.day)).or_default().0 += requests;
             }
         }
@@ -820,8 +836,12 @@ fn empty_replay(whole: &Replay) -> Replay {
 
 /// What is charged and measured, in words.
 fn reports(replay: &Replay, books: &Books) -> Vec<String> {
-    let reports = pipeline::rate(replay, books, &[]).expect("reports");
-    reports.iter().map(|report| format!("{report:?}")).collect()
+    let reports = run::reports(replay, books, Window::default());
+    let words = |report: &DayReport<'_>| {
+        let DayReport { day, rated, measured, walked, carry_before, warnings, .. } = report;
+        format!("{day} {rated:?} {measured:?} {walked:?} {carry_before:?} {warnings:?}")
+    };
+    reports.iter().map(words).collect()
 }
 
 /// The suspended lines of the first input, by number.

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use rerate::books::{Books, Sources};
 use rerate::pipeline::{self, Options};
 use rerate::read;
+use rerate::types::day::Window;
 use serde_json::{Value, json};
+
+use crate::run;
 
 #[test]
 fn every_charge_of_dev_cases_is_exact_to_the_last_digit() {
@@ -51,7 +54,7 @@ fn difference(case: &Value, embedded: &Books) -> Option<String> {
     let inputs = read::find(&[log.display().to_string()], None).expect("inputs");
     let options = Options::default();
     let replay = pipeline::replay(&inputs, books, &options, &Arc::default()).expect("a replay");
-    let days = pipeline::rate(&replay, books, &[]).expect("reports");
+    let days = run::reports(&replay, books, Window::default());
 
     let mut charges = Vec::new();
     let mut rated = rerate::types::money::Pico::ZERO;

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use polars::prelude::*;
+use rerate::books::Books;
+use rerate::pipeline::{self, DayReport, Replay};
+use rerate::types::day::Window;
+use rerate::walk::Plan;
 
 /// The program, in `folder`, with no environment that a person's machine may have.
 pub fn rerate(folder: &Path, args: &[&str]) -> Output {
@@ -18,6 +22,12 @@ pub fn rerate(folder: &Path, args: &[&str]) -> Output {
 
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The reports of all days of a window, as of a first run over the logs.
+pub fn reports<'r>(replay: &'r Replay, books: &'r Books, window: Window) -> Vec<DayReport<'r>> {
+    let plan = Plan::new(&pipeline::days_seen(replay), window, None);
+    plan.map_or_else(Vec::new, |plan| pipeline::rate(replay, books, &plan, None, None).expect("reports"))
 }
 
 /// A CSV file as rows of cells by column.

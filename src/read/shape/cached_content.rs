@@ -1,5 +1,5 @@
-//! Owns `cached_content`, what a record of a cache's method says of its cache. Checked today, so that a log is mended
-//! before cache storage is priced; nothing is charged from it.
+//! Owns `cached_content`, what a record of a cache's method says of its cache, and how it is spelled. What storing it
+//! costs is for `charge::storage`.
 
 use std::borrow::Cow;
 
@@ -9,15 +9,18 @@ use super::faults::{Faults, is_mistyped};
 use crate::books::methods::MethodLine;
 use crate::read::json::{Json, Kind, Malformed};
 use crate::suspense::quoted;
+use crate::types::cache::{CacheAct, CacheUse};
 use crate::types::day::Instant;
 use crate::types::reason::Reason;
 
 /// Its members, missing ones None.
 #[derive(Default)]
 pub struct CachedContent<'line> {
+    name: Option<Cow<'line, str>>,
+    tokens: Option<u64>,
     /// What is there at fault isn't missing.
-    has_name: bool,
-    has_tokens: bool,
+    name_at_fault: bool,
+    tokens_at_fault: bool,
     expire_time: Option<Cow<'line, str>>,
     seen: u32,
 }
@@ -38,12 +41,13 @@ impl<'line> CachedContent<'line> {
             self.seen |= 1 << bit;
             match known {
                 "name" => {
-                    self.has_name = is_mistyped(json.kind()?);
-                    self.has_name |= faults.text(json, known)?.is_some();
+                    self.name_at_fault = is_mistyped(json.kind()?);
+                    self.name = faults.text(json, known)?;
                 }
                 "total_tokens" => {
                     let mut own = Faults::default();
-                    self.has_tokens = own.count(json, known)?.is_some() || own.first.is_some();
+                    self.tokens = own.count(json, known)?;
+                    self.tokens_at_fault = own.first.is_some();
                     faults.merge(&mut own);
                 }
                 _ => match json.kind()? {
@@ -64,29 +68,37 @@ impl<'line> CachedContent<'line> {
 
     /// It is there, but is no object: nothing of it is missing.
     pub fn mistyped() -> CachedContent<'line> {
-        CachedContent { has_name: true, has_tokens: true, ..CachedContent::default() }
+        CachedContent { name_at_fault: true, tokens_at_fault: true, ..CachedContent::default() }
     }
 
+    /// What the request did to a cache. `total` is its `totalTokenCount`, None where it is missing.
     pub fn judge(
-        &self,
+        self,
         method: Option<&MethodLine>,
         went_well: bool,
-        has_total: bool,
+        total: Total,
         time_zone: Option<&TimeZone>,
         faults: &mut Faults,
-    ) {
-        faults.read_or(self.expire_time.as_deref(), Reason::BadTimestamp, |text| {
+    ) -> Option<CacheUse<'line>> {
+        let expires = faults.read_or(self.expire_time.as_deref(), Reason::BadTimestamp, |text| {
             Instant::parse(text, time_zone).map_err(|why| format!("expire_time is {}; {why}", quoted(text)))
         });
-        let name = method.map_or("", |line| &line.name);
-        let creates = name == "cachedContents.create";
-        if went_well && (creates || matches!(name, "cachedContents.patch" | "cachedContents.delete")) {
-            if !self.has_name {
-                faults.note(Reason::MissingField, || "there is no cached_content.name".to_string());
-            }
-            if creates && !self.has_tokens && !has_total {
-                faults.note(Reason::MissingField, || "there is no cached_content.total_tokens".to_string());
-            }
+        let act = method.and_then(MethodLine::cache_act).filter(|_| went_well)?;
+        let creates = act == CacheAct::Create;
+        if self.name.is_none() && !self.name_at_fault {
+            faults.note(Reason::MissingField, || "there is no cached_content.name".to_string());
         }
+        let tokens = self.tokens.or(total.count);
+        if creates && tokens.is_none() && !self.tokens_at_fault && !total.at_fault {
+            faults.note(Reason::MissingField, || "there is no cached_content.total_tokens".to_string());
+        }
+        let tokens = tokens.filter(|_| creates).unwrap_or(0);
+        Some(CacheUse { act, name: self.name?, expires, tokens })
     }
+}
+
+/// `totalTokenCount` of a creation.
+pub struct Total {
+    pub count: Option<u64>,
+    pub at_fault: bool,
 }

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
-use super::cached_content::CachedContent;
+use super::cached_content::{CachedContent, Total};
 use super::faults::{Faults, is_missing, is_mistyped, whole_number};
 use super::usage_metadata::{Quantities, UsageMetadata};
 use crate::books::methods::{MethodLine, Methods};
 use crate::read::json::{Json, Kind, Malformed};
 use crate::suspense::{Refusal, quoted};
+use crate::types::cache::CacheAct;
 use crate::types::day::Instant;
 use crate::types::detail::Detail;
 use crate::types::reason::Reason;
@@ -94,7 +95,7 @@ impl<'d> Decoder<'d> {
         let method = record.method.as_deref().or(default_method).and_then(|name| self.methods.named(name));
         let line = method.map(|method| self.methods.find(method));
         let inference = line.is_some_and(|line| line.kind == MethodKind::Inference);
-        let creates_cache = line.is_some_and(|line| &*line.name == "cachedContents.create");
+        let creates_cache = line.and_then(MethodLine::cache_act) == Some(CacheAct::Create);
         if inference || creates_cache {
             faults.merge(&mut record.usage.total_faults);
         }
@@ -157,7 +158,8 @@ impl<'d> Decoder<'d> {
         let served = record.usage.service_tier.take().filter(|_| inference);
         let service_tier = service_tier(line, record.service_tier, served, &mut faults);
         let went_well = status.is_some_and(Status::went_well);
-        record.cached_content.judge(line, went_well, record.usage.has_total, self.time_zone, &mut faults);
+        let total = Total { count: record.usage.total, at_fault: record.usage.total_at_fault };
+        let cache = record.cached_content.judge(line, went_well, total, self.time_zone, &mut faults);
 
         let has_usage = record.usage.present || record.quantities.not_empty;
         let usage_missing = inference && went_well && !has_usage;
@@ -203,6 +205,7 @@ impl<'d> Decoder<'d> {
                 tools: record.tools.unwrap_or(Tools::NotLogged),
             },
             usage,
+            cache,
             detail: Detail {
                 api_key_id: record.api_key_id.unwrap_or_default(),
                 region: record.region.unwrap_or_default(),

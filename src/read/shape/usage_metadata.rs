@@ -47,9 +47,8 @@ pub struct UsageMetadata<'line> {
     response: Option<u64>,
     tool: Option<u64>,
     thoughts: Option<u64>,
-    total: Option<u64>,
-    /// It is there, be it at fault.
-    pub has_total: bool,
+    pub total: Option<u64>,
+    pub total_at_fault: bool,
     prompt_details: Option<ByModality>,
     embed_details: Option<ByModality>,
     cached_details: Option<ByModality>,
@@ -91,7 +90,7 @@ impl<'line> UsageMetadata<'line> {
             Member::ResponseTokenCount => self.response = faults.count(json, known)?,
             Member::TotalTokenCount => {
                 self.total = self.total_faults.count(json, known)?;
-                self.has_total = self.total.is_some() || self.total_faults.first.is_some();
+                self.total_at_fault = self.total_faults.first.is_some();
             }
             Member::ThoughtsTokenCount => self.thoughts = faults.count(json, known)?,
             Member::CachedContentTokenCount => self.cached = faults.count(json, known)?,

@@ -1,0 +1,46 @@
+//! Owns what the next usage tier would bring: which throttled requests its limits might have spared. An upper bound: a 429
+//! carries no tokens, and not each is a matter of quota.
+
+use crate::books::Books;
+use crate::books::limits::Metric;
+use crate::quota::window::{Second, WINDOW};
+use crate::types::day::Day;
+use crate::types::quota_use::{QuotaKey, Upgrade};
+
+/// Of a quota row with its seconds, and all rows of its project and model. None where there is no next usage tier.
+pub fn upgrade(
+    key: &QuotaKey<'_>,
+    seconds: &[Second],
+    over_tiers: &[&[Second]],
+    day: Day,
+    books: &Books,
+) -> Option<Upgrade> {
+    let next = key.usage_tier.next()?;
+    let limit = |metric| books.limits.find(key.quota_model, next, metric, day);
+    let (rpm, tpm, rpd) = (limit(Metric::Rpm), limit(Metric::Tpm), limit(Metric::Rpd));
+    let within = |used: u64, limit: Option<u64>| limit.is_none_or(|limit| used <= limit);
+    let mut of_day: Vec<(u32, u64)> =
+        over_tiers.iter().copied().flatten().map(|second| (second.second, second.admitted())).collect();
+    of_day.sort_unstable();
+    let (mut start, mut requests, mut tokens) = (0, 0, 0);
+    let (mut reached, mut requests_of_day) = (0, 0);
+    let mut spared = 0;
+    for second in seconds {
+        requests += second.admitted();
+        tokens += second.input_tokens_admitted();
+        while seconds[start].second + WINDOW <= second.second {
+            requests -= seconds[start].admitted();
+            tokens -= seconds[start].input_tokens_admitted();
+            start += 1;
+        }
+        while let Some((_, admitted)) = of_day.get(reached).filter(|(at, _)| *at <= second.second) {
+            requests_of_day += admitted;
+            reached += 1;
+        }
+        if within(requests, rpm) && within(tokens, tpm) && within(requests_of_day, rpd) {
+            spared += second.throttled;
+        }
+    }
+    let requests_throttled = seconds.iter().map(|second| second.throttled).sum();
+    Some(Upgrade { next, rpm, tpm, rpd, requests_throttled, requests_spared_at_most: spared })
+}
