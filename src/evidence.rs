@@ -42,8 +42,7 @@ impl Warning {
                 "the models book says the model wasn't there that day: check the clock or the book"
             }
             Warning::CarryMissing => {
-                "the day began empty: caches, free units, credits used and spend of earlier days aren't known; \
-                 replay those days first, or their logs too"
+                "what earlier days hand on (caches, free units, credits) isn't known: replay them"
             }
             Warning::ContextWindowExceeded => {
                 "a prompt is longer than the model takes: check the counts or the models book"

@@ -19,6 +19,21 @@ use crate::error::{Error, Result};
 use crate::types::day::{Day, Instant};
 use crate::types::money::Pico;
 
+/// All tables of a published day, the last one with `--detail` only.
+pub const ALL: [&Report; 11] = [
+    &usage::REPORT,
+    &charges::REPORT,
+    &credits::REPORT,
+    &accounts::REPORT,
+    &quota::REPORT,
+    &upgrade::REPORT,
+    &data_use::REPORT,
+    &suspense::REPORT,
+    &traffic::REPORT,
+    &tally::REPORT,
+    &requests::REPORT,
+];
+
 /// A table of a published day.
 pub struct Report {
     /// Of its files.

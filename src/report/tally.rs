@@ -32,7 +32,7 @@ pub const REPORT: Report = Report {
         column("meter", Kind::Text, "of charges, and requests, thoughts, total_tokens, requests_…"),
         column("modality", Kind::Text, "of a token meter; any of others"),
         column("quantity", Kind::Whole, "sum over the cell's requests; token-seconds of cache_storage"),
-        column("base_model", Kind::Text, "of cache_storage, as on the cache's creation")
+        column("cache_base_model", Kind::Text, "of cache_storage, as on the cache's creation")
             .or_null("the books say it"),
     ],
     key: &[
@@ -51,7 +51,7 @@ pub const REPORT: Report = Report {
         "context_band",
         "meter",
         "modality",
-        "base_model",
+        "cache_base_model",
     ],
     has_csv: false,
 };

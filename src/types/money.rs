@@ -114,6 +114,6 @@ mod tests {
                 "{usd} × {quantity} ÷ {per}"
             );
         }
-        assert_eq!(Pico(i128::MAX / 2).checked_share(3, 7), None);
+        assert_eq!(Pico(i128::MAX - 1).checked_share(3, 13), None);
     }
 }

@@ -10,11 +10,22 @@ use rerate::types::reason::Reason;
 use crate::run::{self, Table};
 
 /// The rules of design §5 and §6 that are built.
-const RULES: [&str; 18] = [
-    "C1", "C2", "C3", "C4", "C5", "C6", "C7", "C10", "C11", "Q1", "Q2", "Q3", "Q4", "Q5", "Q6", "Q7", "Q8",
-    "Q9",
+const RULES: [&str; 20] = [
+    "C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C10", "C11", "Q1", "Q2", "Q3", "Q4", "Q5", "Q6",
+    "Q7", "Q8", "Q9",
 ];
-const THEMES: [&str; 5] = ["identity", "input", "tokens", "models", "window"];
+const THEMES: [&str; 10] = [
+    "identity",
+    "input",
+    "tokens",
+    "models",
+    "window",
+    "carry",
+    "accounts",
+    "upgrade",
+    "data_use",
+    "assumptions",
+];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/cases")

@@ -5,9 +5,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rerate::report::{
-    Report, accounts, charges, credits, data_use, quota, requests, suspense, tally, traffic, upgrade, usage,
-};
+use rerate::report::{self, Report};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -37,20 +35,8 @@ fn the_page_of_report_columns_is_what_the_code_says() {
          nulls first; no two rows\nagree in all of them. Columns may be added, never renamed. This page is made from the code: \
          `RERATE_UPDATE=1 cargo test docs`.\n",
     );
-    for report in [
-        usage::REPORT,
-        charges::REPORT,
-        credits::REPORT,
-        accounts::REPORT,
-        quota::REPORT,
-        upgrade::REPORT,
-        data_use::REPORT,
-        suspense::REPORT,
-        traffic::REPORT,
-        tally::REPORT,
-        requests::REPORT,
-    ] {
-        let Report { name, columns, key, has_csv } = report;
+    for report in report::ALL {
+        let Report { name, columns, key, has_csv } = *report;
         let files =
             if has_csv { format!("`{name}.parquet`, `{name}.csv`") } else { format!("`{name}.parquet`") };
         let _ = write!(

@@ -44,6 +44,16 @@ pub fn read_csv(path: &Path) -> (Vec<String>, Table) {
     (header, rows)
 }
 
+/// What a row of charges costs by its requests alone, in dollars as written: storage is no request's, and allowances are
+/// taken off a day's sum.
+pub fn cost_of_requests(charge: &BTreeMap<String, String>) -> &str {
+    match (charge["meter"].as_str(), charge["allowance_quantity"].as_str()) {
+        ("cache_storage", _) => "",
+        (_, "") => &charge["rated_cost_usd"],
+        _ => &charge["list_cost_usd"],
+    }
+}
+
 /// The folders with published tables: undated ones first (their rows have no date), then days in order.
 pub fn published(out: &Path) -> Vec<PathBuf> {
     let list = |folder: &Path| -> Vec<PathBuf> {
