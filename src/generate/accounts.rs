@@ -25,14 +25,20 @@ pub fn text(settings: &Settings, projects: &[Project]) -> String {
     for account in 0..projects.len().div_ceil(PROJECTS_OF_ACCOUNT) {
         let name = account_name(account);
         line(format_args!("\n[[billing_accounts]]\nid = \"{name}\""));
-        line(format_args!("first_payment = {long_before}"));
-        if account % 3 == 1 {
-            let until = settings.from + jiff::Span::new().days(90);
+        // Every other account is new, and qualifies for another usage tier while the log goes on.
+        if account % 2 == 0 {
+            let lately = settings.from - jiff::Span::new().days(2);
             line(format_args!(
-                "[[billing_accounts.credits]]\nname = \"start-up\"\nusd = \"300.00\"\nfrom = {}\nuntil = {until}",
-                settings.from
+                "first_payment = {lately}\nspent_before = \"99.00\"\nmonthly_cap_usd = \"50.00\""
             ));
+        } else {
+            line(format_args!("first_payment = {long_before}\nspent_before = \"1240.50\""));
         }
+        let (from, until) = (settings.from, settings.from + jiff::Span::new().days(90));
+        line(format_args!("[[billing_accounts.credits]]\nname = \"welcome\"\nusd = \"5.00\""));
+        line(format_args!(
+            "[[billing_accounts.credits]]\nname = \"start-up\"\nusd = \"15.00\"\nfrom = {from}\nuntil = {until}"
+        ));
     }
     for (place, project) in projects.iter().enumerate() {
         let account = account_name(place / PROJECTS_OF_ACCOUNT);

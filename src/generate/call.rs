@@ -73,14 +73,10 @@ pub enum Spelling {
 #[derive(Clone, Copy, Debug)]
 pub struct Cache {
     pub name: Id,
-    /// None where it is given up.
-    pub made: Option<MadeCache>,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct MadeCache {
-    pub tokens: u32,
-    pub lifetime_ms: u32,
+    /// From the call on; None where it is given up.
+    pub lifetime_ms: Option<u32>,
+    /// Where it is made.
+    pub tokens: Option<u32>,
 }
 
 /// What calls depend on, beside chance.
@@ -186,22 +182,31 @@ impl<'p> Call<'p> {
         call.latency_ms = random.sized(8, 12);
         call.cache = Some(Cache {
             name: id(random),
-            made: Some(MadeCache {
-                tokens: random.sized(12, 18),
-                lifetime_ms: random.pick(&[5, 15, 60, 60, 60, 240]) * 60_000,
-            }),
+            tokens: Some(random.sized(12, 18)),
+            // The last over a midnight or two.
+            lifetime_ms: Some(random.pick(&[5, 15, 60, 60, 60, 240, 2_000]) * 60_000),
         });
         call
     }
 
     /// Gives up the cache that this call made.
     pub fn cache_given_up(&self, random: &mut Random) -> Call<'p> {
+        self.of_same_cache("cachedContents.delete", None, random)
+    }
+
+    /// Keeps the cache that this call made for longer, or for less long.
+    pub fn cache_kept(&self, random: &mut Random) -> Call<'p> {
+        let lifetime_ms = random.pick(&[1, 30, 300, 1_440]) * 60_000;
+        self.of_same_cache("cachedContents.patch", Some(lifetime_ms), random)
+    }
+
+    fn of_same_cache(&self, method: &'static str, lifetime_ms: Option<u32>, random: &mut Random) -> Call<'p> {
         Call {
             request_id: Some(id(random)),
-            method: "cachedContents.delete",
+            method,
             model: Name { name: "", ..self.model },
             latency_ms: random.between(5, 60),
-            cache: self.cache.map(|cache| Cache { made: None, ..cache }),
+            cache: self.cache.map(|cache| Cache { lifetime_ms, tokens: None, ..cache }),
             ..*self
         }
     }

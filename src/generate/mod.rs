@@ -293,7 +293,7 @@ impl Generator {
         }
     }
 
-    /// A cache that is made, and one in three given up before its time.
+    /// A cache that is made, one in three given up before its time, and one in five kept for another one.
     fn cache(&mut self, project: &Project, now: i64, out: &mut Vec<u8>) {
         let call = Call::cache(project, &mut self.random);
         self.write(&call, now, out);
@@ -301,6 +301,10 @@ impl Generator {
             let given_up = call.cache_given_up(&mut self.random);
             let delay = self.random.sized(15, 18);
             self.keep_call(&given_up, now + i64::from(delay));
+        } else if self.random.chance(3_000) {
+            let kept = call.cache_kept(&mut self.random);
+            let delay = self.random.sized(15, 18);
+            self.keep_call(&kept, now + i64::from(delay));
         }
     }
 

@@ -121,12 +121,14 @@ impl Writer {
             text(out, b",\"cached_content\":{\"name\":\"cachedContents/");
             text(out, &cache.name);
             out.push(b'"');
-            if let Some(made) = cache.made {
+            if let Some(lifetime_ms) = cache.lifetime_ms {
                 text(out, b",\"expire_time\":\"");
-                let expires_at = at + i64::from(made.lifetime_ms);
-                self.dates.write(out, expires_at, project.time_style);
-                text(out, b"\",\"total_tokens\":");
-                number(out, u64::from(made.tokens));
+                self.dates.write(out, at + i64::from(lifetime_ms), project.time_style);
+                out.push(b'"');
+            }
+            if let Some(tokens) = cache.tokens {
+                text(out, b",\"total_tokens\":");
+                number(out, u64::from(tokens));
             }
             out.push(b'}');
         }

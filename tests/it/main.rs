@@ -1,6 +1,7 @@
 //! All integration tests, as one binary.
 
 mod awkward;
+mod carry;
 mod cases;
 mod cli;
 mod docs;
