@@ -9,8 +9,11 @@
 //! logs ─read─▶ requests ─deal─▶ shards ║ ─settle─▶ unique ─guide─▶ guided ─┬─▶ Tally ───charge──▶ charges ─┐
 //!   │              │                          │    (usage tier, day, band) └─▶ Traffic ─measure─▶ quota ───┼─balance─▶ publish
 //!   └──────────────┴────── suspense ──────────┴─────────────────────────────────────── suspense ───────────┘
-//!                    books: prices · limits · models · aliases · outcomes · methods · accounts
+//!           books: prices · limits · models · aliases · allowances · tiers · outcomes · methods · accounts
 //! ```
+//!
+//! What depends on earlier days (storage of caches, free allowances, credits, accounts) comes after the sums: [`walk`] goes
+//! through the days in order, each with what the one before handed on, and publishes that beside the day's tables.
 //!
 //! Boxes are types, arrows are files. Every noun that passes between stages lives in [`types`]; [`pipeline`] alone sees
 //! all stages.
@@ -23,6 +26,7 @@
 //! | [`mediate`] | which record of an identity counts | know a price, a limit, a day |
 //! | [`tally`] | the hot loop: guided requests into cells and series | know a price |
 //! | [`charge`] | one function per charging rule (C1 to C11) | know a price that isn't in a book, touch a float |
+//! | [`walk`] | days in order, what each hands on to the next | look at a request, decide a rule |
 //! | [`quota`] | use of quota against limits (Q1 to Q9) | know a price |
 //! | [`evidence`] | warnings: what speaks against the books | decide a charge |
 //! | [`suspense`] | lines held back, with their reason | keep text of a line |
@@ -40,6 +44,7 @@
 //!   outside_window + requests. Every quantity is charged or suspended once. [`balance`] refuses to go on otherwise.
 //! - Money is an integer number of pico-dollars, added and multiplied with checks. What can't be priced is in suspense,
 //!   never 0.
+//! - A day is a function of its own requests, the accounts file and what the day before handed on, and of nothing else.
 //! - Figures depend on the records alone: not on the order of files, lines and threads, nor on how an input is packed.
 //! - The library never prints, reads no environment and never exits; that is for the command line.
 

@@ -470,7 +470,16 @@ impl Writer {
                 4 => record.set("usage_tier", "\"tier2\""),
                 5 => record.set("model_version", "\"gemini-2.5-flash\""),
                 6 => record.set("status", "201"),
-                7 => record.set("quantities", r#"{"grounding_search_query":3}"#),
+                7 => {
+                    record.set(
+                        "quantities",
+                        self.dice.pick(&[
+                            r#"{"grounding_search_query":3}"#,
+                            r#"{"grounding_search_prompt":1}"#,
+                            r#"{"grounding_search_prompt":1501,"grounding_maps_prompt":1}"#,
+                        ]),
+                    );
+                }
                 _ => {}
             }
             self.push(&record, identity(&id), Some(id.clone()));
@@ -557,6 +566,8 @@ impl Writer {
             "countTokens",
             "models.get",
             "cachedContents.create",
+            "cachedContents.create",
+            "cachedContents.patch",
             "cachedContents.delete",
             "batchGenerateContent",
             "bidiGenerateContent",
@@ -566,9 +577,25 @@ impl Writer {
             "interactions.create",
         ]);
         record.set("method", json(method));
+        // Few names, so that caches are made twice, kept, given up, and looked for before they are made.
+        let name = self.dice.pick(&["c", "cachedContents/d", "cachedContents/é"]);
+        let expires = match self.dice.below(3) {
+            0 => String::new(),
+            _ => {
+                let at = self.at() + self.dice.pick(&[0, 1, 60, 86_400, 864_000]) * SECOND;
+                let at = at.min(9_214_646_399 * SECOND);
+                let instant = Timestamp::from_nanosecond(i128::from(at)).expect("a year before 2262");
+                format!(r#""expire_time":"{instant}","#)
+            }
+        };
+        let tokens = 1 + self.dice.below(1 << 20);
         record.set(
             "cached_content",
-            format!(r#"{{"name":"c","total_tokens":"5","display_name":{}}}"#, json(PROMPT)),
+            format!(
+                r#"{{"name":{},{expires}"total_tokens":"{tokens}","display_name":{}}}"#,
+                json(name),
+                json(PROMPT)
+            ),
         );
         match method {
             "models.get" => record.leave_out("model"),
@@ -975,11 +1002,14 @@ impl Writer {
         let upgrades = upgrades.map(|(usage_tier, from)| {
             format!("[[projects.usage_tiers]]\nusage_tier = \"{usage_tier}\"\nfrom = {}\n", spell(from))
         });
+        let scope = self.dice.pick(&["", "", "allowance_scope = \"billing_account\"\n"]);
         let default = if self.dice.one_in(2) { "default_usage_tier = \"tier1\"\n" } else { "" };
         let late = spell(second);
         format!(
-            "{default}\
-             [[billing_accounts]]\nid = \"acct-1\"\n\
+            "{default}{scope}\
+             [[billing_accounts]]\nid = \"acct-1\"\nspent_before = \"99.99\"\nfirst_payment = 2020-01-01\n\
+             [[billing_accounts.credits]]\nname = \"b\"\nusd = \"0.05\"\n\
+             [[billing_accounts.credits]]\nname = \"a\"\nusd = \"0.0001\"\nuntil = 2026-06-01\n\
              [[projects]]\nid = \"p-upgrade\"\nbilling_account = \"acct-1\"\n{}\
              [[projects.limits]]\nmodel = \"gemini-2.5-flash\"\nmetric = \"rpm\"\nvalue = 3\nfrom = 1970-01-01\n\
              [[projects]]\nid = \"p-free\"\n[[projects.usage_tiers]]\nusage_tier = \"free\"\nfrom = 1970-01-01T00:00:00Z\n\

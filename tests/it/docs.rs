@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rerate::books::accounts::Accounts;
 use rerate::report::{self, Report};
 
 fn root() -> PathBuf {
@@ -119,4 +120,14 @@ fn with_times_of(shown: &str, found: &str) -> String {
         _ => line.to_string(),
     });
     lines.map(|line| line.trim_end().to_string() + "\n").collect()
+}
+
+#[test]
+fn the_accounts_file_of_the_readme_is_one() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("README.md");
+    let (_, block) = readme.split_once("```toml\n").expect("an accounts file");
+    let text = block.split_once("```").expect("its end").0;
+    let accounts = Accounts::parse("README.md", text).expect("an accounts file without a mistake");
+    let (_, account) = accounts.billing_accounts().first_key_value().expect("a billing account");
+    assert_eq!(account.credits.len(), 1);
 }

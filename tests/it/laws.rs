@@ -10,6 +10,7 @@ use rerate::books::{Books, Sources};
 use rerate::evidence::Warning;
 use rerate::pipeline::{self, DayReport, Options, Replay};
 use rerate::types::cache::CacheEvent;
+use rerate::types::carry::AccountUse;
 use rerate::types::charge::{Assumption, Exempt};
 use rerate::types::day::{Day, Window};
 use rerate::types::meter::{Meter, Modality, Slot};
@@ -522,6 +523,19 @@ fn the_logs_are_awkward_enough() {
                 see(warning.name(), true);
             }
             let quota = report.measured.quota.values();
+            see("a cache is stored", !report.walked.storage.is_empty());
+            see("a cache lives on", !report.walked.carry.caches.is_empty());
+            see("a credit pays", report.walked.payments.iter().any(|payment| payment.applied > Pico::ZERO));
+            let qualifies = |account: &AccountUse<&str>| !account.criteria_met.is_empty();
+            see("an account qualifies", report.walked.carry.accounts.iter().any(qualifies));
+            let covered =
+                report.rated.charges.values().filter_map(|charge| Some((charge.allowance?, charge)));
+            for (units, charge) in covered {
+                see("an allowance covers all", units == charge.quantity);
+                see("an allowance runs out", units < charge.quantity);
+            }
+            let mut upgrades = report.measured.upgrades.values();
+            see("throttled might be spared", upgrades.any(|upgrade| upgrade.requests_spared_at_most > 0));
             see("a limit is exceeded", quota.clone().any(|used| used.rpm.over_seconds > Some(0)));
         }
     });
@@ -535,6 +549,13 @@ fn the_logs_are_awkward_enough() {
         "a key is a name",
         "an upgrade within a second",
         "charged",
+        "a cache is stored",
+        "a cache lives on",
+        "a credit pays",
+        "an account qualifies",
+        "an allowance covers all",
+        "an allowance runs out",
+        "throttled might be spared",
         "a limit is exceeded",
         "23 hours",
         "24 hours",
