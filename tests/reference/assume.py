@@ -72,7 +72,9 @@ def rated_cost(cells):
 
 
 def other_reading(g, books, without):
-    return rated_cost({what: (n, *judge_quantity(g, books, *what, without)) for what, n in quantities(g).items()})
+    return rated_cost(
+        {what: (n, *judge_quantity(g, books, *what, without)) for what, n in quantities(g).items()}
+    )
 
 
 def between(rated, other):

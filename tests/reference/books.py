@@ -301,7 +301,7 @@ class Accounts:
         self.projects.append(name)
         if "billing_account" in project:
             self.account_of[name] = project["billing_account"]
-            self.billing_accounts.setdefault(project["billing_account"], BillingAccount())
+            self.billing_accounts.setdefault(project["billing_account"], BillingAccount())  # only named
         timeline = [(instant_ns(line["from"]), line["usage_tier"]) for line in project.get("usage_tiers", [])]
         if timeline:
             self.timelines[name] = sorted(timeline)

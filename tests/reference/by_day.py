@@ -37,7 +37,9 @@ def differences(rerate, folder, logs, flags, window, out, whole=None):
     whole = whole or folder / "out"
     for number in range((window[1] - window[0]).days + 1):
         day = str(window[0] + timedelta(days=number))
-        failed = run([rerate, "replay", *logs, "--out", str(out), *flags, "--date", day, "--allow-empty"], folder)
+        failed = run(
+            [rerate, "replay", *logs, "--out", str(out), *flags, "--date", day, "--allow-empty"], folder
+        )
         if failed:
             yield f"by day: {day}: {failed}"
             return
@@ -84,7 +86,9 @@ def parse_arguments():
     parser.add_argument("--rerate", required=True, metavar="BIN", type=lambda path: str(Path(path).resolve()))
     parser.add_argument("--from", dest="first_day", required=True, type=date.fromisoformat, metavar="DAY")
     parser.add_argument("--to", dest="last_day", required=True, type=date.fromisoformat, metavar="DAY")
-    parser.add_argument("--work", required=True, type=Path, metavar="DIR", help="where both replays are published")
+    parser.add_argument(
+        "--work", required=True, type=Path, metavar="DIR", help="where both replays are published"
+    )
     parser.add_argument("logs", nargs="+", metavar="LOGS")
     arguments = parser.parse_args(words)
     arguments.flags = flags

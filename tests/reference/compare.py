@@ -27,7 +27,7 @@ import random_log
 from books import Accounts, Books
 from record import parse_object
 from replay import replay, split_lines
-from tables import ACCOUNTS, CHARGES, CREDITS, DATA_USE, QUOTA, TRAFFIC, UPGRADE, USAGE, printed
+from tables import TABLES, TRAFFIC, plain_decimal, printed
 from tokens import Refused
 
 try:
@@ -41,11 +41,7 @@ WARNINGS = {
 }  # fmt: skip
 READ = ("date", "origin", "line", "request_id", "project_id", "model", "reason")
 SUSPENDED = ("date", "project_id", "model", "reason", "meter")
-# Tables compared row by row. Money is compared as a number, so that 0.30 is 0.3.
-ROWS = {
-    "usage": USAGE, "charges": CHARGES, "quota": QUOTA, "credits": CREDITS, "accounts": ACCOUNTS,
-    "upgrade": UPGRADE, "data_use": DATA_USE,
-}  # fmt: skip
+ROWS = ("usage", "charges", "quota", "credits", "accounts", "upgrade", "data_use")
 PUBLISHED = (0, 3)
 MOST_DAYS = 15
 
@@ -92,7 +88,9 @@ def differences(seed, arguments, folder):
         else:
             yield from compare(name, expected[name], found[name], files, arguments.examples)
     if arguments.by_day and is_replayed_by_day(log):
-        yield from by_day.differences(arguments.rerate, folder, list(files), flags(log), log.window, folder / "days")
+        yield from by_day.differences(
+            arguments.rerate, folder, list(files), flags(log), log.window, folder / "days"
+        )
 
 
 def run_rerate(rerate, log, files, folder):
@@ -134,16 +132,19 @@ def of_reference(tables, summary):
         "records": Counter(summary["records"]),
         "not_requests": {name: n for name, n in summary["not_requests"].items() if n},
         "warnings": summary["warnings"],
-        "days": {day: {k: v for k, v in told.items() if k != "assumptions"} for day, told in summary["days"].items()},
-        "assumptions": {
-            (day, name): told for day, named in summary["days"].items() for name, told in named["assumptions"].items()
+        "days": {
+            day: {k: v for k, v in told.items() if k != "assumptions"}
+            for day, told in summary["days"].items()
         },
+        "assumptions": by_name({day: told["assumptions"] for day, told in summary["days"].items()}),
         "read": Counter(
-            tuple(printed(row.get(name)) for name in READ) for row in tables["suspense"] if row["stage"] == "read"
+            tuple(printed(row.get(name)) for name in READ)
+            for row in tables["suspense"]
+            if row["stage"] == "read"
         ),
         "suspended": sum_suspended(charge),
         "unknown_cache": Counter(unknown_cache(row) for row in charge if row["reason"] == "unknown_cache"),
-        **{name: Counter(row_of(columns, row) for row in tables[name]) for name, columns in ROWS.items()},
+        **{name: by_key(name, tables[name]) for name in ROWS},
         "traffic": Counter(tuple(printed(row.get(name)) for name in TRAFFIC) for row in tables["traffic"])
         if parquet
         else Counter(),
@@ -162,25 +163,48 @@ def of_command(out):
         "not_requests": runs[0]["not_requests"] if runs else {},
         "warnings": {day: names for day, names in warnings.items() if names},
         "days": {day: told_of_day(told) for day, told in manifests.items()},
-        "assumptions": {
-            (day, name): told for day, m in manifests.items() for name, told in m["assumptions"].items()
-        },
+        "assumptions": by_name({day: told["assumptions"] for day, told in manifests.items()}),
         "read": Counter(read_row(row) for row in suspense if row["stage"] == "read"),
         "suspended": sum_suspended(charge),
-        "unknown_cache": Counter(
-            unknown_cache(row) for row in charge if row["reason"] == "unknown_cache"
-        ),
-        **{name: rows_of(days, name, columns) for name, columns in ROWS.items()},
+        "unknown_cache": Counter(unknown_cache(row) for row in charge if row["reason"] == "unknown_cache"),
+        **{name: rows_of(days, name) for name in ROWS},
         "traffic": Counter(row for day in days for row in read_traffic(day)) if parquet else Counter(),
     }
 
 
-def rows_of(days, name, columns):
+def rows_of(days, name):
     """None where no day has the table, as long as there are days."""
     paths = [path for day in days if (path := day / f"{name}.csv").exists()]
     if days and not paths:
         return None
-    return Counter(row_of(columns, row) for path in paths for row in read_csv(path))
+    return by_key(name, (row for path in paths for row in read_csv(path)))
+
+
+def by_key(name, rows):
+    """The rest of each row by its key; a key that comes again, which it mustn't, is told apart."""
+    columns, keys = TABLES[name]
+    found = {}
+    for row in rows:
+        key = tuple(printed(row.get(column)) for column in columns[:keys])
+        while key in found:
+            key = (*key, "again")
+        found[key] = {column: cell(column, row.get(column)) for column in columns[keys:]}
+    return found
+
+
+def cell(column, value):
+    """Money as a number, so that 0.30 is 0.3."""
+    if column.endswith("_usd"):
+        return None if value in (None, "") else Fraction(value)
+    return printed(value)
+
+
+def by_name(assumptions):
+    return {
+        (day, name): {column: cell(column, value) for column, value in told.items()}
+        for day, named in assumptions.items()
+        for name, told in named.items()
+    }
 
 
 def known_warnings(names):
@@ -208,14 +232,6 @@ def read_csv(path):
 
 def read_row(row):
     return tuple(Path(row[name]).name if name == "origin" else row[name] for name in READ)
-
-
-def row_of(columns, row):
-    return tuple(money(row.get(n)) if n.endswith("_usd") else printed(row.get(n)) for n in columns)
-
-
-def money(value):
-    return None if value in (None, "") else Fraction(value)
 
 
 def sum_suspended(rows):
@@ -262,12 +278,26 @@ def compare(name, expected, found, files, examples):
         return
     yield f"{name}: {len(missing) + len(surplus)} rows differ"
     for key, wanted, got in (missing + surplus)[:examples]:
+        wanted, got = only_differing(wanted, got)
         yield f"  {name} {key}: reference {plain(wanted)}, command {plain(got)}"
         yield from (f"    {line}" for line in evidence(name, key, files))
 
 
+def only_differing(wanted, got):
+    """Of two rows with one key the columns that differ."""
+    if not isinstance(wanted, dict) or not isinstance(got, dict):
+        return wanted, got
+    names = [name for name in wanted | got if wanted.get(name) != got.get(name)]
+    pairs = {name: only_differing(wanted.get(name), got.get(name)) for name in names}
+    return {name: pair[0] for name, pair in pairs.items()}, {name: pair[1] for name, pair in pairs.items()}
+
+
 def plain(value):
-    return [plain(v) for v in value] if isinstance(value, list) else str(value)
+    if isinstance(value, dict):
+        return {name: plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [plain(inner) for inner in value]
+    return plain_decimal(value) if isinstance(value, Fraction) else str(value)
 
 
 def evidence(name, key, files):

@@ -80,7 +80,9 @@ def walk(days, guided, books, accounts, default_usage_tier):
             continue  # Nothing comes of such a day; walks from 1970 have many.
         rows = one_day(day, by_day[day], carry, books, accounts, default_usage_tier)
         if day in days.published:
-            rows["accounts"] = describe_accounts(rows["accounts"], by_day[day], books, accounts, default_usage_tier)
+            rows["accounts"] = describe_accounts(
+                rows["accounts"], by_day[day], books, accounts, default_usage_tier
+            )
             for name in rows:
                 tables[name] += rows[name]
     return tables
@@ -109,7 +111,9 @@ def one_day(day, guided, carry, books, accounts, default_usage_tier):
     rated = Counter()
     for row in charges:
         rated[row["billing_account"]] += row["rated_cost_usd"]
-    credits = [row for name in accounts.billing_accounts for row in pay(day, name, rated[name], carry, accounts)]
+    credits = [
+        row for name in accounts.billing_accounts for row in pay(day, name, rated[name], carry, accounts)
+    ]
     return {
         "charges": charges,
         "suspense": [*suspended, *unknown_cache_rows(unknown)],

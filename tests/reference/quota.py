@@ -62,7 +62,9 @@ class Traffic:
 
     def upgrade_rows(self, books):
         return [
-            self.upgrade_row(key, seconds, books) for key, seconds in self.rows.items() if key[3] in NEXT_USAGE_TIER
+            self.upgrade_row(key, seconds, books)
+            for key, seconds in self.rows.items()
+            if key[3] in NEXT_USAGE_TIER
         ]
 
     def upgrade_row(self, key, seconds, books):

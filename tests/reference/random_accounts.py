@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 NANOS = 10**9
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-BILLING_ACCOUNTS = ("acct-1", "acct-1", "acct-1", "acct-2", "only named", None)
+BILLING_ACCOUNTS = ("acct-1", "acct-2", "acct-idle")
 DOLLARS = ("0", "0.000000000001", "0.004", "0.1", "0.50", "1", "3.00", "10", "25", "70", "300.00", "1000000")
 
 
@@ -18,17 +18,24 @@ def make(maker, tuned_models):
         return ""
     parts = []
     if chance(0.8 if maker.months else 0.5):
-        usage_tiers = ("tier1", "tier1", "tier2", "free") if maker.months else ("free", "tier1", "tier2", "unknown")
+        usage_tiers = (
+            ("tier1", "tier1", "tier1", "tier2", "tier3", "free")
+            if maker.months
+            else ("free", "tier1", "tier2", "unknown")
+        )
         parts.append(f'default_usage_tier = "{rng.choice(usage_tiers)}"')
     if chance(0.5):
         parts.append(f'allowance_scope = "{rng.choice(("billing_account", "billing_account", "project"))}"')
-    for name in rng.sample(("acct-1", "acct-2", "acct-idle"), rng.randint(1, 3)):
+    # A file without any [[billing_accounts]] may name some all the same.
+    described = [] if chance(0.1) else rng.sample(BILLING_ACCOUNTS, rng.randint(1, 3))
+    for name in described:
         parts += billing_account(maker, name)
+    owners = (*(described or BILLING_ACCOUNTS), *described[:1], None)
     for number, project in enumerate([*maker.projects, "idle"]):
         if project != "idle" and chance(0.1) or project == "idle" and chance(0.7):
             continue
         parts += ["[[projects]]", f"id = {json.dumps(project)}"]
-        owner = rng.choice(BILLING_ACCOUNTS)
+        owner = rng.choice(owners)
         if owner is not None:
             parts.append(f'billing_account = "{owner}"')
         if number != 1 and not (maker.months and chance(0.5)):

@@ -30,7 +30,9 @@ class RandomCaches:
         name = NOBODY if chance(0.03) else name
         known = self.known.setdefault((project, name), [])
         instant = self.moment(known)
-        method = rng.choice((CREATE, CREATE, CREATE, PATCH, PATCH, DELETE) if known else (CREATE, CREATE, PATCH, DELETE))
+        method = rng.choice(
+            (CREATE, CREATE, CREATE, PATCH, PATCH, DELETE) if known else (CREATE, CREATE, PATCH, DELETE)
+        )
         self.made += 1
         request_id = f"event-{self.made}" if chance(0.8) else rng.choice(self.maker.ids)
         fields = {
@@ -48,7 +50,9 @@ class RandomCaches:
         rng, chance = self.rng, self.maker.chance
         if not known or chance(0.4):
             return self.maker.instant()
-        beside = rng.choice((0, 0, 0, 1, -1, NANOS, -NANOS, 500_000_000, 30 * NANOS, 1800 * NANOS, HOUR * NANOS))
+        beside = rng.choice(
+            (0, 0, 0, 1, -1, NANOS, -NANOS, 500_000_000, 30 * NANOS, 1800 * NANOS, HOUR * NANOS)
+        )
         if chance(0.1):
             beside += rng.choice((DAY, 7 * DAY, 8 * DAY)) * NANOS
         return min(max(0, rng.choice(known) + beside), LATEST * NANOS)
@@ -66,7 +70,9 @@ class RandomCaches:
         return content
 
     def tokens(self):
-        return self.rng.choice((0, 1, 7, 1000, 32_768, 123_457, 1_000_000, 1_048_576, self.rng.randrange(10**7)))
+        return self.rng.choice(
+            (0, 1, 7, 1000, 32_768, 123_457, 1_000_000, 1_048_576, self.rng.randrange(10**7))
+        )
 
     def expiry(self, method, instant):
         """None, or a time, often soon, sometimes days later, now and then at or before the event."""

@@ -130,7 +130,7 @@ class Maker:
         self.project = rng.choice(PROJECTS) if rng.random() < 0.3 else None
         self.usage_tier = rng.choice((None, None, None, "free", "tier1", "tier3", "unknown"))
         # A busy log has few projects, models and days, priced ones, and dense traffic.
-        kind = rng.choice(("busy", "busy", "busy", "edges", "edges", "edges", "months", "months", "months", "months"))
+        kind = rng.choices(("busy", "edges", "months"), (3, 3, 4))[0]
         self.busy, self.months = kind == "busy", kind == "months"
         self.projects = rng.sample(PROJECTS, rng.randint(1, 2 if self.busy else 4))
         self.days = self.pick_busy_days() if self.busy else self.pick_months_days() if self.months else []
@@ -141,7 +141,9 @@ class Maker:
         if self.months and self.chance(0.8):
             self.usage_tier = None
         # How large quantities are, and how often a burst is throttled.
-        self.grounding = rng.choice(((0, 1, 4, 10), (1, 30, 80), (1, 80, 150), (1, 200, 700, 1499, 1500, 1501, 5000)))
+        self.grounding = rng.choice(((0, 1, 4, 10), (1, 30, 80), (1, 80, 150)))
+        if self.months:
+            self.grounding = rng.choice(((1, 80, 150), (1, 200, 500, 900), (1, 200, 700, 1499, 1500, 1501, 5000)))
         self.throttling = rng.choice((0, 0.2, 0.5)) if self.busy else 0
         self.rush = [self.instant_on(rng.choice(self.days)) // NANOS for _ in range(3)]
         self.upgrades = [self.instant_on(rng.choice(self.days)) for _ in range(3)]

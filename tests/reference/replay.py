@@ -13,7 +13,6 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from datetime import date
-from fractions import Fraction
 from pathlib import Path
 
 from assume import assumptions
@@ -132,7 +131,9 @@ class Run:
             rows[name] = by_day(tables[name], lambda row: row["date"])
         for day in sorted(self.days.published):
             charges, suspense = rows["charges"][day], rows["suspense"][day]
-            told = describe_day(requests[day], charges + [row for row in suspense if row["stage"] == "charge"])
+            told = describe_day(
+                requests[day], charges + [row for row in suspense if row["stage"] == "charge"]
+            )
             found = assumptions(requests[day], charges, rows["quota"][day], books, accounts)
             told["assumptions"] = {name: describe_assumption(a) for name, a in sorted(found.items())}
             self.told[str(day)] = told
