@@ -37,6 +37,8 @@ def differences(rerate, folder, logs, flags, window, out, whole=None):
     whole = whole or folder / "out"
     for number in range((window[1] - window[0]).days + 1):
         day = str(window[0] + timedelta(days=number))
+        if not (whole / day).is_dir():
+            yield f"by day: {day}: not published at once"
         failed = run(
             [rerate, "replay", *logs, "--out", str(out), *flags, "--date", day, "--allow-empty"], folder
         )

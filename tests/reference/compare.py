@@ -43,7 +43,7 @@ READ = ("date", "origin", "line", "request_id", "project_id", "model", "reason")
 SUSPENDED = ("date", "project_id", "model", "reason", "meter")
 ROWS = ("usage", "charges", "quota", "credits", "accounts", "upgrade", "data_use")
 PUBLISHED = (0, 3)
-MOST_DAYS = 15
+MOST_DAYS = 8
 
 
 def main():
@@ -82,6 +82,8 @@ def differences(seed, arguments, folder):
         list(files.items()), books, Accounts(log.accounts), log.usage_tier, log.project, log.time_zone, log.window
     )  # fmt: skip
     expected, found = of_reference(tables, summary), of_command(folder / "out")
+    if not summary["days"] and not found["records"]:
+        return  # Without any day, dated or not, nobody tells what was read.
     for name in expected:
         if found[name] is None:
             yield f"{name}: the command has no such table"

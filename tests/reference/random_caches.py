@@ -12,7 +12,7 @@ DAY = 86_400
 NAMES = tuple(f"cachedContents/{letter}" for letter in "abcde")
 NOBODY = "cachedContents/nobody"
 CREATE, PATCH, DELETE = EVENTS = ("cachedContents.create", "cachedContents.patch", "cachedContents.delete")
-LATEST = 9_214_646_400  # 2261-12-31, the last day but one that a timestamp may have
+LATEST = 9_214_646_399  # 2261-12-31T23:59:59Z, the last second that a timestamp may have
 
 
 class RandomCaches:
