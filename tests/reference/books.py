@@ -34,6 +34,7 @@ class Method:
     kind: str
     billed: bool
     counted: bool
+    assumed: bool
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,25 @@ class Outcome:
     name: str
     charged: bool
     counted: bool
+    assumed: bool
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """One line of allowances.csv for one of its models."""
+
+    pool: str
+    quantity: int
+    period: str
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """One line of tiers.csv: what a usage tier asks for, and its monthly cap."""
+
+    min_spend_usd: Fraction
+    min_days: int
+    monthly_cap_usd: Fraction | None
 
 
 @dataclass(frozen=True)
@@ -78,6 +98,8 @@ class Books:
         self.read_prices()
         self.read_limits()
         self.read_aliases()
+        self.read_allowances()
+        self.read_criteria()
         self.models = {row["model"]: read_model(row) for row in self.rows("models.csv")}
         self.methods = {row["method"]: read_method(row) for row in self.rows("methods.csv")}
         self.outcomes = [read_outcome(row) for row in self.rows("outcomes.csv")]
@@ -116,6 +138,20 @@ class Books:
         self.aliases = Dated()
         for row in self.rows("aliases.csv"):
             self.aliases.add(row["alias"], date.fromisoformat(row["from"]), row["model"])
+
+    def read_allowances(self):
+        self.allowances = Dated()
+        for row in self.rows("allowances.csv"):
+            line = Allowance(row["pool"], int(row["quantity"]), row["period"])
+            for model in row["models"].split():
+                self.allowances.add((model, row["meter"]), date.fromisoformat(row["from"]), line)
+
+    def read_criteria(self):
+        self.criteria = Dated()
+        for row in self.rows("tiers.csv"):
+            cap = Fraction(row["monthly_cap_usd"]) if row["monthly_cap_usd"] else None
+            line = Criteria(Fraction(row["min_spend_usd"]), int(row["min_days"]), cap)
+            self.criteria.add(row["usage_tier"], date.fromisoformat(row["from"]), line)
 
     # --- prices ---------------------------------------------------------------
 
@@ -182,13 +218,14 @@ def read_model(row):
 
 def read_method(row):
     counted = row["counts_against_quota"] == "yes"
-    return Method(row["method"], row["kind"], row["billed"] == "yes", counted)
+    return Method(row["method"], row["kind"], row["billed"] == "yes", counted, row["basis"] == "assumed")
 
 
 def read_outcome(row):
     bounds = [b if b == "failed" else int(b) for b in (row["status_from"], row["status_to"])]
     counted = row["counts_against_quota"] == "yes"
-    return (*bounds, Outcome(row["outcome"], row["charged"] == "yes", counted))
+    charged, assumed = row["charged"] == "yes", row["basis"] == "assumed"
+    return (*bounds, Outcome(row["outcome"], charged, counted, assumed))
 
 
 def day_or_none(text):
@@ -205,14 +242,37 @@ def plain_model(name):
 # --- accounts ------------------------------------------------------------------
 
 ACCOUNT_KEYS = {
-    "": {"default_usage_tier", "billing_accounts", "projects", "tuned_models"},
-    "billing_accounts": {"id", "first_payment", "credits"},
+    "": {"default_usage_tier", "allowance_scope", "billing_accounts", "projects", "tuned_models"},
+    "billing_accounts": {"id", "first_payment", "spent_before", "monthly_cap_usd", "credits"},
     "credits": {"name", "usd", "from", "until"},
     "projects": {"id", "billing_account", "usage_tiers", "limits"},
     "usage_tiers": {"usage_tier", "from"},
     "limits": {"model", "metric", "value", "from"},
     "tuned_models": {"model", "base"},
 }
+
+
+@dataclass(frozen=True)
+class Credit:
+    """Money granted, for the days from `since` to `until`; either may be missing."""
+
+    name: str
+    usd: Fraction
+    since: date | None
+    until: date | None
+
+    def holds(self, day):
+        return (self.since is None or self.since <= day) and (self.until is None or day <= self.until)
+
+
+@dataclass(frozen=True)
+class BillingAccount:
+    """A billing account; one that only a project names has nothing but its id."""
+
+    first_payment: date | None = None
+    spent_before: Fraction = Fraction(0)
+    monthly_cap_usd: Fraction | None = None
+    credits: tuple = ()
 
 
 class Accounts:
@@ -222,7 +282,12 @@ class Accounts:
         book = tomllib.loads(text)
         refuse_unknown_keys(book, "")
         self.default_usage_tier = book.get("default_usage_tier")
-        self.billing_accounts = {}
+        self.allowance_scope = book.get("allowance_scope")
+        self.billing_accounts = {
+            entry["id"]: read_billing_account(entry) for entry in book.get("billing_accounts", [])
+        }
+        self.projects = []
+        self.account_of = {}
         self.timelines = {}
         self.limits = Dated()
         for project in book.get("projects", []):
@@ -233,13 +298,18 @@ class Accounts:
 
     def read_project(self, project):
         name = project["id"]
+        self.projects.append(name)
         if "billing_account" in project:
-            self.billing_accounts[name] = project["billing_account"]
+            self.account_of[name] = project["billing_account"]
+            self.billing_accounts.setdefault(project["billing_account"], BillingAccount())  # only named
         timeline = [(instant_ns(line["from"]), line["usage_tier"]) for line in project.get("usage_tiers", [])]
         if timeline:
             self.timelines[name] = sorted(timeline)
         for line in project.get("limits", []):
             self.limits.add((name, plain_model(line["model"]), line["metric"]), line["from"], line["value"])
+
+    def projects_of(self, billing_account):
+        return [project for project in self.projects if self.account_of.get(project) == billing_account]
 
     def usage_tier(self, project_id, instant, default):
         """A project's timeline decides alone; else the command line, the file's default, `unknown`."""
@@ -247,6 +317,23 @@ class Accounts:
             return default or self.default_usage_tier or "unknown"
         past = [tier for since, tier in self.timelines[project_id] if since <= instant]
         return past[-1] if past else "unknown"
+
+
+def read_billing_account(entry):
+    """Credits in the order in which they pay: `from`, missing ones first, then name (C9)."""
+    credits = [
+        Credit(line["name"], Fraction(line["usd"]), line.get("from"), line.get("until"))
+        for line in entry.get("credits", [])
+    ]
+    if len({credit.name for credit in credits}) < len(credits):
+        raise SystemExit(f"accounts file: two credits of {entry['id']} have one name")
+    cap = entry.get("monthly_cap_usd")
+    return BillingAccount(
+        entry.get("first_payment"),
+        Fraction(entry.get("spent_before", 0)),
+        None if cap is None else Fraction(cap),
+        tuple(sorted(credits, key=lambda credit: (credit.since or date.min, credit.name.encode()))),
+    )
 
 
 def refuse_unknown_keys(table, name):

@@ -3,13 +3,14 @@
     python3 tests/reference/compare.py --rerate BIN --books DIR --seeds 1-200 [--records N] [--keep DIR]
 
 Prints each difference with its seed and the lines involved; exits 1 when there is any. Traffic is compared
-where pyarrow is installed.
+where pyarrow is installed. With --by-day each window of some seeds is also replayed day by day (see by_day.py).
 """
 
 import argparse
 import csv
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -21,10 +22,12 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
+import by_day
 import random_log
 from books import Accounts, Books
 from record import parse_object
-from replay import CHARGES, QUOTA, TRAFFIC, USAGE, printed, replay, split_lines
+from replay import replay, split_lines
+from tables import TABLES, TRAFFIC, plain_decimal, printed
 from tokens import Refused
 
 try:
@@ -34,11 +37,13 @@ except ImportError:
 
 WARNINGS = {
     "no_request_id", "total_mismatch", "usage_tier_contradicted", "model_not_offered", "context_window_exceeded",
+    "carry_missing",
 }  # fmt: skip
 READ = ("date", "origin", "line", "request_id", "project_id", "model", "reason")
 SUSPENDED = ("date", "project_id", "model", "reason", "meter")
-MONEY = ("unit_price_usd", "list_cost_usd", "rated_cost_usd")
+ROWS = ("usage", "charges", "quota", "credits", "accounts", "upgrade", "data_use")
 PUBLISHED = (0, 3)
+MOST_DAYS = 8
 
 
 def main():
@@ -77,8 +82,17 @@ def differences(seed, arguments, folder):
         list(files.items()), books, Accounts(log.accounts), log.usage_tier, log.project, log.time_zone, log.window
     )  # fmt: skip
     expected, found = of_reference(tables, summary), of_command(folder / "out")
+    if not summary["days"] and not found["records"]:
+        return  # Without any day, dated or not, nobody tells what was read.
     for name in expected:
-        yield from compare(name, expected[name], found[name], files, arguments.examples)
+        if found[name] is None:
+            yield f"{name}: the command has no such table"
+        else:
+            yield from compare(name, expected[name], found[name], files, arguments.examples)
+    if arguments.by_day and is_replayed_by_day(log):
+        yield from by_day.differences(
+            arguments.rerate, folder, list(files), flags(log), log.window, folder / "days"
+        )
 
 
 def run_rerate(rerate, log, files, folder):
@@ -87,35 +101,52 @@ def run_rerate(rerate, log, files, folder):
     for name, content in files.items():
         (folder / name).write_bytes(content)
     (folder / "accounts.toml").write_text(log.accounts, encoding="utf-8")
-    command = [rerate, "replay", *files, "--out", "out", "--accounts", "accounts.toml", "--replace"]
-    flags = {
-        "--usage-tier": log.usage_tier, "--project": log.project, "--time-zone": log.time_zone,
-        "--from": log.window[0], "--to": log.window[1],
-    }  # fmt: skip
-    for flag, value in flags.items():
-        command += [flag, str(value)] if value is not None else []
+    command = [rerate, "replay", *files, "--out", "out", *flags(log)]
+    for flag, day in zip(("--from", "--to"), log.window):
+        command += [flag, str(day)] if day is not None else []
     if log.window != (None, None):
         command.append("--allow-empty")
     (folder / "command.txt").write_text(" ".join(repr(word) for word in command) + "\n", encoding="utf-8")
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
+def flags(log):
+    """All that replay is told but logs, folder and window."""
+    words = ["--accounts", "accounts.toml"]
+    named = {"--usage-tier": log.usage_tier, "--project": log.project, "--time-zone": log.time_zone}
+    for flag, value in named.items():
+        words += [flag, value] if value is not None else []
+    return words
+
+
+def is_replayed_by_day(log):
+    """A window of few days with both ends: no day in it goes unpublished."""
+    first, last = log.window
+    return first is not None and last is not None and (last - first).days < MOST_DAYS
+
+
 # --- both as rows of text by key -----------------------------------------------------
 
 
 def of_reference(tables, summary):
+    charge = [row for row in tables["suspense"] if row["stage"] == "charge"]
     return {
         "records": Counter(summary["records"]),
         "not_requests": {name: n for name, n in summary["not_requests"].items() if n},
         "warnings": summary["warnings"],
-        "days": summary["days"],
+        "days": {
+            day: {k: v for k, v in told.items() if k != "assumptions"}
+            for day, told in summary["days"].items()
+        },
+        "assumptions": by_name({day: told["assumptions"] for day, told in summary["days"].items()}),
         "read": Counter(
-            tuple(printed(row.get(name)) for name in READ) for row in tables["suspense"] if row["stage"] == "read"
+            tuple(printed(row.get(name)) for name in READ)
+            for row in tables["suspense"]
+            if row["stage"] == "read"
         ),
-        "suspended": sum_suspended(row for row in tables["suspense"] if row["stage"] == "charge"),
-        "usage": Counter(tuple(printed(row.get(name)) for name in USAGE) for row in tables["usage"]),
-        "charges": Counter(charge_row(row) for row in tables["charges"]),
-        "quota": Counter(tuple(printed(row.get(name)) for name in QUOTA) for row in tables["quota"]),
+        "suspended": sum_suspended(charge),
+        "unknown_cache": Counter(unknown_cache(row) for row in charge if row["reason"] == "unknown_cache"),
+        **{name: by_key(name, tables[name]) for name in ROWS},
         "traffic": Counter(tuple(printed(row.get(name)) for name in TRAFFIC) for row in tables["traffic"])
         if parquet
         else Counter(),
@@ -126,23 +157,55 @@ def of_command(out):
     days = [folder for folder in out.iterdir() if folder.is_dir() and folder.name != "undated"]
     runs = [read_json(path) for glob in ("*/run.json", "undated/*/run.json") for path in out.glob(glob)]
     suspense = [row for path in sorted(out.glob("**/suspense.csv")) for row in read_csv(path)]
-    rows = {
-        name: [row for day in days for row in read_csv(day / f"{name}.csv")]
-        for name in ("usage", "charges", "quota")
-    }  # fmt: skip
+    charge = [row for row in suspense if row["stage"] == "charge"]
     manifests = {day.name: read_json(day / "manifest.json") for day in days}
     warnings = {day: known_warnings(told["warnings"]) for day, told in manifests.items()}
     return {
         "records": Counter(runs[0]["records"]) if runs else Counter(),
         "not_requests": runs[0]["not_requests"] if runs else {},
         "warnings": {day: names for day, names in warnings.items() if names},
-        "days": {day: told_of_day(told) for day, told in manifests.items() if told["requests"]},
+        "days": {day: told_of_day(told) for day, told in manifests.items()},
+        "assumptions": by_name({day: told["assumptions"] for day, told in manifests.items()}),
         "read": Counter(read_row(row) for row in suspense if row["stage"] == "read"),
-        "suspended": sum_suspended(row for row in suspense if row["stage"] == "charge"),
-        "usage": Counter(tuple(row[name] for name in USAGE) for row in rows["usage"]),
-        "charges": Counter(charge_row(row) for row in rows["charges"]),
-        "quota": Counter(tuple(row[name] for name in QUOTA) for row in rows["quota"]),
+        "suspended": sum_suspended(charge),
+        "unknown_cache": Counter(unknown_cache(row) for row in charge if row["reason"] == "unknown_cache"),
+        **{name: rows_of(days, name) for name in ROWS},
         "traffic": Counter(row for day in days for row in read_traffic(day)) if parquet else Counter(),
+    }
+
+
+def rows_of(days, name):
+    """None where no day has the table, as long as there are days."""
+    paths = [path for day in days if (path := day / f"{name}.csv").exists()]
+    if days and not paths:
+        return None
+    return by_key(name, (row for path in paths for row in read_csv(path)))
+
+
+def by_key(name, rows):
+    """The rest of each row by its key; a key that comes again, which it mustn't, is told apart."""
+    columns, keys = TABLES[name]
+    found = {}
+    for row in rows:
+        key = tuple(printed(row.get(column)) for column in columns[:keys])
+        while key in found:
+            key = (*key, "again")
+        found[key] = {column: cell(column, row.get(column)) for column in columns[keys:]}
+    return found
+
+
+def cell(column, value):
+    """Money as a number, so that 0.30 is 0.3."""
+    if column.endswith("_usd"):
+        return None if value in (None, "") else Fraction(value)
+    return printed(value)
+
+
+def by_name(assumptions):
+    return {
+        (day, name): {column: cell(column, value) for column, value in told.items()}
+        for day, named in assumptions.items()
+        for name, told in named.items()
     }
 
 
@@ -154,8 +217,8 @@ def told_of_day(manifest):
     return {
         "requests": manifest["requests"],
         "hours": {hour: n for hour, n in manifest["hours"].items() if n},
-        "first_at": manifest["first_at"],
-        "last_at": manifest["last_at"],
+        "first_at": manifest.get("first_at"),
+        "last_at": manifest.get("last_at"),
         "quantities": manifest["quantities"],
     }
 
@@ -173,23 +236,31 @@ def read_row(row):
     return tuple(Path(row[name]).name if name == "origin" else row[name] for name in READ)
 
 
-def charge_row(row):
-    """Money as a number, so that 0.30 is 0.3."""
-    return tuple(
-        (None if row.get(n) in (None, "") else Fraction(row[n])) if n in MONEY else printed(row.get(n))
-        for n in CHARGES
-    )  # fmt: skip
-
-
 def sum_suspended(rows):
-    """Quantity and list cost; the cost is None where no price is known."""
-    sums = defaultdict(lambda: [0, None])
+    """Quantity, list cost (None where no price is known), and the caches of storage."""
+    sums = defaultdict(lambda: [0, None, 0])
     for row in rows:
+        if row["reason"] == "unknown_cache":
+            continue
         cell = sums[tuple(printed(row.get(name)) for name in SUSPENDED)]
         cell[0] += int(row["quantity"])
         if row["list_cost_usd"] not in (None, ""):
             cell[1] = (cell[1] or 0) + Fraction(row["list_cost_usd"])
+        if row["meter"] == "cache_storage":
+            cell[2] += int(row["records"])
     return dict(sums)
+
+
+def unknown_cache(row):
+    names = ("date", "project_id", "model", "reason", "meter", "quantity", "list_cost_usd", "records")
+    return (*(printed(row.get(name)) for name in names), plain_detail(row["detail"]))
+
+
+def plain_detail(detail):
+    """The method and the cache name of a detail, in whatever words."""
+    method = re.search(r"\b(patch|delete)\b", detail)
+    name = re.search(random_log.CACHE_NAME, detail)
+    return f"cachedContents.{method and method[1]} {name and name[0]}"
 
 
 def read_traffic(day):
@@ -209,12 +280,26 @@ def compare(name, expected, found, files, examples):
         return
     yield f"{name}: {len(missing) + len(surplus)} rows differ"
     for key, wanted, got in (missing + surplus)[:examples]:
+        wanted, got = only_differing(wanted, got)
         yield f"  {name} {key}: reference {plain(wanted)}, command {plain(got)}"
         yield from (f"    {line}" for line in evidence(name, key, files))
 
 
+def only_differing(wanted, got):
+    """Of two rows with one key the columns that differ."""
+    if not isinstance(wanted, dict) or not isinstance(got, dict):
+        return wanted, got
+    names = [name for name in wanted | got if wanted.get(name) != got.get(name)]
+    pairs = {name: only_differing(wanted.get(name), got.get(name)) for name in names}
+    return {name: pair[0] for name, pair in pairs.items()}, {name: pair[1] for name, pair in pairs.items()}
+
+
 def plain(value):
-    return [plain(v) for v in value] if isinstance(value, list) else str(value)
+    if isinstance(value, dict):
+        return {name: plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [plain(inner) for inner in value]
+    return plain_decimal(value) if isinstance(value, Fraction) else str(value)
 
 
 def evidence(name, key, files):
@@ -245,6 +330,7 @@ def parse_arguments():
     parser.add_argument("--records", default=2000, type=int)
     parser.add_argument("--processes", default=2, type=int)
     parser.add_argument("--examples", default=3, type=int, help="differences shown of each table and seed")
+    parser.add_argument("--by-day", action="store_true", help="replay short windows day by day as well")
     parser.add_argument("--keep", metavar="DIR", help="where logs and reports of each seed are left")
     return parser.parse_args()
 

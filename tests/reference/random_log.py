@@ -1,8 +1,10 @@
 """A log by seed, awkward on purpose: few names so that identities collide, times around midnight,
 clock changes and price changes, every spelling and every reason for which a line is refused.
 
-About seven records of ten are good. Records that only the last, arbitrary word could tell apart (equal
-in all that decides which record of an identity counts, but not equal) are left out.
+A log is of one of three kinds: dense traffic of two days, all edges of the books, or days and weeks of paid
+use with caches, grounding and credits. About seven records of ten are good. Records that only the last,
+arbitrary word could tell apart (equal in all that decides which record of an identity counts, but not
+equal) are left out.
 """
 
 import json
@@ -11,7 +13,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
 
+import random_accounts
 import tokens
+from random_caches import EVENTS, RandomCaches, unsettled
 from record import CHANNELS, GRPC_STATUS, QUANTITY_METERS, AnotherService, Number, Settings, judge, parse_status
 from replay import identity, rank
 from tokens import Refused
@@ -20,6 +24,8 @@ PACIFIC = ZoneInfo("America/Los_Angeles")
 ZONES = ("Europe/Berlin", "America/New_York", "America/Los_Angeles", "Asia/Kolkata", "UTC")
 NANOS = 10**9
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+CACHE_NAME = r"cachedContents/[0-9a-z]+"
 
 POPULAR_MODELS = (
     "gemini-2.5-flash", "gemini-2.5-pro", "gemini-2.5-flash-lite", "gemini-3-flash-preview", "gemini-3-pro-preview",
@@ -34,6 +40,18 @@ SPECIAL_DAYS = (
     date(2024, 2, 29),
 )  # fmt: skip
 FAR_DAYS = (date(1970, 1, 1), date(1970, 1, 2), date(2011, 7, 4), date(2099, 12, 31), date(2261, 12, 31))
+# Just before clocks change, months end, allowances and usage tiers get new lines, and storage new prices.
+MONTHS_BEGIN = (
+    date(2026, 3, 6), date(2026, 10, 30), date(2025, 10, 31), date(2026, 1, 3), date(2026, 3, 30), date(2026, 8, 11),
+    date(2026, 8, 26), date(2026, 12, 30), date(2026, 6, 30), date(2025, 10, 16),
+)  # fmt: skip
+POOL_MODELS = (
+    "gemini-2.5-flash", "gemini-2.5-flash-lite", "gemini-2.5-pro", "gemini-3-flash-preview", "gemini-3-pro-preview",
+    "gemini-3.1-pro-preview", "gemini-3.5-flash", "gemini-3.6-flash", "gemini-2.0-flash",
+)  # fmt: skip
+GROUNDING_METERS = (
+    "grounding_search_prompt", "grounding_search_query", "grounding_maps_prompt", "grounding_maps_query",
+)  # fmt: skip
 PROJECTS = ("p1", "p2", 'a,"b"', "prøj", "p 3", "P1", "p1 ")
 MODALITIES = {
     "text": ("TEXT", "text", "MODALITY_TEXT", "Modality_Text", "MODALITY_UNSPECIFIED", "unspecified", "", None, 1),
@@ -111,16 +129,27 @@ class Maker:
         self.time_zone = rng.choice(ZONES) if rng.random() < 0.3 else None
         self.project = rng.choice(PROJECTS) if rng.random() < 0.3 else None
         self.usage_tier = rng.choice((None, None, None, "free", "tier1", "tier3", "unknown"))
-        # A busy log has few projects, models and days, priced ones, and dense traffic; the other is all edges.
-        self.busy = rng.random() < 0.4
+        # A busy log has few projects, models and days, priced ones, and dense traffic.
+        kind = rng.choices(("busy", "edges", "months"), (3, 3, 4))[0]
+        self.busy, self.months = kind == "busy", kind == "months"
         self.projects = rng.sample(PROJECTS, rng.randint(1, 2 if self.busy else 4))
-        self.days = self.pick_busy_days() if self.busy else []
-        self.models = self.pick_busy_models() if self.busy else self.pick_models()
+        self.days = self.pick_busy_days() if self.busy else self.pick_months_days() if self.months else []
+        self.models = (
+            self.pick_busy_models() if self.busy else self.pick_months_models() if self.months else self.pick_models()
+        )
         self.days = self.days or self.pick_days()
+        if self.months and self.chance(0.8):
+            self.usage_tier = None
+        # How large quantities are, and how often a burst is throttled.
+        self.grounding = rng.choice(((0, 1, 4, 10), (1, 30, 80), (1, 80, 150)))
+        if self.months:
+            self.grounding = rng.choice(((1, 80, 150), (1, 200, 500, 900), (1, 200, 700, 1499, 1500, 1501, 5000)))
+        self.throttling = rng.choice((0, 0.2, 0.5)) if self.busy else 0
         self.rush = [self.instant_on(rng.choice(self.days)) // NANOS for _ in range(3)]
         self.upgrades = [self.instant_on(rng.choice(self.days)) for _ in range(3)]
         self.ids = [f"id-{number}" for number in range(max(2, records // 2))] + ["模", "a b", "ID-1", "0"]
         self.made = []
+        self.caches = RandomCaches(self)
 
     def chance(self, probability):
         return self.rng.random() < probability
@@ -135,19 +164,21 @@ class Maker:
             lines.append(line)
             newlines.append(b"\r\n" if self.chance(0.05) else b"\n")
         return RandomLog(
-            lines, self.accounts(), self.usage_tier, self.project, self.time_zone, self.window(), newlines
+            lines, random_accounts.make(self, TUNED_MODELS[:2]), self.usage_tier, self.project, self.time_zone, self.window(), newlines
         )  # fmt: skip
 
     def is_full_tie(self, line, settings, known):
-        """Whether another record equals this one in rank but not in facts."""
+        """Whether another record equals this one in rank but not in facts, or in facts as far as they are settled."""
         try:
             request = judge(line, settings)
         except (Refused, AnotherService):
             return False
         if request.request_id is None or request.usage_less:
             return False
-        key = (identity(request), rank(request, self.books))
-        return known.setdefault(key, request.facts()) != request.facts()
+        name = identity(request)
+        if request.cache is not None and known.setdefault(name, unsettled(request)) != unsettled(request):
+            return True
+        return known.setdefault((name, rank(request, self.books)), request.facts()) != request.facts()
 
     # --- what a log is about -------------------------------------------------------
 
@@ -173,6 +204,22 @@ class Maker:
         in_force = [a for a, lines in self.books.aliases.lines.items() if min(lines) <= self.days[-1]]
         return [*self.rng.sample(sorted(priced), 3), self.rng.choice(sorted(in_force)), *TUNED_MODELS[:1]]
 
+    def pick_months_days(self):
+        """A few days, over a few days or weeks; sometimes with a gap of more than 31 days."""
+        rng = self.rng
+        first = rng.choice(MONTHS_BEGIN) + timedelta(days=rng.randrange(-1, 3))
+        span = rng.choice((2, 3, 4, 6, 9, 14, 30))
+        numbers = {0, *rng.sample(range(1, span + 1), min(span, rng.randint(1, 5)))}
+        if self.chance(0.2):
+            numbers.add(span + rng.choice((31, 32, 33, 40, 70)))
+        return [first + timedelta(days=number) for number in sorted(numbers)]
+
+    def pick_months_models(self):
+        """Models with pools and caches, an alias, and some that can't be priced."""
+        rng = self.rng
+        others = (rng.choice(UNKNOWN_MODELS), rng.choice(TUNED_MODELS[:3]), *rng.sample(sorted(self.books.priced_models), 1))
+        return [*rng.sample(POOL_MODELS, 4), "gemini-flash-latest", rng.choice(others)]
+
     def pick_days(self):
         """Days around facts of the books that change, around clock changes, and a few far ones."""
         rng, days = self.rng, [self.rng.choice(SPECIAL_DAYS)]
@@ -188,55 +235,15 @@ class Maker:
         return days
 
     def window(self):
-        if self.chance(0.7):
+        """Both ends, one or none; with both all days between them are published, so they are few."""
+        if self.chance(0.4 if self.months else 0.7):
             return (None, None)
-        first = self.rng.choice(self.days)
-        last = self.rng.choice([day for day in self.days if 0 <= (day - first).days < 800])
-        return self.rng.choice(((first, last), (first, None), (None, last), (first, first)))
-
-    def accounts(self):
-        """Usage tiers that change within a second, limits of one's own, bases of tuned models."""
-        rng = self.rng
-        if self.chance(0.15):
-            return ""
-        parts = []
-        if self.chance(0.5):
-            parts.append(f'default_usage_tier = "{rng.choice(("free", "tier1", "tier2", "unknown"))}"')
-        parts += ["[[billing_accounts]]", 'id = "acct-1"']
-        for number, project in enumerate(self.projects):
-            parts += ["[[projects]]", f"id = {json.dumps(project)}"]
-            if self.chance(0.6):
-                parts.append('billing_account = "acct-1"')
-            if number != 1:
-                parts += self.timeline()
-            parts += self.limits() if self.chance(0.6) else []
-        for tuned in TUNED_MODELS[:2]:
-            base = rng.choice(("gemini-1.5-flash", "models/gemini-2.5-flash", "gemini-flash-latest", "gemini-9"))
-            if self.chance(0.7):
-                parts += ["[[tuned_models]]", f'model = "{tuned}"', f'base = "{base}"']
-        return "\n".join(parts) + "\n"
-
-    def timeline(self):
-        starts = {(instant // 1000) * 1000 for instant in self.upgrades if self.chance(0.7)}
-        starts |= {315_532_800 * NANOS} if self.busy or self.chance(0.5) else set()
-        for start in self.rng.sample(sorted(starts), len(starts)):
-            moment = EPOCH + timedelta(microseconds=start // 1000)
-            offset = timezone(timedelta(minutes=self.rng.choice((0, -420, 330))))
-            tier = self.rng.choice(("free", "tier1", "tier1", "tier2", "tier3", "unknown"))
-            yield from ("[[projects.usage_tiers]]", f'usage_tier = "{tier}"')
-            yield f"from = {moment.astimezone(offset).isoformat()}"
-
-    def limits(self):
-        seen = set()
-        for _ in range(4):
-            model, metric = self.rng.choice(self.models).strip(), self.rng.choice(("rpm", "tpm", "rpd", "tpd"))
-            since = self.rng.choice(self.days)
-            if (model, metric, since) in seen or since.year < 1971 or model == "tunedModels/":
-                continue
-            seen.add((model, metric, since))
-            prefix = "models/" if self.chance(0.2) and not model.startswith("tuned") else ""
-            yield from ("[[projects.limits]]", f'model = "{prefix}{model}"', f'metric = "{metric}"')
-            yield from (f"value = {self.rng.choice((0, 1, 3, 2000, 10**6))}", f"from = {since}")
+        around = [day for day in self.days if 1971 < day.year < 2200] or self.days
+        first = self.rng.choice(around)
+        last = self.rng.choice([day for day in around if 0 <= (day - first).days < 45])
+        last += timedelta(days=self.rng.choice((0, 0, 1, 3)))
+        first -= timedelta(days=self.rng.choice((0, 0, 1, 3)))
+        return self.rng.choice(((first, last), (first, last), (first, None), (None, last), (first, first)))
 
     # --- times -----------------------------------------------------------------------
 
@@ -284,7 +291,7 @@ class Maker:
         """A record as bytes: new, or an earlier one with something changed; sometimes damaged."""
         if self.chance(0.01):
             return self.rng.choice((b"", b" ", b"\t\r", b"  \t"))
-        if self.made and self.chance(0.2 if self.busy else 0.35):
+        if self.made and self.chance(0.2 if self.busy or self.months else 0.35):
             record = self.changed(dict(self.rng.choice(self.made)))
         else:
             record = self.record()
@@ -293,7 +300,7 @@ class Maker:
         if self.chance(0.03):
             record["service"] = self.rng.choice((OUR_SERVICE, "aiplatform.googleapis.com", "x", "", None))
         damages = 0
-        while self.chance(0.08 if self.busy else 0.17) and damages < 3:
+        while self.chance(0.08 if self.busy or self.months else 0.17) and damages < 3:
             damages += 1
             record = self.damaged(record)
         line = self.dump(record).encode("utf-8", "surrogatepass")
@@ -301,6 +308,8 @@ class Maker:
 
     def record(self):
         rng = self.rng
+        if self.chance(0.2 if self.months else 0.05):
+            return self.cache_event()
         method = rng.choice((*DEFAULT_METHODS, *DEFAULT_METHODS, "generateContent", rng.choice(INFERENCE)))
         if self.chance(0.12):
             method = rng.choice(OTHER_METHODS)
@@ -323,21 +332,34 @@ class Maker:
         self.add_names(record, model)
         if self.chance(0.97) and (inference or self.chance(0.3)):
             record["usageMetadata"] = self.usage(method)
-        if self.chance(0.1):
-            record["quantities"] = self.quantities()
+        if self.chance(0.3 if self.months else 0.1):
+            record["quantities"] = self.quantities(model)
+        if self.throttling and self.chance(self.throttling):
+            record["status"] = 429
         if str(method).startswith("cachedContents."):
             record["cached_content"] = self.cached_content(record["request_id"])
+        return record
+
+    def cache_event(self):
+        event, model = self.caches.event(), self.rng.choice(self.models)
+        record = {"model": self.spelled_model(model), "status": self.status() if self.chance(0.2) else 200, **event}
+        record["timestamp"] = self.timestamp(event["instant"])
+        if event["method"] != EVENTS[0] and self.chance(0.6):
+            record["model"] = None
+        if self.project and self.chance(0.3):
+            record["project_id"] = self.rng.choice((None, ""))
+        self.add_names(record, model)
         return record
 
     def add_names(self, record, model):
         """Fields that most records don't have."""
         rng = self.rng
         record["service_tier"] = rng.choice(SERVICE_TIERS) if self.chance(0.3) else None
-        if self.chance(0.5 if self.busy else 0.25):
+        if self.chance(0.5 if self.busy else 0.08 if self.months else 0.25):
             record["usage_tier"] = rng.choice(("free", "tier1", "tier2", "tier3", "unknown", "", None))
         if self.chance(0.15):
             record["channel"] = rng.choice((*CHANNELS, "", None))
-        if self.chance(0.05 if self.busy else 0.2):
+        if self.chance(0.05 if self.busy or self.months else 0.2):
             record["model_version"] = self.spelled_model(
                 rng.choice((*self.models, *sorted(self.books.models)[:40], "", "x-001"))
             )
@@ -379,15 +401,18 @@ class Maker:
     def cached_content(self, request_id):
         """The same for all records of an id."""
         of_id = random.Random(f"{request_id}")
-        content = {"name": f"cachedContents/{of_id.randrange(9)}", "total_tokens": of_id.randrange(5000)}
+        content = {"name": f"cachedContents/{of_id.choice('abcde')}", "total_tokens": of_id.randrange(5000)}
         if of_id.random() < 0.5:
             content["expire_time"] = "2026-06-02T00:00:00.5Z"
         return content
 
-    def quantities(self):
+    def quantities(self, model):
+        """Of any meters, or of those that the model has a pool for."""
         rng = self.rng
-        meters = rng.sample(QUANTITY_METERS, rng.randint(0, 3))
-        return {meter: self.spelled_count(rng.choice((0, 1, 4, None, 10))) for meter in meters}
+        meters = rng.sample(GROUNDING_METERS if self.chance(0.5) else QUANTITY_METERS, rng.randint(0, 3))
+        if self.chance(0.7):
+            meters = [meter for meter in GROUNDING_METERS if self.books.allowances.knows((model, meter))]
+        return {meter: self.spelled_count(rng.choice((*self.grounding, None))) for meter in meters}
 
     # --- tokens ------------------------------------------------------------------------
 
@@ -481,7 +506,7 @@ class Maker:
             change = rng.choice((
                 self.change_aside, self.change_aside, self.change_time, self.change_time, self.change_tokens,
                 self.change_tokens, self.change_fact, self.change_fact, self.drop_usage, self.change_spelling,
-                self.change_status,
+                self.change_status, self.caches.change,
             ))  # fmt: skip
             change(record)
         return record
@@ -651,10 +676,10 @@ class Maker:
         return record | {"quantities": kept | {meter: self.rng.choice((1, None, "", self.bad_count()))}}
 
     def damage_cache(self, record):
-        """Under an id of its own: what differs in its cache alone would differ in storage, which isn't compared."""
+        """Under an id of its own, or else most of these would be left out as not settled."""
         rng = self.rng
         content = record.get("cached_content")
-        content = dict(content) if isinstance(content, dict) else {"name": "c", "total_tokens": 1}
+        content = dict(content) if isinstance(content, dict) else {"name": "cachedContents/a", "total_tokens": 1}
         name = rng.choice(("name", "expire_time", "total_tokens"))
         content[name] = rng.choice((None, "", 5, "x", True, self.bad_count(), "2026-06-02T00:00:00", []))
         method = rng.choice(("cachedContents.create", "cachedContents.patch", "countTokens", None))

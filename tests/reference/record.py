@@ -70,7 +70,7 @@ class Request:
     usage_less: bool = False
     tokens: Tokens = field(default_factory=Tokens)
     quantities: dict = field(default_factory=dict)
-    cache: tuple = ()
+    cache: "CacheFacts | None" = None
     origin: str = ""
     line: int = 0
 
@@ -98,6 +98,15 @@ class Request:
             self.tools_seen,
             self.tokens.facts(), tuple(sorted(self.quantities.items())), self.cache,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CacheFacts:
+    """What a storage method says of its cache."""
+
+    name: str | None
+    expires: int | None  # nanoseconds since 1970
+    tokens: int | None
 
 
 @dataclass
@@ -147,7 +156,9 @@ def judge(line, settings):
     if misses_usage(record, method, status):
         request.usage_less = True
         return request
-    usage, quantities, request.cache = read_all_counts(record, method)
+    usage, quantities, stored = read_all_counts(record, method)
+    if method.kind == "storage":
+        request.cache = read_cache(record, stored, settings)
     details = tokens.read_modalities(usage)
     request.quantities = read_meters(quantities)
     request.tokens = tokens.weigh(usage, details, method.name)
@@ -417,8 +428,14 @@ def read_all_counts(record, method):
     if is_create(method) and record.get("usageMetadata"):
         total = count(record.get("usageMetadata").get("totalTokenCount"))
         stored = total if stored is None else stored
-    name, expiry = (cache.get("name"), cache.get("expire_time")) if cache else (None, None)
-    return usage, quantities, (name, expiry, stored) if method.kind == "storage" else ()
+    return usage, quantities, stored
+
+
+def read_cache(record, stored, settings):
+    cache = record.get("cached_content")
+    if cache is None:
+        return CacheFacts(None, None, stored)
+    return CacheFacts(cache.get("name"), parse_timestamp(cache.get("expire_time"), settings.time_zone), stored)
 
 
 def count(value):
