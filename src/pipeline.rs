@@ -226,12 +226,13 @@ pub fn rate<'r>(
     for day in plan.days() {
         let (mut rated, measured) = of_days.remove(&day).unwrap_or_default();
         let cells = cells.remove(&day).unwrap_or_default();
-        let walked = walk.day(day, &cells, events.remove(&day).unwrap_or_default(), &mut rated)?;
+        let events = events.remove(&day).unwrap_or_default();
         if !plan.publishes(day) {
-            // The next day needs the hash, and most days of a gap have none that is published after them.
-            carry_before = plan.publishes(day.next()).then(|| walked.carry.hash());
+            walk.pass(day, events, &mut rated)?;
+            carry_before = plan.publishes(day.next()).then(|| walk.carry(day).hash());
             continue;
         }
+        let walked = walk.day(day, &cells, events, &mut rated)?;
         // Q6. That throttled requests don't count against quota is assumed; no money rests on it.
         let throttled = measured.quota.values().map(|row| row.requests_throttled).sum();
         if throttled > 0 {

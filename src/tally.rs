@@ -9,7 +9,7 @@ use crate::books::accounts::{StudioTerms, Timeline};
 use crate::mediate::row::{NO_ID, Row, TOTAL_MISMATCH};
 use crate::types::cache::{CacheEvent, CacheUse};
 use crate::types::day::Day;
-use crate::types::meter::Meter;
+use crate::types::meter::{Meter, Slot};
 use crate::types::request::{Facts, MethodKind};
 use crate::types::tally::{Arrival, Cell, CellKey, Groups, Overflow, SeriesKey, Span, Tally, Traffic, add};
 use crate::types::tier::{Channel, UsageTier};
@@ -56,6 +56,8 @@ struct Open {
     cell: Cell,
     /// Prompts above it are evidence against the books; in tokens.
     context_window: u64,
+    /// A bit for each slot that an allowance fits (C8).
+    allowance_slots: u64,
     arrivals: Vec<Arrival>,
     day_start: i64,
     span: Span,
@@ -83,7 +85,7 @@ impl<'b> Tallier<'b> {
     /// Adds a request that counts, of `day`; gives the cell it went to.
     pub fn add(&mut self, row: &Row<'_>, day: Day) -> Result<CellKey, Overflow> {
         let (total, thoughts, quantities) = row.usage();
-        let (mut input, mut cached, mut tool, mut grounded) = (0, 0, 0, false);
+        let (mut input, mut cached, mut tool, mut slots) = (0, 0, 0, 0u64);
         let mut everything = 1 + total + thoughts;
         // The sums by meter are needed before the cell is known, and few quantities are cheap to read twice.
         for (slot, quantity) in row.usage().2 {
@@ -92,7 +94,7 @@ impl<'b> Tallier<'b> {
                 Meter::Input => input += quantity,
                 Meter::InputCached => cached += quantity,
                 Meter::InputTool => tool += quantity,
-                meter => grounded |= meter.is_grounding(),
+                _ => slots |= 1 << slot.0,
             }
         }
         add(&mut self.everything, everything)?;
@@ -127,7 +129,7 @@ impl<'b> Tallier<'b> {
         cell.requests_above_context_window += u64::from(prompt > open.context_window);
         cell.requests_with_tool_tokens += u64::from(tool > 0);
         cell.requests_with_cached_tokens += u64::from(cached > 0);
-        cell.requests_grounded += u64::from(grounded);
+        cell.requests_with_allowance += u64::from(slots & open.allowance_slots != 0);
         cell.thoughts += thoughts;
         cell.total_tokens += total;
         for (slot, quantity) in quantities {
@@ -160,11 +162,14 @@ impl<'b> Tallier<'b> {
 impl Open {
     fn new(books: &Books, groups: &Groups, guide: &Guide<'_>, key: CellKey, span: Span) -> Open {
         let facts = &groups[key.group.0 as usize];
-        let known = books.models.find(books.base_model(facts, key.day)).filter(|_| guide.is_evidence);
+        let base_model = books.base_model(facts, key.day);
+        let known = books.models.find(base_model).filter(|_| guide.is_evidence);
+        let fits = |slot: &Slot| books.allowances.find(base_model, slot.meter(), key.day).is_some();
         Open {
             key,
             cell: Cell::default(),
             context_window: known.and_then(|model| model.context_window).unwrap_or(u64::MAX),
+            allowance_slots: Slot::all().filter(fits).fold(0, |slots, slot| slots | 1 << slot.0),
             arrivals: Vec::new(),
             day_start: key.day.start().seconds(),
             span,

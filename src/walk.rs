@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use crate::balance;
 use crate::books::Books;
 use crate::charge::Rated;
-use crate::charge::account::AccountsSoFar;
+use crate::charge::account::{self, AccountsSoFar};
 use crate::charge::allowance::Allowances;
 use crate::charge::credit::Credits;
 use crate::charge::storage::{Caches, StorageKey, Stored};
 use crate::error::Result;
 use crate::types::cache::CacheEvent;
 use crate::types::carry::Carry;
-use crate::types::charge::{AccountDay, Payment};
+use crate::types::charge::{AccountDay, Payment, Standing};
 use crate::types::day::{Day, Window};
 use crate::types::tally::{Cell, CellKey, Groups};
 use crate::types::tier::UsageTier;
@@ -81,6 +81,8 @@ pub struct WalkedDay<'r> {
     pub storage: BTreeMap<StorageKey<'r>, Stored>,
     pub accounts: Vec<AccountDay<'r>>,
     pub payments: Vec<Payment<'r>>,
+    /// By billing account.
+    pub standings: BTreeMap<&'r str, Standing>,
     pub carry: Carry<&'r str>,
 }
 
@@ -126,30 +128,36 @@ impl<'r> Walk<'r> {
         let storage = self.caches.store(day, events, self.groups, self.books, rated)?;
         self.allowances.c8_take_off(day, rated, self.books)?;
         balance::quantities(&rated.meters)?;
-        let mut usage_tiers: BTreeMap<&str, UsageTier> = BTreeMap::new();
-        for (key, _) in cells {
-            let project_id = &*self.groups[key.group.0 as usize].project_id;
-            let own = usage_tiers.entry(project_id).or_insert(UsageTier::Unknown);
-            *own = own.higher(key.usage_tier);
-        }
-        let (accounts, payments) = self.accounts.end_day(
-            day,
-            rated,
-            &usage_tiers,
-            self.usage_tier,
-            &mut self.credits,
-            self.books,
-        )?;
+        let (accounts, payments) = self.accounts.end_day(day, rated, &mut self.credits, self.books)?;
+        let usage_tiers = account::usage_tiers(day, cells, self.groups, self.usage_tier, self.books);
+        let standings = accounts.iter().filter_map(|account| {
+            let id = account.billing_account?;
+            let usage_tier = usage_tiers.get(id).copied().unwrap_or(UsageTier::Unknown);
+            Some((id, self.accounts.standing(day, id, usage_tier, self.books)?))
+        });
+        let standings = standings.collect();
+        Ok(WalkedDay { storage, accounts, payments, standings, carry: self.carry(day) })
+    }
+
+    /// Goes through a day that nobody asks about, for what it hands on.
+    pub fn pass(&mut self, day: Day, events: Vec<&'r CacheEvent>, rated: &mut Rated<'r>) -> Result<()> {
+        self.caches.store(day, events, self.groups, self.books, rated)?;
+        self.allowances.c8_take_off(day, rated, self.books)?;
+        self.accounts.end_day(day, rated, &mut self.credits, self.books)?;
+        Ok(())
+    }
+
+    /// What is handed on at the end of `day`.
+    pub fn carry(&self, day: Day) -> Carry<&'r str> {
         let (caches, caches_ended) = self.caches.to_carry();
-        let carry = Carry {
+        Carry {
             date: day,
             caches,
             caches_ended,
             allowances: self.allowances.to_carry(),
             credits: self.credits.to_carry(),
             accounts: self.accounts.to_carry(),
-        };
-        Ok(WalkedDay { storage, accounts, payments, carry })
+        }
     }
 }
 

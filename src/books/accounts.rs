@@ -46,6 +46,13 @@ pub struct BillingAccount {
     pub credits: Vec<Credit>,
 }
 
+impl BillingAccount {
+    /// None before it, and where it isn't known.
+    pub fn days_since_first_payment(&self, day: Day) -> Option<u64> {
+        u64::try_from(day.0 - self.first_payment?.0).ok()
+    }
+}
+
 /// Money that pays for charges.
 #[derive(Debug)]
 pub struct Credit {

@@ -12,6 +12,7 @@ use crate::types::carry::{AccountUse, Carry};
 use crate::types::charge::{AccountDay, Payment, Standing};
 use crate::types::day::{Day, Instant};
 use crate::types::money::Pico;
+use crate::types::tally::{Cell, CellKey, Groups};
 use crate::types::tier::UsageTier;
 
 /// A billing account; None: the projects that have none.
@@ -44,39 +45,22 @@ impl<'r> AccountsSoFar<'r> {
         AccountsSoFar { accounts: accounts.collect(), month: Some(carry.date.month()) }
     }
 
-    /// The accounts at the end of a day, and what their credits paid. `usage_tiers` are the highest of the day's requests,
-    /// by project; `flag` is that of projects without a timeline.
+    /// The accounts at the end of a day, and what their credits paid.
     pub fn end_day(
         &mut self,
         day: Day,
         rated: &Rated<'r>,
-        usage_tiers: &BTreeMap<&'r str, UsageTier>,
-        flag: Option<UsageTier>,
         credits: &mut Credits<'r>,
         books: &'r Books,
     ) -> Result<(Vec<AccountDay<'r>>, Vec<Payment<'r>>)> {
         if self.month.replace(day.month()) != Some(day.month()) {
             self.accounts.values_mut().for_each(|account| account.month_cost = Pico::ZERO);
         }
-        let account_of = |project_id: &str| books.accounts.billing_account(project_id).map(|id| &**id);
         let mut rated_costs: BTreeMap<Id<'r>, Pico> = BTreeMap::new();
         for (key, charge) in &rated.charges {
-            let cost = rated_costs.entry(account_of(key.project_id)).or_default();
+            let account = books.accounts.billing_account(key.project_id).map(|id| &**id);
+            let cost = rated_costs.entry(account).or_default();
             *cost = sum(*cost, charge.rated_cost)?;
-        }
-        let mut highest: BTreeMap<&str, UsageTier> = BTreeMap::new();
-        let midnight = Instant(day.next().start().0 - 1);
-        let in_force = books
-            .accounts
-            .projects()
-            .map(|project| (&**project, books.accounts.timeline(project, flag).at(midnight)));
-        for (project, usage_tier) in
-            in_force.chain(usage_tiers.iter().map(|(project, tier)| (*project, *tier)))
-        {
-            if let Some(id) = account_of(project) {
-                let own = highest.entry(id).or_insert(UsageTier::Unknown);
-                *own = own.higher(usage_tier);
-            }
         }
         let mut days = Vec::new();
         let mut payments = Vec::new();
@@ -89,10 +73,8 @@ impl<'r> AccountsSoFar<'r> {
             let paid = credits.c9_pay(day, id, account, rated_cost)?;
             let credit = paid.iter().try_fold(Pico::ZERO, |total, payment| sum(total, payment.applied))?;
             payments.extend(paid);
-            let mut account_day = self.cost(Some(id), rated_cost, credit)?;
-            let usage_tier = highest.get(id).copied().unwrap_or(UsageTier::Unknown);
-            account_day.standing = Some(self.standing(id, account, usage_tier, day, books)?);
-            days.push(account_day);
+            days.push(self.cost(Some(id), rated_cost, credit)?);
+            self.note_criteria(day, id, account, books)?;
         }
         Ok((days, payments))
     }
@@ -103,41 +85,48 @@ impl<'r> AccountsSoFar<'r> {
         so_far.month_cost = sum(so_far.month_cost, rated_cost)?;
         so_far.net_cost = sum(so_far.net_cost, net_cost)?;
         let month_cost = so_far.month_cost;
-        Ok(AccountDay { billing_account: id, rated_cost, credit, net_cost, month_cost, standing: None })
+        Ok(AccountDay { billing_account: id, rated_cost, credit, net_cost, month_cost })
     }
 
-    fn standing(
+    /// Since when the account has met the criteria of each usage tier: spend, and days since the first payment.
+    fn note_criteria(
         &mut self,
+        day: Day,
         id: &'r str,
         account: &BillingAccount,
-        usage_tier: UsageTier,
-        day: Day,
         books: &Books,
-    ) -> Result<Standing> {
+    ) -> Result<()> {
         let so_far = self.accounts.entry(Some(id)).or_default();
         let spend = sum(account.spent_before, so_far.net_cost)?;
-        let days_since_first_payment =
-            account.first_payment.and_then(|first| u64::try_from(day.0 - first.0).ok());
-        for &candidate in &[UsageTier::Tier1, UsageTier::Tier2, UsageTier::Tier3] {
-            let met = books.tiers.find(candidate, day).is_some_and(|line| {
-                let days =
-                    line.min_days == 0 || days_since_first_payment.is_some_and(|days| days >= line.min_days);
-                spend >= line.min_spend && days
+        let days = account.days_since_first_payment(day);
+        for &usage_tier in &[UsageTier::Tier1, UsageTier::Tier2, UsageTier::Tier3] {
+            let met = books.tiers.find(usage_tier, day).is_some_and(|line| {
+                let old_enough = line.min_days == 0 || days.is_some_and(|days| days >= line.min_days);
+                spend >= line.min_spend && old_enough
             });
             if met {
-                so_far.criteria_met.entry(candidate).or_insert(day);
+                so_far.criteria_met.entry(usage_tier).or_insert(day);
             } else {
-                so_far.criteria_met.remove(&candidate);
+                so_far.criteria_met.remove(&usage_tier);
             }
         }
+        Ok(())
+    }
+
+    /// Where an account of the accounts file stands at the end of a day on which its projects' highest usage tier is
+    /// `usage_tier`.
+    pub fn standing(&self, day: Day, id: &str, usage_tier: UsageTier, books: &Books) -> Option<Standing> {
+        let account = books.accounts.billing_accounts().get(id)?;
+        let so_far = self.accounts.get(&Some(id))?;
         let next = usage_tier.next();
         let line = next.and_then(|next| books.tiers.find(next, day));
         let own_tier = books.tiers.find(usage_tier, day);
-        Ok(Standing {
+        Some(Standing {
             usage_tier,
             monthly_cap: account.monthly_cap.or(own_tier.and_then(|line| line.monthly_cap)),
-            spend,
-            days_since_first_payment,
+            // It was summed when the criteria were looked at.
+            spend: account.spent_before.checked_add(so_far.net_cost)?,
+            days_since_first_payment: account.days_since_first_payment(day),
             next,
             next_min_spend: line.map(|line| line.min_spend),
             next_min_days: line.map(|line| line.min_days),
@@ -155,4 +144,27 @@ impl<'r> AccountsSoFar<'r> {
         });
         accounts.collect()
     }
+}
+
+/// The highest usage tier of each billing account's projects: in force at the end of the day, or on a request of it.
+/// `flag` is that of projects without a timeline.
+pub fn usage_tiers<'r>(
+    day: Day,
+    cells: &[(&CellKey, &Cell)],
+    groups: &Groups,
+    flag: Option<UsageTier>,
+    books: &'r Books,
+) -> BTreeMap<&'r str, UsageTier> {
+    let last = Instant(day.next().start().0 - 1);
+    let timeline = |project: &str| books.accounts.timeline(project, flag).at(last);
+    let in_force = books.accounts.projects().map(|project| (&**project, timeline(project)));
+    let requested = cells.iter().map(|(key, _)| (&*groups[key.group.0 as usize].project_id, key.usage_tier));
+    let mut highest: BTreeMap<&str, UsageTier> = BTreeMap::new();
+    for (project, usage_tier) in in_force.chain(requested) {
+        if let Some(id) = books.accounts.billing_account(project) {
+            let own = highest.entry(id).or_insert(UsageTier::Unknown);
+            *own = own.higher(usage_tier);
+        }
+    }
+    highest
 }

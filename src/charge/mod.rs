@@ -84,12 +84,6 @@ pub fn rate<'r>(
     for (key, cell) in cells {
         let facts = &groups[key.group.0 as usize];
         let method = books.methods.find(facts.method);
-        if method.basis == Basis::Assumed && !c6_is_billed(method) {
-            rated.rest_on(
-                Assumption::UndocumentedMethod,
-                Resting { requests: cell.requests, ..Resting::NOTHING },
-            )?;
-        }
         if !c6_is_billed(method) {
             continue;
         }
@@ -316,7 +310,7 @@ impl<'r> Rated<'r> {
         }
         if cost.has_allowance {
             // Its money is known when allowances were taken off.
-            let requests = cell.requests_grounded;
+            let requests = cell.requests_with_allowance;
             self.rest_on(Assumption::AllowanceScope, Resting { requests, ..Resting::NOTHING })?;
         }
         Ok(())

@@ -97,7 +97,8 @@ impl<'r> Caches<'r> {
         events.sort_by_key(|event| {
             let facts = facts(event);
             let CacheEvent { at, act, expires, tokens, usage_tier, .. } = **event;
-            (at, act, expires, tokens, &facts.model, usage_tier, facts.channel)
+            let names = (&facts.model, &facts.model_version, &facts.base_model);
+            (at, act, expires, tokens, names, usage_tier, facts.channel)
         });
         for event in events {
             let project_id = &*facts(event).project_id;

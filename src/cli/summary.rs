@@ -226,9 +226,8 @@ pub fn accounts(days: &[DayReport<'_>]) {
         let header = ["billing account", "tier", "rated USD", "credits", "net USD", "next tier"];
         let mut table = screen::plain_table(&header);
         table.set_content_arrangement(ContentArrangement::Disabled);
-        let last = days.last().map_or(&[][..], |day| &day.walked.accounts);
-        for account in last.iter().take(MOST_ROWS) {
-            let (Some(id), Some(standing)) = (account.billing_account, &account.standing) else { continue };
+        let last = days.last().map(|day| &day.walked);
+        for (id, standing) in last.iter().flat_map(|walked| &walked.standings).take(MOST_ROWS) {
             let sum = &sums[id];
             table.add_row([
                 shown(id).into_owned(),
@@ -243,8 +242,9 @@ pub fn accounts(days: &[DayReport<'_>]) {
         if sums.len() > MOST_ROWS {
             say(format_args!("(and {} more)", sums.len() - MOST_ROWS));
         }
-        for account in last.iter() {
-            let cap = account.standing.as_ref().and_then(|standing| standing.monthly_cap);
+        for account in last.iter().flat_map(|walked| &walked.accounts) {
+            let standing = account.billing_account.and_then(|id| last?.standings.get(id));
+            let cap = standing.and_then(|standing| standing.monthly_cap);
             if let (Some(id), Some(cap)) =
                 (account.billing_account, cap.filter(|cap| account.month_cost > *cap))
             {

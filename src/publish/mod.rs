@@ -193,7 +193,7 @@ fn stage_day(
         (&report::usage::REPORT, report::usage::rows(day, cells, groups, books)),
         (&report::charges::REPORT, report::charges::rows(day, &report.rated, books)),
         (&report::credits::REPORT, report::credits::rows(day, &walked.payments)),
-        (&report::accounts::REPORT, report::accounts::rows(day, &walked.accounts)),
+        (&report::accounts::REPORT, report::accounts::rows(day, &walked.accounts, &walked.standings)),
         (&report::quota::REPORT, report::quota::rows(day, &report.measured)),
         (&report::upgrade::REPORT, report::upgrade::rows(day, &report.measured)),
         (&report::data_use::REPORT, report::data_use::rows(day, cells, groups)),

@@ -1,7 +1,9 @@
 //! Owns the accounts report: what each billing account came to on a day, and where it stands among the usage tiers.
 
+use std::collections::BTreeMap;
+
 use super::{Kind, Report, Rows, Value, column};
-use crate::types::charge::AccountDay;
+use crate::types::charge::{AccountDay, Standing};
 use crate::types::day::Day;
 
 const NO_ACCOUNT: &str = "the projects have no billing account";
@@ -38,10 +40,10 @@ pub const REPORT: Report = Report {
 };
 
 /// The rows of one day.
-pub fn rows(day: Day, accounts: &[AccountDay<'_>]) -> Rows {
+pub fn rows(day: Day, accounts: &[AccountDay<'_>], standings: &BTreeMap<&str, Standing>) -> Rows {
     let mut rows = Rows::new(&REPORT);
     for account in accounts {
-        let standing = account.standing.as_ref();
+        let standing = account.billing_account.and_then(|id| standings.get(id));
         let cap = standing.and_then(|standing| standing.monthly_cap);
         rows.push([
             day.into(),

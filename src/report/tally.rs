@@ -107,7 +107,7 @@ pub fn rows(
             ("requests_above_context_window", cell.requests_above_context_window),
             ("requests_with_tool_tokens", cell.requests_with_tool_tokens),
             ("requests_with_cached_tokens", cell.requests_with_cached_tokens),
-            ("requests_grounded", cell.requests_grounded),
+            ("requests_with_allowance", cell.requests_with_allowance),
             ("thoughts", cell.thoughts),
             ("total_tokens", cell.total_tokens),
         ] {

@@ -143,8 +143,6 @@ pub struct AccountDay<'r> {
     pub net_cost: Pico,
     /// Rated, the month to date.
     pub month_cost: Pico,
-    /// None without a billing account.
-    pub standing: Option<Standing>,
 }
 
 /// Where a billing account stands among the usage tiers.

@@ -88,17 +88,6 @@ impl Meter {
         }
     }
 
-    /// Whether it counts prompts or queries that were grounded.
-    pub fn is_grounding(self) -> bool {
-        matches!(
-            self,
-            Meter::GroundingSearchPrompt
-                | Meter::GroundingSearchQuery
-                | Meter::GroundingMapsPrompt
-                | Meter::GroundingMapsQuery
-        )
-    }
-
     /// Whether it counts tokens.
     pub fn has_tokens(self) -> bool {
         TOKEN_METERS.contains(&self) || self == Meter::Unexplained

@@ -42,7 +42,8 @@ pub struct Cell {
     pub requests_above_context_window: u64,
     pub requests_with_tool_tokens: u64,
     pub requests_with_cached_tokens: u64,
-    pub requests_grounded: u64,
+    /// With a quantity that an allowance fits.
+    pub requests_with_allowance: u64,
     /// Inside or beside the candidates.
     pub thoughts: u64,
     /// `totalTokenCount` as logged.
@@ -59,7 +60,7 @@ impl Default for Cell {
             requests_above_context_window: 0,
             requests_with_tool_tokens: 0,
             requests_with_cached_tokens: 0,
-            requests_grounded: 0,
+            requests_with_allowance: 0,
             thoughts: 0,
             total_tokens: 0,
             quantities: [0; Slot::COUNT],
@@ -85,7 +86,7 @@ impl Cell {
         self.requests_above_context_window += other.requests_above_context_window;
         self.requests_with_tool_tokens += other.requests_with_tool_tokens;
         self.requests_with_cached_tokens += other.requests_with_cached_tokens;
-        self.requests_grounded += other.requests_grounded;
+        self.requests_with_allowance += other.requests_with_allowance;
         self.thoughts += other.thoughts;
         self.total_tokens += other.total_tokens;
         for (sum, addend) in self.quantities.iter_mut().zip(other.quantities) {
