@@ -74,8 +74,17 @@ fn text(projects: &BTreeMap<&str, Seen>, tuned: &BTreeSet<&str>) -> String {
          # fill it in and take the # away.\n\
          # Usage tiers are free, tier1, tier2, tier3; AI Studio shows a project's (Dashboard, Usage and Billing).\n\n\
          # default_usage_tier = \"tier1\"          # of projects without a timeline below\n\n\
+         # allowance_scope = \"project\"           # whose free grounding is; or billing_account\n\n\
          # [[billing_accounts]]\n\
-         # id = \"000000-000000-000000\"\n",
+         # id = \"000000-000000-000000\"\n\
+         # first_payment = 2026-01-31            # for the criteria of the next usage tier\n\
+         # spent_before = \"0.00\"                 # dollars paid to Google Cloud before these logs\n\
+         # monthly_cap_usd = \"250.00\"            # its own, if it has one\n\
+         # [[billing_accounts.credits]]\n\
+         # name = \"welcome\"\n\
+         # usd = \"300.00\"\n\
+         # from = 2026-01-31\n\
+         # until = 2026-12-31                    # the last day\n",
     );
     let mut line = |words: std::fmt::Arguments<'_>| {
         // Writing to a string can't fail.
