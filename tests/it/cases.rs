@@ -115,9 +115,12 @@ fn difference(case: &Path) -> Option<String> {
         let args = ["replay", "--out", &out_arg].into_iter().chain(args.iter().map(String::as_str));
         run::rerate(case, &args.collect::<Vec<_>>())
     };
-    let output = runs(case).iter().map(run).last().expect("a case has a run");
+    let mut outputs: Vec<Output> = runs(case).iter().map(run).collect();
+    let output = outputs.pop().expect("a case has a run");
 
     let mut told = Vec::new();
+    let failed = outputs.iter().filter(|output| !matches!(output.status.code(), Some(0 | 3)));
+    told.extend(failed.map(|output| format!("a run before the last: {}", run::stderr(output))));
     for table in TABLES {
         let expected = case.join(format!("expect/{table}.csv"));
         if expected.exists() {
