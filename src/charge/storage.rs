@@ -251,6 +251,11 @@ fn c7_storage<'r>(
     let mut cost = CellCost::default();
     let quantity = stored.token_seconds;
     rated.rate_quantity(&subject, Meter::CacheStorage, Modality::Any, quantity, books, &mut cost)?;
+    if rests_on_ai_studio(channel, day) {
+        // The cache's creation is the request; what storing it would cost is of every day.
+        let high = Some(cost.without_c4);
+        rated.rest_on(Assumption::AiStudioSince202604, Resting { high, ..Resting::NOTHING })?;
+    }
     for key in cost.unrated {
         rated.unrated.entry(key).or_default().requests += stored.caches;
     }

@@ -188,7 +188,11 @@ impl Replay {
 
     /// Whether the exit code is 0: nothing in suspense but what is allowed.
     fn is_whole(&self, replay: &pipeline::Replay, days: &[DayReport<'_>], options: &Options) -> bool {
-        let lines = replay.deciding_lines(options.window);
+        // A patch or delete of an unknown cache has no quantity: it counts as a line.
+        let without_quantity = days.iter().flat_map(|day| &day.rated.unrated);
+        let without_quantity = without_quantity.filter(|(key, _)| key.meter.is_none());
+        let lines = replay.deciding_lines(options.window)
+            + without_quantity.map(|(_, unrated)| unrated.requests).sum::<u64>();
         let meters = || days.iter().flat_map(|day| &day.rated.meters);
         let tokens = |of: fn(&crate::balance::Quantities) -> u64| -> u64 {
             meters().filter(|(meter, _)| meter.has_tokens()).map(|(_, sums)| of(sums)).sum()

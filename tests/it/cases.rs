@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use rerate::evidence::Warning;
 use rerate::types::reason::Reason;
@@ -14,6 +15,8 @@ const RULES: [&str; 20] = [
     "C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C10", "C11", "Q1", "Q2", "Q3", "Q4", "Q5", "Q6",
     "Q7", "Q8", "Q9",
 ];
+const TABLES: [&str; 9] =
+    ["usage", "charges", "quota", "suspense", "traffic", "credits", "accounts", "upgrade", "data_use"];
 const THEMES: [&str; 10] = [
     "identity",
     "input",
@@ -88,27 +91,17 @@ fn every_rule_reason_and_warning_has_a_case() {
 fn no_file_is_stray() {
     for case in cases() {
         assert!(case.join("expect").is_dir(), "{}: no expect folder", name(&case));
-        let args = std::fs::read_to_string(case.join("args")).unwrap_or_default();
+        let args = runs(&case).concat();
         for entry in std::fs::read_dir(&case).expect("a case is a folder") {
             let file = entry.expect("an entry").file_name().to_string_lossy().into_owned();
-            let known = ["WHY.md", "args", "expect", "accounts.toml"].contains(&file.as_str())
-                || file.starts_with("input")
-                || args.lines().any(|arg| arg == file);
+            let known = ["WHY.md", "args", "expect"].contains(&file.as_str()) || args.contains(&file);
             assert!(known, "{}: {file} is stray", name(&case));
         }
         for entry in std::fs::read_dir(case.join("expect")).expect("an expect folder") {
             let file = entry.expect("an entry").file_name().to_string_lossy().into_owned();
-            let known = [
-                "usage.csv",
-                "charges.csv",
-                "quota.csv",
-                "suspense.csv",
-                "traffic.csv",
-                "records.json",
-                "warnings.json",
-                "exit",
-            ];
-            assert!(known.contains(&file.as_str()), "{}: expect/{file} is stray", name(&case));
+            let known = ["assumptions.json", "days.txt", "exit", "records.json", "told.txt", "warnings.json"];
+            let is_table = file.strip_suffix(".csv").is_some_and(|table| TABLES.contains(&table));
+            assert!(is_table || known.contains(&file.as_str()), "{}: expect/{file} is stray", name(&case));
         }
     }
 }
@@ -118,23 +111,17 @@ fn difference(case: &Path) -> Option<String> {
     let out = tempfile::tempdir().expect("a temporary folder");
     let out = out.path().join("out");
     let out_arg = out.display().to_string();
-    let args_file = std::fs::read_to_string(case.join("args")).unwrap_or_default();
-    let mut args = vec!["replay", "--out", &out_arg];
-    if case.join("accounts.toml").exists() {
-        args.extend(["--accounts", "accounts.toml"]);
-    }
-    args.extend(args_file.lines());
-    let mut inputs: Vec<String> = std::fs::read_dir(case)
-        .expect("a case is a folder")
-        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
-        .filter(|file| file.starts_with("input"))
-        .collect();
-    inputs.sort();
-    args.extend(inputs.iter().map(String::as_str));
-    let output = run::rerate(case, &args);
+    let run = |args: &Vec<String>| {
+        let args = ["replay", "--out", &out_arg].into_iter().chain(args.iter().map(String::as_str));
+        run::rerate(case, &args.collect::<Vec<_>>())
+    };
+    let mut outputs: Vec<Output> = runs(case).iter().map(run).collect();
+    let output = outputs.pop().expect("a case has a run");
 
     let mut told = Vec::new();
-    for table in ["usage", "charges", "quota", "suspense", "traffic"] {
+    let failed = outputs.iter().filter(|output| !matches!(output.status.code(), Some(0 | 3)));
+    told.extend(failed.map(|output| format!("a run before the last: {}", run::stderr(output))));
+    for table in TABLES {
         let expected = case.join(format!("expect/{table}.csv"));
         if expected.exists() {
             let (header, expected) = run::read_csv(&expected);
@@ -145,19 +132,24 @@ fn difference(case: &Path) -> Option<String> {
     if records.exists() {
         told.extend(records_difference(&run::json(&records), &out, &output));
     }
-    let warnings = case.join("expect/warnings.json");
-    if warnings.exists() {
-        let found: serde_json::Map<String, serde_json::Value> = run::published(&out)
-            .iter()
-            .filter(|folder| folder.join("manifest.json").exists())
-            .map(|folder| (name(folder), run::json(&folder.join("manifest.json"))["warnings"].clone()))
-            .filter(|(_, warnings)| warnings.as_object().is_some_and(|warnings| !warnings.is_empty()))
-            .collect();
-        let expected = run::json(&warnings);
-        if expected != serde_json::Value::Object(found.clone()) {
-            told.push(format!("warnings: expected {expected}, found {}", serde_json::Value::Object(found)));
+    for of_days in ["warnings", "assumptions"] {
+        let expected = case.join(format!("expect/{of_days}.json"));
+        if expected.exists() {
+            let (expected, found) = (run::json(&expected), of_manifests(&out, of_days));
+            if expected != found {
+                told.push(format!("{of_days}: expected {expected}, found {found}"));
+            }
         }
     }
+    if let Ok(expected) = std::fs::read_to_string(case.join("expect/days.txt")) {
+        let found: String = days(&out).iter().map(|folder| name(folder) + "\n").collect();
+        if expected != found {
+            told.push(format!("days: expected\n{expected}found\n{found}"));
+        }
+    }
+    let said = run::stderr(&output);
+    let expected = std::fs::read_to_string(case.join("expect/told.txt")).unwrap_or_default();
+    told.extend(expected.lines().filter(|line| !said.contains(line)).map(|line| format!("not told: {line}")));
     let suspense = if run::table(&out, "suspense").is_empty() { 0 } else { 3 };
     let expected_exit = match std::fs::read_to_string(case.join("expect/exit")) {
         Ok(code) => code.trim().parse().expect("a number"),
@@ -166,7 +158,43 @@ fn difference(case: &Path) -> Option<String> {
     if output.status.code() != Some(expected_exit) {
         told.push(format!("exit: expected {expected_exit}, found {:?}", output.status.code()));
     }
-    if told.is_empty() { None } else { Some(format!("{}\n{}", told.join("\n"), run::stderr(&output))) }
+    if told.is_empty() { None } else { Some(format!("{}\n{}", told.join("\n"), said)) }
+}
+
+/// The arguments of each run, all into one folder of days. Where a case has one run, its inputs and accounts file are given
+/// without being named.
+fn runs(case: &Path) -> Vec<Vec<String>> {
+    let file = std::fs::read_to_string(case.join("args")).unwrap_or_default();
+    let mut runs: Vec<Vec<String>> =
+        file.split("---\n").map(|run| run.lines().map(str::to_string).collect()).collect();
+    if let [only] = runs.as_mut_slice() {
+        if case.join("accounts.toml").exists() {
+            only.extend(["--accounts", "accounts.toml"].map(str::to_string));
+        }
+        let entries = std::fs::read_dir(case).expect("a case is a folder");
+        let files = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+        let mut inputs: Vec<String> = files.filter(|file| file.starts_with("input")).collect();
+        inputs.sort();
+        only.extend(inputs);
+    }
+    runs
+}
+
+/// The published days, in order.
+fn days(out: &Path) -> Vec<PathBuf> {
+    let mut folders = run::published(out);
+    folders.retain(|folder| folder.join("manifest.json").exists());
+    folders
+}
+
+/// A part of the manifests by day; days without any are left out.
+fn of_manifests(out: &Path, part: &str) -> serde_json::Value {
+    let found: serde_json::Map<String, serde_json::Value> = days(out)
+        .iter()
+        .map(|folder| (name(folder), run::json(&folder.join("manifest.json"))[part].clone()))
+        .filter(|(_, part)| part.as_object().is_some_and(|part| !part.is_empty()))
+        .collect();
+    found.into()
 }
 
 fn table_difference(table: &str, header: &[String], expected: &Table, found: &Table) -> Option<String> {
@@ -189,11 +217,7 @@ fn table_difference(table: &str, header: &[String], expected: &Table, found: &Ta
     })
 }
 
-fn records_difference(
-    expected: &serde_json::Value,
-    out: &Path,
-    output: &std::process::Output,
-) -> Option<String> {
+fn records_difference(expected: &serde_json::Value, out: &Path, output: &Output) -> Option<String> {
     let run = run::published(out).into_iter().map(|folder| folder.join("run.json")).find(|run| run.exists());
     let found = match run {
         Some(run) => run::json(&run)["records"].clone(),
