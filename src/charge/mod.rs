@@ -85,6 +85,10 @@ pub fn rate<'r>(
         let facts = &groups[key.group.0 as usize];
         let method = books.methods.find(facts.method);
         if !c6_is_billed(method) {
+            if method.basis == Basis::Assumed {
+                let resting = Resting { requests: cell.requests, ..Resting::NOTHING };
+                rated.rest_on(Assumption::UndocumentedMethod, resting)?;
+            }
             continue;
         }
         let subject = Subject::new(facts, key.usage_tier, key.context_band, day, books);
@@ -272,7 +276,6 @@ impl<'r> Rated<'r> {
         status: Basis,
         method: Basis,
     ) -> Result<()> {
-        let since_april = subject.day >= Day::parse("2026-04-01").expect("a day");
         let all = |low: Pico, high: Option<Pico>| Resting {
             requests: cell.requests,
             rated_cost: cost.rated,
@@ -301,10 +304,10 @@ impl<'r> Rated<'r> {
             let resting = up_to(cell.requests_with_cached_tokens, cached);
             self.rest_on(Assumption::CachedWithoutPrice, resting)?;
         }
-        if subject.channel == Channel::AiStudio && since_april {
+        if rests_on_ai_studio(subject.channel, subject.day) {
             self.rest_on(Assumption::AiStudioSince202604, either(cost.without_c4))?;
         }
-        if subject.model.starts_with(TUNED) && since_april {
+        if subject.model.starts_with(TUNED) && pages_changed(subject.day) {
             // Nothing says what else it would cost.
             self.rest_on(Assumption::TunedModelSince202604, all(Pico::ZERO, None))?;
         }
@@ -369,6 +372,15 @@ fn c3_failed(charged: bool) -> bool {
 /// for access to paid features", which no log tells: taken as free on all days, an assumption.
 fn c4_ai_studio(channel: Channel) -> bool {
     channel == Channel::AiStudio
+}
+
+/// Since then the billing page restricts or no longer says what C4 and C5 are taken from.
+fn pages_changed(day: Day) -> bool {
+    day >= Day::parse("2026-04-01").expect("a day")
+}
+
+fn rests_on_ai_studio(channel: Channel, day: Day) -> bool {
+    channel == Channel::AiStudio && pages_changed(day)
 }
 
 /// C6. countTokens is not billed (billing page), nor is any method that methods.csv says isn't. Only inference has

@@ -9,12 +9,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{CellCost, Rated, Subject, tokens, too_much};
+use super::{CellCost, Rated, Subject, rests_on_ai_studio, tokens, too_much};
 use crate::books::Books;
 use crate::error::Result;
 use crate::types::cache::{CacheAct, CacheEvent};
 use crate::types::carry::{Carry, EndedCache, LivingCache};
-use crate::types::charge::UnratedKey;
+use crate::types::charge::{Assumption, Resting, UnratedKey};
 use crate::types::day::{Day, Instant};
 use crate::types::meter::{Meter, Modality};
 use crate::types::reason::Reason;

@@ -293,6 +293,7 @@ pub fn assumptions(days: &[DayReport<'_>]) {
     let mut table = screen::plain_table(&["assumed", "requests", "rated USD", "if read otherwise"]);
     for (assumption, resting) in sums {
         let bounds = match resting.high {
+            Some(high) if high == resting.low && high == Pico::ZERO => "no money".to_string(),
             Some(high) if high == resting.low => "the same".to_string(),
             Some(high) => format!("{} to {}", dollars(resting.low), dollars(high)),
             None => format!("from {}, nothing says to what", dollars(resting.low)),

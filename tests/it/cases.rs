@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use rayon::prelude::*;
 use rerate::evidence::Warning;
 use rerate::types::reason::Reason;
 
@@ -59,7 +60,7 @@ fn rules(case: &Path) -> Vec<String> {
 #[test]
 fn every_case_bears_out_its_claim() {
     let failed: Vec<String> = cases()
-        .iter()
+        .par_iter()
         .filter_map(|case| difference(case).map(|told| format!("{}:\n{told}", name(case))))
         .collect();
     assert!(

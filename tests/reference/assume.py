@@ -28,6 +28,11 @@ def assumptions(guided, charges, quota, books, accounts):
     for g in guided:
         for name, figures in of_request(g, books):
             found[name].add(*figures)
+    for row in charges:
+        # A cache made in AI Studio: the creation is the request, storing it costs on every day.
+        if row["meter"] == "cache_storage" and row["channel"] == "ai_studio" and row["date"] >= SINCE:
+            paid = row["pricing_tier"] == "paid"
+            found["ai_studio_since_2026_04"].add(0, 0, (row.get("list_cost_usd") or 0) if paid else 0, requests=0)
     throttled = sum(row["requests_throttled"] for row in quota)
     if throttled:
         found["throttled_in_rpd"].add(0, 0, 0, requests=throttled)
@@ -37,10 +42,12 @@ def assumptions(guided, charges, quota, books, accounts):
 
 
 def of_request(g, books):
-    """Of inference: other methods have nothing to charge but storage, which isn't counted here."""
+    """Other methods than inference have nothing to charge but storage, which `assumptions` looks at."""
     cells = {what: (n, *judge_quantity(g, books, *what)) for what, n in quantities(g).items()}
     rated = rated_cost(cells)
     if not g.in_inference:
+        if g.method.assumed:
+            yield "undocumented_method", (0, 0, 0)
         return
     if g.outcome.assumed:
         yield "undocumented_status", between(rated, other_reading(g, books, "C3"))
