@@ -20,6 +20,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[2]
 DATE, TEXT, INTEGER, MONEY, INSTANT = "date", "text", "integer", "decimal(38,12), US dollars", "timestamp, UTC"
+YES_NO = "true or false"
 FORMULA = "=+-@\t\r"  # a text that begins so has a ' before it in a CSV file
 
 
@@ -83,7 +84,7 @@ class Pandas:
         objects = {DATE: datetime.date, TEXT: str, MONEY: Decimal}
         if kind in objects:
             return dtype in ("object", "string") and all(type(cell) in (objects[kind], type(None)) for cell in cells)
-        return dtype == {INTEGER: "Int64", INSTANT: "datetime64[us, UTC]"}[kind]
+        return dtype == {INTEGER: "Int64", INSTANT: "datetime64[us, UTC]", YES_NO: "boolean"}[kind]
 
     def cells(self, column):
         return [None if pandas.isna(cell) else cell for cell in self.frame[column]]
@@ -106,6 +107,7 @@ class PyArrow:
             INTEGER: [pyarrow.int64()],
             MONEY: [pyarrow.decimal128(38, 12)],
             INSTANT: [pyarrow.timestamp("us", tz="UTC")],
+            YES_NO: [pyarrow.bool_()],
         }[kind]
 
     def cells(self, column):
@@ -122,7 +124,7 @@ class DuckDB:
         self.columns = self.table.columns
 
     def has_type(self, column, kind):
-        types = {DATE: "DATE", TEXT: "VARCHAR", INTEGER: "BIGINT", MONEY: "DECIMAL(38,12)", INSTANT: "TIMESTAMP WITH TIME ZONE"}
+        types = {DATE: "DATE", TEXT: "VARCHAR", INTEGER: "BIGINT", MONEY: "DECIMAL(38,12)", INSTANT: "TIMESTAMP WITH TIME ZONE", YES_NO: "BOOLEAN"}
         return str(self.table[column].types[0]) == types[kind]
 
     def cells(self, column):
@@ -144,6 +146,7 @@ class Polars:
             INTEGER: polars.Int64,
             MONEY: polars.Decimal(38, 12),
             INSTANT: polars.Datetime("us", "UTC"),
+            YES_NO: polars.Boolean,
         }[kind]
 
     def cells(self, column):
@@ -184,7 +187,7 @@ def value(cell, kind):
         return None
     if kind == TEXT and cell[0] == "'" and cell[1:2] and cell[1] in FORMULA:
         return cell[1:]
-    return {DATE: datetime.date.fromisoformat, TEXT: str, INTEGER: int, MONEY: Decimal, INSTANT: datetime.datetime.fromisoformat}[kind](cell)
+    return {DATE: datetime.date.fromisoformat, TEXT: str, INTEGER: int, MONEY: Decimal, INSTANT: datetime.datetime.fromisoformat, YES_NO: {"true": True, "false": False}.get}[kind](cell)
 
 
 if __name__ == "__main__":
