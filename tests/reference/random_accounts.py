@@ -73,11 +73,16 @@ def near(maker):
     return [day for day in maker.days if 1971 < day.year < 2200] or [datetime(2026, 6, 1).date()]
 
 
+# Seconds; logs and accounts files know no later instant.
+END_OF_2261 = 9_214_646_400
+
+
 def timeline(maker):
     rng, chance = maker.rng, maker.chance
     starts = {(instant // 1000) * 1000 for instant in maker.upgrades if chance(0.7)}
     starts |= {315_532_800 * NANOS} if maker.busy or chance(0.5) else set()
-    for start in rng.sample(sorted(starts), len(starts)):
+    starts = sorted(start for start in starts if start // NANOS < END_OF_2261)
+    for start in rng.sample(starts, len(starts)):
         moment = EPOCH + timedelta(microseconds=start // 1000)
         offset = timezone(timedelta(minutes=rng.choice((0, -420, 330))))
         tier = rng.choice(("free", "tier1", "tier1", "tier2", "tier3", "unknown"))
