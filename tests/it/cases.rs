@@ -14,7 +14,7 @@ const RULES: [&str; 18] = [
     "C1", "C2", "C3", "C4", "C5", "C6", "C7", "C10", "C11", "Q1", "Q2", "Q3", "Q4", "Q5", "Q6", "Q7", "Q8",
     "Q9",
 ];
-const THEMES: [&str; 5] = ["identity", "input", "tokens", "models", "window"];
+const THEMES: [&str; 6] = ["identity", "input", "shapes", "tokens", "models", "window"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/cases")

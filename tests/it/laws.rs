@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use rerate::books::{Books, Sources};
 use rerate::evidence::Warning;
 use rerate::pipeline::{self, Options, Replay, Window};
+use rerate::read::Settings;
 use rerate::types::charge::{Assumption, Exempt};
 use rerate::types::day::Day;
 use rerate::types::meter::{Meter, Modality, Slot};
@@ -392,6 +393,22 @@ fn nothing_of_a_prompt_or_a_key_is_in_any_output() {
         for (file, lines) in cut(&log.lines, 2, &mut Dice::new(log.seed)).into_iter().enumerate() {
             inputs.push(scratch.write(&format!("{key}/{key}-{file}.jsonl"), &text(lines)));
         }
+        for (name, line) in [
+            ("unknown", "{\"SECRET\":{\"KEY\":1},\"KEY\":\"SECRET\"}\n"),
+            ("csv", "KEY,SECRET\nKEY,SECRET\n"),
+            (
+                "raw",
+                "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"SECRET\"}]}}],\"modelVersion\":\"KEY\"}\n{\"SECRET\":\"KEY\"}\n",
+            ),
+            (
+                "error",
+                "{\"error\":{\"code\":429,\"message\":\"SECRET KEY\",\"status\":\"KEY\"}}\n{\"id\":\"KEY\"}\n",
+            ),
+        ] {
+            let prompt = format!("say {}", awkward::SECRET);
+            let line = line.replace("SECRET", &prompt).replace("KEY", key);
+            inputs.push(scratch.write(&format!("{key}/foreign-{name}"), line.as_bytes()));
+        }
         let out = scratch.path(&format!("days-{key}"));
         let mut shown: BTreeMap<String, String> = BTreeMap::new();
         let missing = format!("{}/{key}", scratch.path("missing").display());
@@ -552,8 +569,14 @@ fn the_logs_are_awkward_enough() {
     ]
     .map(str::to_string)
     .into();
-    wanted.extend(Reason::ALL.iter().map(|reason| reason.name().to_string()));
-    wanted.extend(Warning::ALL.iter().map(|warning| warning.name().to_string()));
+    // What shape an input has is told from its first items, so these depend on the order of lines; `cases` has them.
+    // And canonical records without tokens are suspended.
+    let of_inputs = [Reason::UnknownShape.name(), Reason::OtherShape.name(), Warning::TokensUnknown.name()];
+    let names = Reason::ALL
+        .iter()
+        .map(|reason| reason.name())
+        .chain(Warning::ALL.iter().map(|warning| warning.name()));
+    wanted.extend(names.filter(|name| !of_inputs.contains(name)).map(str::to_string));
     wanted.extend(Exempt::ALL.iter().map(|exempt| exempt.name().to_string()));
     wanted.extend(Assumption::ALL.iter().map(|assumption| assumption.name().to_string()));
     wanted.extend(Outcome::ALL.iter().map(|outcome| outcome.name().to_string()));
@@ -631,7 +654,8 @@ impl Scratch {
 
     fn replay(&self, inputs: &[String], window: Window) -> Replay {
         let inputs = read::find(inputs, None).expect("inputs");
-        let options = Options { window, max_line: MAX_LINE, detail: self.detail, ..Options::default() };
+        let settings = Settings { max_line: MAX_LINE, ..Settings::default() };
+        let options = Options { settings, window, detail: self.detail, ..Options::default() };
         pipeline::replay(&inputs, &self.books, &options, &Arc::default()).expect("a replay")
     }
 
