@@ -23,12 +23,13 @@ use crate::mediate::groups::AllGroups;
 use crate::mediate::row::Row;
 use crate::quota::{self, Measured};
 use crate::read::container::{Container, END_OF_STREAM, LONG_ROW, RAGGED_ROW};
-use crate::read::lines::{Block, Stream};
+use crate::read::lines::Block;
 use crate::read::parts::{Before, Part, Parts};
 use crate::read::shape::canonical::{self, Decoded, Decoder};
 use crate::read::shape::record::Record;
 use crate::read::shape::value::Value;
 use crate::read::shape::{self, Item, Items, NotRequest, Shape};
+use crate::read::stream::Stream;
 use crate::read::{Inputs, Progress, Reading, Settings};
 use crate::suspense::{Refusal, Suspended};
 use crate::tally::{Tallier, guides};
@@ -199,8 +200,8 @@ fn overflow(_: Overflow) -> Error {
 struct Read {
     threads: Vec<Thread>,
     inputs: Vec<InputSummary>,
-    /// Lines before each block, by input and block.
-    lines_before: Vec<Vec<u64>>,
+    /// Lines before each block, by input: its index and their number, ascending.
+    lines_before: Vec<Vec<(u32, u64)>>,
     records: Records,
 }
 
@@ -234,7 +235,7 @@ impl Read {
         let (request_id, detail, place) = Detail::decode(row.detail());
         let name = |name: &str| (!name.is_empty()).then(|| shown(name).into());
         let (total_tokens, thoughts, quantities) = row.usage();
-        let before = self.lines_before[place.input.0 as usize][place.block as usize];
+        let before = self.lines_before(place.input, place.block);
         Kept {
             at: row.at,
             cell,
@@ -252,8 +253,14 @@ impl Read {
     }
 
     fn with_line(&self, noted: Noted) -> Suspended {
-        let before = self.lines_before[noted.suspended.input.0 as usize][noted.block as usize];
+        let before = self.lines_before(noted.suspended.input, noted.block);
         Suspended { line: before + noted.suspended.line, ..noted.suspended }
+    }
+
+    fn lines_before(&self, input: InputId, block: u32) -> u64 {
+        let blocks = &self.lines_before[input.0 as usize];
+        let place = blocks.partition_point(|(index, _)| *index < block);
+        blocks.get(place).map_or(0, |(_, before)| *before)
     }
 }
 
@@ -301,12 +308,13 @@ impl Sources<'_> {
             let waiting = self.waiting.lock().expect("no thread panicked").next();
             if let Some(id) = waiting {
                 let input = &self.inputs.list[id.0 as usize];
-                let (name, progress) = (input.name.clone(), self.progress.clone());
-                let stream = Stream::open(id, name, input.open()?, self.settings, progress)?;
-                if stream.is_in_order() {
+                let (threads, progress) = (rayon::current_num_threads(), self.progress.clone());
+                let mut streams = Stream::open(id, input, self.settings, threads, progress)?;
+                if let Some(stream) = streams.pop_if(|stream| stream.is_in_order()) {
                     return Ok(Next::InOrder(Box::new(stream)));
                 }
-                self.open.lock().expect("no thread panicked").push(Arc::new(Mutex::new(Some(stream))));
+                let streams = streams.into_iter().map(|stream| Arc::new(Mutex::new(Some(stream))));
+                self.open.lock().expect("no thread panicked").extend(streams);
                 continue;
             }
             let Some(source) = open.first() else {
@@ -398,12 +406,12 @@ fn read(
     let threads = threads.into_iter().collect::<Result<Vec<Thread>>>()?;
 
     let mut records = Records::default();
-    let mut lines_before: Vec<Vec<u64>> = vec![Vec::new(); inputs.list.len()];
+    let mut lines_before: Vec<Vec<(u32, u64)>> = vec![Vec::new(); inputs.list.len()];
     let mut blocks: Vec<_> = threads.iter().flat_map(|thread| &thread.blocks).collect();
     blocks.sort_unstable();
     let mut lines = vec![0; inputs.list.len()];
-    for (input, _, count) in blocks {
-        lines_before[input.0 as usize].push(lines[input.0 as usize]);
+    for (input, index, count) in blocks {
+        lines_before[input.0 as usize].push((*index, lines[input.0 as usize]));
         lines[input.0 as usize] += count;
     }
     for thread in &threads {
@@ -411,7 +419,9 @@ fn read(
     }
     let mut summaries: Vec<Option<InputSummary>> = vec![None; inputs.list.len()];
     for (id, stream) in sources.ended.into_inner().expect("no thread panicked") {
-        summaries[id.0 as usize] = Some(stream.finish(lines[id.0 as usize])?);
+        if let Some(summary) = stream.finish(lines[id.0 as usize])? {
+            summaries[id.0 as usize] = Some(summary);
+        }
     }
     let mut inputs_read: Vec<InputSummary> = Vec::new();
     for (input, summary) in inputs.list.iter().zip(summaries) {
@@ -482,9 +492,7 @@ impl Thread {
             return number;
         }
         match block.reading {
-            Some(Reading { container, shape: Shape { read: shape::Read::AsItIs(_), .. } })
-                if !container.is_table() =>
-            {
+            Some(Reading { is_row: false, shape: Shape { read: shape::Read::AsItIs(_), .. }, .. }) => {
                 let decoded = told_apart(desk.decoder.decode(line), line);
                 self.take(decoded, block.into(), number, None, desk, dealer);
                 number
@@ -504,7 +512,7 @@ impl Thread {
         desk: &Desk<'_>,
         dealer: &mut Dealer<'_>,
     ) -> u64 {
-        let Reading { container, shape } = reading;
+        let Reading { container, shape, is_row } = reading;
         let row_refused = match line {
             END_OF_STREAM => {
                 self.parts.end_stream();
@@ -519,7 +527,7 @@ impl Thread {
             self.refuse(block.into(), number, Refusal::of_line(reason, detail));
             return number;
         }
-        let value = match container.is_table() {
+        let value = match is_row {
             true => Value::read_row(line, &shape.fields, shape.cells),
             false => Value::read(line, &shape.fields),
         };
@@ -538,7 +546,7 @@ impl Thread {
                 items.not_request(NotRequest::Event);
             }
         } else {
-            items.refuse(Reason::OtherShape, of_other_shape(line, container.is_table()));
+            items.refuse(Reason::OtherShape, of_other_shape(line, is_row));
         }
         let mut last = number - 1;
         for item in items.list.drain(..) {

@@ -35,14 +35,27 @@ pub struct Block {
 }
 
 impl Block {
+    /// Begins it anew, for lines that are appended to what this gives, until [`Block::end`].
+    pub fn begin(&mut self, input: InputId, index: u32, reading: Option<Reading>) -> &mut Vec<u8> {
+        self.buffer.clear();
+        (self.input, self.index, self.reading) = (input, index, reading);
+        (self.first_too_long, self.ended_by) = (false, None);
+        &mut self.buffer
+    }
+
+    /// All lines are there.
+    pub fn end(&mut self) {
+        self.end = self.buffer.len();
+    }
+
     /// Lines, each but perhaps the last ended by a newline.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[..self.end]
     }
 }
 
-/// One input being read.
-pub struct Stream {
+/// One input being read by lines.
+pub struct Lines {
     input: InputId,
     name: Arc<str>,
     source: Source,
@@ -58,7 +71,7 @@ pub struct Stream {
     first: VecDeque<Block>,
 }
 
-impl Stream {
+impl Lines {
     /// Opens an input, and tells its container and shape where `settings` doesn't say them.
     pub fn open(
         input: InputId,
@@ -66,10 +79,10 @@ impl Stream {
         source: Box<dyn std::io::Read + Send>,
         settings: &Settings,
         progress: Arc<Progress>,
-    ) -> Result<Stream> {
+    ) -> Result<Lines> {
         let unpacked = Unpacked::new(source, progress).map_err(|error| cannot_read(&name, &error))?;
         let source = Source::new(unpacked, settings).map_err(|error| cannot_read(&name, &error))?;
-        let mut stream = Stream {
+        let mut stream = Lines {
             input,
             name,
             container: source.container,
@@ -81,7 +94,9 @@ impl Stream {
             ended: false,
             first: VecDeque::new(),
         };
-        if stream.shape.is_none() {
+        if stream.container == Container::Parquet {
+            stream.refuse("a Parquet file is read only as a file, and unpacked".to_string());
+        } else if stream.shape.is_none() {
             stream.tell()?;
         }
         Ok(stream)
@@ -95,11 +110,6 @@ impl Stream {
         self.shape
     }
 
-    /// Its items must be read in their order, by one thread.
-    pub fn is_in_order(&self) -> bool {
-        self.shape.is_some_and(|shape| shape.merges)
-    }
-
     /// Fills `block` with the next lines; false at the end of the input.
     pub fn next(&mut self, block: &mut Block) -> Result<bool> {
         match self.first.pop_front() {
@@ -107,7 +117,11 @@ impl Stream {
             None if !self.read(block)? => return Ok(false),
             None => {}
         }
-        block.reading = self.shape.map(|shape| Reading { container: self.container, shape });
+        block.reading = self.shape.map(|shape| Reading {
+            container: self.container,
+            shape,
+            is_row: self.container == Container::Csv,
+        });
         Ok(true)
     }
 
@@ -127,7 +141,7 @@ impl Stream {
                     continue;
                 }
                 is_foreign |= !line.starts_with(b"{") && !line.starts_with(b"[");
-                let Ok(sketch) = Value::sketch(line, self.container.is_table()) else { continue };
+                let Ok(sketch) = Value::sketch(line, self.container == Container::Csv) else { continue };
                 is_foreign |= sketch.is_object();
                 self.shape = self.shape.or_else(|| Shape::tell(&sketch));
                 seen = seen.or_else(|| Some(sketch.described()));
@@ -142,20 +156,20 @@ impl Stream {
             }
         }
         if is_foreign {
-            let container = self.container;
             let seen = seen.unwrap_or_else(|| "nothing that is JSON".to_string());
-            let block = Block {
-                input: self.input,
-                ended_by: Some((Reason::UnknownShape, format!("read as {container}, it begins with {seen}"))),
-                ..Block::default()
-            };
-            self.first = VecDeque::from([block]);
-            self.ended = true;
-            self.rest.clear();
+            self.refuse(format!("read as {}, it begins with {seen}", self.container));
         } else {
             self.shape = Some(&canonical::SHAPE);
         }
         Ok(())
+    }
+
+    /// The input is one record in suspense.
+    fn refuse(&mut self, why: String) {
+        let ended_by = Some((Reason::UnknownShape, why));
+        self.first = VecDeque::from([Block { input: self.input, ended_by, ..Block::default() }]);
+        self.ended = true;
+        self.rest.clear();
     }
 
     /// Reads the next lines into `block`; false at the end of the input.
@@ -346,7 +360,7 @@ mod tests {
         let source: Box<dyn std::io::Read + Send> =
             if trickle { Box::new(Trickle(cursor)) } else { Box::new(cursor) };
         let settings = Settings { shape: Some(&canonical::SHAPE), max_line, ..Settings::default() };
-        let mut stream = Stream::open(InputId(0), "test".into(), source, &settings, Arc::default()).unwrap();
+        let mut stream = Lines::open(InputId(0), "test".into(), source, &settings, Arc::default()).unwrap();
         let mut block = Block::default();
         let mut read = Vec::new();
         while stream.next(&mut block).unwrap() {

@@ -7,6 +7,7 @@ pub mod json;
 pub mod lines;
 pub mod parts;
 pub mod shape;
+pub mod stream;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -22,7 +23,7 @@ use crate::types::day::Instant;
 use crate::types::tier::ServiceTier;
 
 /// What a folder's files are called when they are logs; packed ones end in `.gz` or `.zst` beside.
-const LOG_NAMES: [&str; 6] = [".jsonl", ".ndjson", ".json", ".csv", ".log", ".txt"];
+const LOG_NAMES: [&str; 7] = [".jsonl", ".ndjson", ".json", ".csv", ".parquet", ".log", ".txt"];
 const PACKED_NAMES: [&str; 2] = [".gz", ".zst"];
 /// A folder with all files of one of these lists is published, and nothing in it is a log: a day, or an input's lines
 /// without a day.
@@ -76,6 +77,8 @@ pub struct Defaults {
 pub struct Reading {
     pub container: Container,
     pub shape: &'static Shape,
+    /// Items are rows: cells may hold JSON, and dotted names are objects.
+    pub is_row: bool,
 }
 
 /// One input, not opened yet.
@@ -99,6 +102,11 @@ pub struct Inputs {
 }
 
 impl Input {
+    /// None for stdin.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     pub fn open(&self) -> Result<Box<dyn Read + Send>> {
         match &self.path {
             None => Ok(Box::new(std::io::stdin())),

@@ -385,6 +385,67 @@ fn the_same_records_in_any_packing_give_the_same_bytes() {
 }
 
 #[test]
+fn the_same_records_in_any_text_container_give_the_same_bytes() {
+    let logs = each_log(PACKINGS, |log, scratch| {
+        // What isn't JSON, or a list among objects, has no place of its own in a list or beside other objects.
+        let lines: Vec<&[u8]> = log
+            .lines
+            .iter()
+            .map(|line| line.bytes.trim_ascii())
+            .filter(|line| {
+                let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok();
+                is_json && !line.starts_with(b"[") && line.len() < MAX_LINE
+            })
+            .collect();
+        let plain = lines.iter().flat_map(|line| [line, &b"\n"[..]].concat()).collect::<Vec<u8>>();
+        let plain = scratch.publish(&[scratch.write("log.jsonl", &plain)], "plain", Window::default());
+        let published = Published::of(&plain);
+        let event = |line: &[u8]| [b"data: ", line, b"\r\n\r\n"].concat();
+        let list = |open: &[u8], comma: &[u8], close: &[u8]| [open, &lines.join(comma), close].concat();
+        let pretty: Vec<Vec<u8>> = lines.iter().map(|line| over_lines(line)).collect();
+        let containers = [
+            ("a list", list(b"[", b",", b"]")),
+            ("a list over lines", list(b"\xef\xbb\xbf[\n", b",\n  ", b"\n]\n")),
+            ("a list, gz", gz(&list(b" [ ", b" , ", b" ] "))),
+            ("objects over lines", pretty.join(&b"\n"[..])),
+            ("a list of objects over lines", [b"[", &pretty.join(&b",\n"[..])[..], b"]"].concat()),
+            ("objects over lines, zst", zst(&pretty.join(&b"\r\n"[..]))),
+            ("events", lines.iter().flat_map(|line| event(line)).collect()),
+            (
+                "events without blank lines",
+                lines.iter().flat_map(|line| [b"data:", *line, b"\n"].concat()).collect(),
+            ),
+        ];
+        for (container, bytes) in &containers {
+            let out = scratch.publish(
+                &[scratch.write(container, bytes)],
+                &format!("out {container}"),
+                Window::default(),
+            );
+            published.assert_same(&Published::of(&out), container);
+            assert!(line_numbers(&plain) == line_numbers(&out), "{container}: lines are numbered alike");
+        }
+    });
+    println!("law 5, containers: {logs} logs");
+}
+
+/// A value spread over lines, whatever it holds.
+fn over_lines(line: &[u8]) -> Vec<u8> {
+    let (mut spread, mut in_string, mut escaped) = (Vec::new(), false, false);
+    for &byte in line {
+        spread.push(byte);
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' | b',' | b':' if !in_string => spread.extend_from_slice(b"\n\t "),
+            _ => {}
+        }
+    }
+    spread
+}
+
+#[test]
 fn nothing_of_a_prompt_or_a_key_is_in_any_output() {
     let mut hashed = 0;
     let logs = each_log(SECRETS, |log, scratch| {

@@ -3,6 +3,7 @@
 mod awkward;
 mod cases;
 mod cli;
+mod containers;
 mod docs;
 mod errors;
 mod generate;

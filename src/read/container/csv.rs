@@ -3,7 +3,7 @@
 
 use csv_core::{ReadRecordResult, Reader};
 
-use super::{Cutter, LONG_ROW, RAGGED_ROW};
+use super::{Cutter, LONG_ROW, RAGGED_ROW, write_text};
 
 /// More columns than any export has.
 const MOST_COLUMNS: usize = 1 << 12;
@@ -128,21 +128,6 @@ impl Cutter for Rows {
         self.read(&[], true, lines);
         Ok(())
     }
-}
-
-/// Appends a text as JSON. What isn't UTF-8 stays so, and is refused where the item is read.
-fn write_text(text: &[u8], lines: &mut Vec<u8>) {
-    lines.push(b'"');
-    for &byte in text {
-        match byte {
-            b'"' => lines.extend_from_slice(b"\\\""),
-            b'\\' => lines.extend_from_slice(b"\\\\"),
-            b'\n' => lines.extend_from_slice(b"\\n"),
-            0..=0x1f => lines.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-            byte => lines.push(byte),
-        }
-    }
-    lines.push(b'"');
 }
 
 #[cfg(test)]

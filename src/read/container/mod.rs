@@ -3,6 +3,8 @@
 //! means is for `shape`.
 
 mod csv;
+pub mod parquet;
+mod rows;
 mod sse;
 mod values;
 
@@ -17,9 +19,12 @@ words! {
         Json = "json",
         Sse = "sse",
         Csv = "csv",
+        Parquet = "parquet",
     }
 }
 
+/// With which a Parquet file begins.
+const MAGIC_OF_PARQUET: &[u8; 4] = b"PAR1";
 /// How much of an input is looked at to tell its container.
 pub const HEAD: usize = 64 << 10;
 /// In the place of an item: the end of a stream of server-sent events.
@@ -46,6 +51,9 @@ impl Container {
             Container::Json => "a JSON list, or JSON objects one after the other, over any lines",
             Container::Sse => "server-sent events: `data: {…}`, `[DONE]`",
             Container::Csv => "rows under a header, with commas; cells may hold line breaks and JSON",
+            Container::Parquet => {
+                "rows of typed columns; only files, unpacked; columns that nobody reads cost nothing"
+            }
         }
     }
 
@@ -55,6 +63,7 @@ impl Container {
         let text = &head[start..];
         match text.first() {
             Some(b'{' | b'[') => tell_json(text),
+            Some(_) if head.starts_with(MAGIC_OF_PARQUET) => Container::Parquet,
             Some(_) if sse::begins(text) => Container::Sse,
             Some(_) if csv::begins(text) => Container::Csv,
             _ => Container::Jsonl,
@@ -64,17 +73,27 @@ impl Container {
     /// None where items are lines already.
     pub fn cutter(self, max_line: usize) -> Option<Box<dyn Cutter>> {
         match self {
-            Container::Jsonl => None,
+            Container::Jsonl | Container::Parquet => None,
             Container::Json => Some(Box::new(values::Values::default())),
             Container::Sse => Some(Box::new(sse::Events::default())),
             Container::Csv => Some(Box::new(csv::Rows::new(max_line))),
         }
     }
+}
 
-    /// Items are rows: cells may hold JSON, and dotted names are objects.
-    pub fn is_table(self) -> bool {
-        self == Container::Csv
+/// Appends a text as JSON. What isn't UTF-8 stays so, and is refused where the item is read.
+fn write_text(text: &[u8], lines: &mut Vec<u8>) {
+    lines.push(b'"');
+    for &byte in text {
+        match byte {
+            b'"' => lines.extend_from_slice(b"\\\""),
+            b'\\' => lines.extend_from_slice(b"\\\\"),
+            b'\n' => lines.extend_from_slice(b"\\n"),
+            0..=0x1f => lines.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            byte => lines.push(byte),
+        }
     }
+    lines.push(b'"');
 }
 
 /// JSONL, unless the first value goes over a line or does not fill one.

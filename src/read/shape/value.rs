@@ -38,6 +38,19 @@ pub struct Fields {
     pub whole: &'static [&'static str],
 }
 
+impl Fields {
+    /// Whether the value at the end of a path of keys is read.
+    pub fn keep(&self, path: &[&str]) -> bool {
+        let user = path.iter().position(|key| self.whole.contains(key));
+        path[..user.unwrap_or(path.len())].iter().all(|key| self.name(key).is_some())
+    }
+
+    fn name(&self, key: &str) -> Option<&'static str> {
+        let named = |key: &str| self.named.iter().copied().find(|name| *name == key);
+        named(key).or_else(|| named(&camel_case(key)?))
+    }
+}
+
 /// No key by name.
 const SKETCH: Fields = Fields { named: &[], whole: &[] };
 
@@ -397,8 +410,7 @@ impl<'f> Reader<'f> {
 
     /// Under which name a key is kept, if it is, and for how many levels every key below it.
     fn name(&self, key: &str, all: usize) -> Option<(Cow<'static, str>, usize)> {
-        let named = |key: &str| self.fields.named.iter().find(|name| **name == key);
-        if let Some(name) = named(key).or_else(|| named(&camel_case(key)?)) {
+        if let Some(name) = self.fields.name(key) {
             return Some((Cow::Borrowed(name), all.saturating_sub(1)));
         }
         if let Some(name) = self.fields.whole.iter().find(|name| **name == key) {
