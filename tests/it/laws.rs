@@ -403,7 +403,7 @@ fn the_same_records_in_any_text_container_give_the_same_bytes() {
         let event = |line: &[u8]| [b"data: ", line, b"\r\n\r\n"].concat();
         let list = |open: &[u8], comma: &[u8], close: &[u8]| [open, &lines.join(comma), close].concat();
         let pretty: Vec<Vec<u8>> = lines.iter().map(|line| over_lines(line)).collect();
-        let containers = [
+        let mut containers = [
             ("a list", list(b"[", b",", b"]")),
             ("a list over lines", list(b"\xef\xbb\xbf[\n", b",\n  ", b"\n]\n")),
             ("a list, gz", gz(&list(b" [ ", b" , ", b" ] "))),
@@ -416,7 +416,9 @@ fn the_same_records_in_any_text_container_give_the_same_bytes() {
                 lines.iter().flat_map(|line| [b"data:", *line, b"\n"].concat()).collect(),
             ),
         ];
-        for (container, bytes) in &containers {
+        // Each log lies in some of these ways.
+        Dice::new(log.seed).shuffle(&mut containers);
+        for (container, bytes) in &containers[..3] {
             let out = scratch.publish(
                 &[scratch.write(container, bytes)],
                 &format!("out {container}"),
