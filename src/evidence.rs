@@ -16,6 +16,8 @@ words! {
         NoRequestId = "no_request_id",
         /// The total is below the sum of the parts; the parts stand.
         TotalMismatch = "total_mismatch",
+        /// Of a shape that never says them: the request counts with 0 tokens.
+        TokensUnknown = "tokens_unknown",
         /// Usage tier free, and the free tier doesn't have the model.
         UsageTierContradicted = "usage_tier_contradicted",
         /// Before the model's release or after its end.
@@ -34,6 +36,9 @@ impl Warning {
             Warning::NoRequestId => "log request_id, or the same request given twice counts twice",
             Warning::TotalMismatch => {
                 "totals are below their parts, which are what is charged: check who wrote them"
+            }
+            Warning::TokensUnknown => {
+                "this log has no tokens: its requests count in usage and quota, and cost nothing here"
             }
             Warning::UsageTierContradicted => {
                 "the free usage tier doesn't have the model: check the project's usage tier"
@@ -70,6 +75,7 @@ pub fn warnings(
         for (warning, requests) in [
             (Warning::NoRequestId, cell.requests_without_id),
             (Warning::TotalMismatch, cell.requests_total_mismatch),
+            (Warning::TokensUnknown, cell.requests_tokens_unknown),
             (Warning::UsageTierContradicted, if free && no_free_tier { evidence } else { 0 }),
             (Warning::ModelNotOffered, if not_offered { evidence } else { 0 }),
             (Warning::ContextWindowExceeded, cell.requests_above_context_window),

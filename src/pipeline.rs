@@ -22,9 +22,15 @@ use crate::mediate::dedupe::{self, Dealer, IdentityKey, SHARDS, Settled};
 use crate::mediate::groups::AllGroups;
 use crate::mediate::row::Row;
 use crate::quota::{self, Measured};
-use crate::read::lines::{Block, Stream};
-use crate::read::shape::canonical::{Decoded, Decoder};
-use crate::read::{Inputs, Progress};
+use crate::read::container::{Container, END_OF_STREAM, LONG_ROW, RAGGED_ROW};
+use crate::read::lines::Block;
+use crate::read::parts::{Before, Part, Parts};
+use crate::read::shape::canonical::{self, Decoded, Decoder};
+use crate::read::shape::record::Record;
+use crate::read::shape::value::Value;
+use crate::read::shape::{self, Item, Items, NotRequest, Shape};
+use crate::read::stream::Stream;
+use crate::read::{Inputs, Progress, Reading, Settings};
 use crate::suspense::{Refusal, Suspended};
 use crate::tally::{Tallier, guides};
 use crate::types::cache::CacheEvent;
@@ -40,39 +46,18 @@ use crate::types::tier::UsageTier;
 use crate::walk::{Plan, Walk, WalkedDay};
 
 /// What a run is told besides its logs and books.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// For lines without a project.
-    pub project: Option<String>,
+    /// How inputs are read, and what they lack.
+    pub settings: Settings,
     /// For projects without a timeline in the accounts file.
     pub usage_tier: Option<UsageTier>,
-    /// For times without an offset.
-    pub time_zone: Option<jiff::tz::TimeZone>,
     /// The days to publish.
     pub window: Window,
     /// What days up to this one hand on is known, so of days before the window only later ones matter.
     pub known: Option<Day>,
-    /// The longest line that is read, in bytes.
-    pub max_line: usize,
     /// Keep each request, for a report of requests.
     pub detail: bool,
-}
-
-/// The longest line that is read, if nobody says otherwise.
-pub const LONGEST_LINE: usize = 64 << 20;
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            project: None,
-            usage_tier: None,
-            time_zone: None,
-            window: Window::default(),
-            known: None,
-            max_line: LONGEST_LINE,
-            detail: false,
-        }
-    }
 }
 
 impl Options {
@@ -268,8 +253,8 @@ fn overflow(_: Overflow) -> Error {
 struct Read {
     threads: Vec<Thread>,
     inputs: Vec<InputSummary>,
-    /// Lines before each block, by input and block.
-    lines_before: Vec<Vec<u64>>,
+    /// Lines before each block, by input: its index and their number, ascending.
+    lines_before: Vec<Vec<(u32, u64)>>,
     records: Records,
 }
 
@@ -284,6 +269,11 @@ struct Thread {
     blocks: Vec<(InputId, u32, u64)>,
     records: Records,
     last_read: Option<Instant>,
+    /// Requests of the input that is read in order, whose chunks may still come.
+    parts: Parts,
+    /// What is used again for each line.
+    items: Items,
+    text: String,
 }
 
 /// A line to be suspended, whose number is known within its block until all blocks are counted.
@@ -298,7 +288,7 @@ impl Read {
         let (request_id, detail, place) = Detail::decode(row.detail());
         let name = |name: &str| (!name.is_empty()).then(|| shown(name).into());
         let (total_tokens, thoughts, quantities) = row.usage();
-        let before = self.lines_before[place.input.0 as usize][place.block as usize];
+        let before = self.lines_before(place.input, place.block);
         Kept {
             at: row.at,
             cell,
@@ -316,27 +306,41 @@ impl Read {
     }
 
     fn with_line(&self, noted: Noted) -> Suspended {
-        let before = self.lines_before[noted.suspended.input.0 as usize][noted.block as usize];
+        let before = self.lines_before(noted.suspended.input, noted.block);
         Suspended { line: before + noted.suspended.line, ..noted.suspended }
+    }
+
+    fn lines_before(&self, input: InputId, block: u32) -> u64 {
+        let blocks = &self.lines_before[input.0 as usize];
+        let place = blocks.partition_point(|(index, _)| *index < block);
+        blocks.get(place).map_or(0, |(_, before)| *before)
     }
 }
 
 /// Inputs that wait, and those being read: a thread takes the next block of a stream that no other thread is reading,
-/// else opens the next input, else waits. So threads share one large file and spread over many packed ones.
+/// else opens the next input, else waits. So threads share one large file and spread over many packed ones. An input
+/// whose items must be read in their order is one thread's alone.
 struct Sources<'s> {
     waiting: Mutex<std::vec::IntoIter<InputId>>,
     open: Mutex<Vec<Arc<Mutex<Option<Stream>>>>>,
     ended: Mutex<Vec<(InputId, Stream)>>,
     inputs: &'s Inputs,
-    max_line: usize,
+    settings: &'s Settings,
     progress: &'s Arc<Progress>,
     /// An input can't be read: nobody need go on.
     failed: AtomicBool,
 }
 
+/// What a thread is given to do.
+enum Next {
+    Block,
+    InOrder(Box<Stream>),
+    Nothing,
+}
+
 impl Sources<'_> {
-    /// Fills `block` with lines that nobody has yet; false when there are no more.
-    fn next(&self, block: &mut Block) -> Result<bool> {
+    /// Fills `block` with lines that nobody has yet, or gives an input that one thread reads.
+    fn next(&self, block: &mut Block) -> Result<Next> {
         let next = self.find_next(block);
         if next.is_err() {
             self.failed.store(true, Ordering::Relaxed);
@@ -344,36 +348,40 @@ impl Sources<'_> {
         next
     }
 
-    fn find_next(&self, block: &mut Block) -> Result<bool> {
+    fn find_next(&self, block: &mut Block) -> Result<Next> {
         while !self.failed.load(Ordering::Relaxed) {
             let open: Vec<_> = self.open.lock().expect("no thread panicked").clone();
             for source in &open {
                 if let Ok(mut stream) = source.try_lock()
                     && self.advance(source, &mut stream, block)?
                 {
-                    return Ok(true);
+                    return Ok(Next::Block);
                 }
             }
             let waiting = self.waiting.lock().expect("no thread panicked").next();
             if let Some(id) = waiting {
                 let input = &self.inputs.list[id.0 as usize];
-                let stream =
-                    Stream::new(id, input.name.clone(), input.open()?, self.max_line, self.progress.clone())?;
-                self.open.lock().expect("no thread panicked").push(Arc::new(Mutex::new(Some(stream))));
+                let (threads, progress) = (rayon::current_num_threads(), self.progress.clone());
+                let mut streams = Stream::open(id, input, self.settings, threads, progress)?;
+                if let Some(stream) = streams.pop_if(|stream| stream.is_in_order()) {
+                    return Ok(Next::InOrder(Box::new(stream)));
+                }
+                let streams = streams.into_iter().map(|stream| Arc::new(Mutex::new(Some(stream))));
+                self.open.lock().expect("no thread panicked").extend(streams);
                 continue;
             }
             let Some(source) = open.first() else {
                 if self.open.lock().expect("no thread panicked").is_empty() {
-                    return Ok(false);
+                    return Ok(Next::Nothing);
                 }
                 continue;
             };
             let mut stream = source.lock().expect("no thread panicked");
             if self.advance(source, &mut stream, block)? {
-                return Ok(true);
+                return Ok(Next::Block);
             }
         }
-        Ok(false)
+        Ok(Next::Nothing)
     }
 
     /// Takes the next block of a stream, or closes it at its end.
@@ -388,10 +396,14 @@ impl Sources<'_> {
             return Ok(true);
         }
         if let Some(ended) = stream.take() {
-            self.ended.lock().expect("no thread panicked").push((ended.input(), ended));
+            self.close(ended);
         }
         self.open.lock().expect("no thread panicked").retain(|other| !Arc::ptr_eq(other, source));
         Ok(false)
+    }
+
+    fn close(&self, ended: Stream) {
+        self.ended.lock().expect("no thread panicked").push((ended.input(), ended));
     }
 }
 
@@ -409,22 +421,37 @@ fn read(
         open: Mutex::default(),
         ended: Mutex::default(),
         inputs,
-        max_line: options.max_line,
+        settings: &options.settings,
         progress,
         failed: AtomicBool::new(false),
     };
-    let decoder = Decoder::new(&books.methods, options.project.as_deref(), options.time_zone.as_ref());
+    let decoder = Decoder::new(&books.methods, &options.settings.defaults);
     let key = IdentityKey::new();
     let threads = rayon::broadcast(|_| {
         let mut thread = Thread::default();
         let mut dealer = Dealer::new(groups, key);
         let mut block = Block::default();
-        while sources.next(&mut block)? {
+        let desk = Desk { decoder: &decoder, books, options };
+        let read = |thread: &mut Thread, block: &Block, dealer: &mut Dealer<'_>| {
             if progress.stop.load(Ordering::Relaxed) {
                 return Err(interrupted());
             }
-            let lines = thread.read_block(&block, &decoder, &mut dealer, options);
+            let lines = thread.read_block(block, &desk, dealer);
             progress.lines.fetch_add(lines, Ordering::Relaxed);
+            Ok(())
+        };
+        loop {
+            match sources.next(&mut block)? {
+                Next::Block => read(&mut thread, &block, &mut dealer)?,
+                Next::InOrder(mut stream) => {
+                    while stream.next(&mut block)? {
+                        read(&mut thread, &block, &mut dealer)?;
+                    }
+                    thread.end_parts(&stream, &desk, &mut dealer);
+                    sources.close(*stream);
+                }
+                Next::Nothing => break,
+            }
         }
         thread.shards = dealer.into_shards();
         Ok(thread)
@@ -432,12 +459,12 @@ fn read(
     let threads = threads.into_iter().collect::<Result<Vec<Thread>>>()?;
 
     let mut records = Records::default();
-    let mut lines_before: Vec<Vec<u64>> = vec![Vec::new(); inputs.list.len()];
+    let mut lines_before: Vec<Vec<(u32, u64)>> = vec![Vec::new(); inputs.list.len()];
     let mut blocks: Vec<_> = threads.iter().flat_map(|thread| &thread.blocks).collect();
     blocks.sort_unstable();
     let mut lines = vec![0; inputs.list.len()];
-    for (input, _, count) in blocks {
-        lines_before[input.0 as usize].push(lines[input.0 as usize]);
+    for (input, index, count) in blocks {
+        lines_before[input.0 as usize].push((*index, lines[input.0 as usize]));
         lines[input.0 as usize] += count;
     }
     for thread in &threads {
@@ -445,7 +472,9 @@ fn read(
     }
     let mut summaries: Vec<Option<InputSummary>> = vec![None; inputs.list.len()];
     for (id, stream) in sources.ended.into_inner().expect("no thread panicked") {
-        summaries[id.0 as usize] = Some(stream.finish(lines[id.0 as usize])?);
+        if let Some(summary) = stream.finish(lines[id.0 as usize])? {
+            summaries[id.0 as usize] = Some(summary);
+        }
     }
     let mut inputs_read: Vec<InputSummary> = Vec::new();
     for (input, summary) in inputs.list.iter().zip(summaries) {
@@ -464,16 +493,17 @@ fn read(
     Ok(Read { threads, inputs: inputs_read, lines_before, records })
 }
 
+/// What lines are judged with.
+struct Desk<'d> {
+    decoder: &'d Decoder<'d>,
+    books: &'d Books,
+    options: &'d Options,
+}
+
 impl Thread {
     /// Decodes and deals the lines of a block; gives their number.
-    fn read_block(
-        &mut self,
-        block: &Block,
-        decoder: &Decoder<'_>,
-        dealer: &mut Dealer<'_>,
-        options: &Options,
-    ) -> u64 {
-        let max_line = options.max_line;
+    fn read_block(&mut self, block: &Block, desk: &Desk<'_>, dealer: &mut Dealer<'_>) -> u64 {
+        let max_line = desk.options.settings.max_line;
         let mut number = 0;
         let mut rest = block.bytes();
         let mut too_long = block.first_too_long;
@@ -487,43 +517,164 @@ impl Thread {
             if too_long || line.len() > max_line {
                 too_long = false;
                 let detail = format!("the line has more than {max_line} bytes");
-                self.refuse(block, number, Refusal::of_line(Reason::LineTooLong, detail));
+                self.refuse(block.into(), number, Refusal::of_line(Reason::LineTooLong, detail));
             } else {
-                self.read_line(line, block, number, decoder, dealer, options.detail);
+                number = self.read_line(line, block, number, desk, dealer);
             }
         }
-        if let Some(why) = &block.truncated {
+        if let Some((reason, why)) = &block.ended_by {
             number += 1;
-            self.refuse(
-                block,
-                number,
-                Refusal::of_line(Reason::TruncatedInput, format!("the packed file is broken: {why}")),
-            );
+            self.refuse(block.into(), number, Refusal::of_line(*reason, why.as_str()));
         }
         self.records.lines += number;
         self.blocks.push((block.input, block.index, number));
         number
     }
 
+    /// Reads a line, of which `number` is its first item's; gives the number of its last.
     fn read_line(
         &mut self,
         line: &[u8],
         block: &Block,
         number: u64,
-        decoder: &Decoder<'_>,
+        desk: &Desk<'_>,
         dealer: &mut Dealer<'_>,
-        detail: bool,
-    ) {
+    ) -> u64 {
         if line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
             self.records.blank += 1;
-            return;
+            return number;
         }
-        match decoder.decode(line) {
-            Decoded::Request(request) => {
+        match block.reading {
+            Some(Reading { is_row: false, shape: Shape { read: shape::Read::AsItIs(_), .. }, .. }) => {
+                let decoded = told_apart(desk.decoder.decode(line), line);
+                self.take(decoded, block.into(), number, None, desk, dealer);
+                number
+            }
+            Some(reading) => self.read_items(line, block, reading, number, desk, dealer),
+            None => unreachable!("an input that isn't told has no lines"),
+        }
+    }
+
+    /// Reads a line of a shape that isn't the canonical one as it is.
+    fn read_items(
+        &mut self,
+        line: &[u8],
+        block: &Block,
+        reading: Reading,
+        number: u64,
+        desk: &Desk<'_>,
+        dealer: &mut Dealer<'_>,
+    ) -> u64 {
+        let Reading { container, shape, is_row } = reading;
+        let row_refused = match line {
+            END_OF_STREAM => {
+                self.parts.end_stream();
+                self.records.blank += 1;
+                return number;
+            }
+            RAGGED_ROW => Some((Reason::MalformedJson, "the row has more or fewer cells than the header")),
+            LONG_ROW => Some((Reason::LineTooLong, "the row is longer than --max-line")),
+            _ => None,
+        };
+        if let Some((reason, detail)) = row_refused {
+            self.refuse(block.into(), number, Refusal::of_line(reason, detail));
+            return number;
+        }
+        let value = match is_row {
+            true => Value::read_row(line, &shape.fields, shape.cells),
+            false => Value::read(line, &shape.fields),
+        };
+        let value = match value {
+            Ok(value) => value,
+            Err(refusal) => {
+                self.refuse(block.into(), number, refusal);
+                return number;
+            }
+        };
+        let mut items = std::mem::take(&mut self.items);
+        if (shape.tells)(&value) {
+            let (shape::Read::AsItIs(read) | shape::Read::Items(read)) = shape.read;
+            read(&value, &mut items);
+            if items.list.is_empty() {
+                items.not_request(NotRequest::Event);
+            }
+        } else {
+            items.refuse(Reason::OtherShape, of_other_shape(line, is_row));
+        }
+        let mut last = number - 1;
+        for item in items.list.drain(..) {
+            last += 1;
+            match item {
+                Item::Request(record) => self.judge(&record, block.into(), last, Some(shape), desk, dealer),
+                Item::Part(None, record) if container != Container::Sse => {
+                    self.judge(&record, block.into(), last, Some(shape), desk, dealer);
+                }
+                Item::Part(id, record) => {
+                    match self.parts.add(id, Part { record, block: block.index, line: last }) {
+                        Before::None => {}
+                        Before::Same => self.records.duplicates += 1,
+                        Before::Superseded => self.records.superseded += 1,
+                    }
+                }
+                Item::NotRequest(kind) => {
+                    *self.records.not_requests.entry(kind.name()).or_default() += 1;
+                }
+                Item::Refused(reason, detail) => {
+                    self.refuse(block.into(), last, Refusal::of_line(reason, detail));
+                }
+            }
+        }
+        self.items = items;
+        last
+    }
+
+    /// Judges the requests of an input that came in parts, now that it has ended.
+    fn end_parts(&mut self, stream: &Stream, desk: &Desk<'_>, dealer: &mut Dealer<'_>) {
+        for Part { record, block, line } in self.parts.take() {
+            let at = At { input: stream.input(), block };
+            self.judge(&record, at, line, stream.shape(), desk, dealer);
+        }
+    }
+
+    fn judge(
+        &mut self,
+        record: &Record,
+        at: At,
+        number: u64,
+        shape: Option<&Shape>,
+        desk: &Desk<'_>,
+        dealer: &mut Dealer<'_>,
+    ) {
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        record.write(&mut text);
+        let mut decoded = desk.decoder.decode(text.as_bytes());
+        if let (Decoded::Refused(refusal), Some(shape)) = (&mut decoded, shape) {
+            refusal.detail = shape.in_own_words(std::mem::take(&mut refusal.detail), refusal.reason);
+        }
+        self.take(decoded, at, number, Some(record), desk, dealer);
+        self.text = text;
+    }
+
+    /// Counts what a record was found to be; `made` is what a shape knows beside it.
+    fn take(
+        &mut self,
+        decoded: Decoded<'_>,
+        at: At,
+        number: u64,
+        made: Option<&Record>,
+        desk: &Desk<'_>,
+        dealer: &mut Dealer<'_>,
+    ) {
+        match decoded {
+            Decoded::Request(mut request) => {
+                if let Some(made) = made {
+                    made.complete(&mut request, desk.books);
+                }
                 self.last_read = self.last_read.max(Some(request.at));
                 let missing = self.missing.len() as u64;
-                let place = Place { input: block.input, block: block.index, line: number as u32 };
-                dealer.deal(&request, missing, detail.then_some(place));
+                let place = Place { input: at.input, block: at.block, line: number as u32 };
+                dealer.deal(&request, missing, desk.options.detail.then_some(place));
                 if request.usage_missing {
                     let refusal = Refusal {
                         reason: Reason::MissingUsage,
@@ -533,24 +684,64 @@ impl Thread {
                         project_id: Some(request.facts.project_id),
                         model: Some(request.facts.model),
                     };
-                    self.missing.push(note(block, number, refusal));
+                    self.missing.push(note(at, number, refusal));
                 }
             }
             Decoded::NotRequest(kind) => *self.records.not_requests.entry(kind.name()).or_default() += 1,
-            Decoded::Refused(refusal) => self.refuse(block, number, *refusal),
+            Decoded::Refused(refusal) => self.refuse(at, number, *refusal),
         }
     }
 
-    fn refuse(&mut self, block: &Block, number: u64, refusal: Refusal<'_>) {
-        self.refused.push(note(block, number, refusal));
+    fn refuse(&mut self, at: At, number: u64, refusal: Refusal<'_>) {
+        self.refused.push(note(at, number, refusal));
     }
 }
 
-fn note(block: &Block, line: u64, refusal: Refusal<'_>) -> Noted {
+/// The block that a line stands in.
+#[derive(Clone, Copy)]
+struct At {
+    input: InputId,
+    block: u32,
+}
+
+impl From<&Block> for At {
+    fn from(block: &Block) -> At {
+        At { input: block.input, block: block.index }
+    }
+}
+
+/// A line that the canonical record refuses may be of another shape; that it lacks a field says nothing then.
+fn told_apart<'line>(decoded: Decoded<'line>, line: &[u8]) -> Decoded<'line> {
+    match decoded {
+        Decoded::Refused(refusal) if refusal.reason >= Reason::MissingField => {
+            match Value::sketch(line, false).ok().and_then(|sketch| Shape::tell(&sketch)) {
+                Some(shape) if shape.name != canonical::SHAPE.name => {
+                    let refusal = Refusal::of_line(Reason::OtherShape, of_other_shape(line, false));
+                    Decoded::Refused(Box::new(refusal))
+                }
+                _ => Decoded::Refused(refusal),
+            }
+        }
+        decoded => decoded,
+    }
+}
+
+/// What a message says of an item that isn't of its input's shape.
+fn of_other_shape(line: &[u8], is_row: bool) -> String {
+    let Ok(sketch) = Value::sketch(line, is_row) else {
+        return "the item is of another shape".to_string();
+    };
+    match Shape::tell(&sketch) {
+        Some(shape) => format!("the item is one of {}", shape.title),
+        None => format!("the item is {}; no shape has that", sketch.described()),
+    }
+}
+
+fn note(at: At, line: u64, refusal: Refusal<'_>) -> Noted {
     let name = |name: Option<std::borrow::Cow<'_, str>>| name.map(|name| shown(&name).into_owned());
     let suspended = Suspended {
         day: refusal.at.map(Instant::day),
-        input: block.input,
+        input: at.input,
         line,
         reason: refusal.reason,
         detail: refusal.detail,
@@ -558,7 +749,7 @@ fn note(block: &Block, line: u64, refusal: Refusal<'_>) -> Noted {
         project_id: name(refusal.project_id),
         model: name(refusal.model).filter(|model| !model.is_empty()),
     };
-    Noted { block: block.index, suspended }
+    Noted { block: at.block, suspended }
 }
 
 /// What a thread makes of the shards that it settles.

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use crate::books::Books;
 use crate::books::accounts::{StudioTerms, Timeline};
-use crate::mediate::row::{NO_ID, Row, TOTAL_MISMATCH};
+use crate::mediate::row::{NO_ID, Row, TOKENS_UNKNOWN, TOTAL_MISMATCH, UNDATED};
 use crate::types::cache::{CacheEvent, CacheUse};
 use crate::types::day::Day;
 use crate::types::meter::{Meter, Slot};
@@ -59,6 +59,8 @@ struct Open {
     /// A bit for each slot that an allowance fits (C8).
     allowance_slots: u64,
     arrivals: Vec<Arrival>,
+    /// Of requests of which the log doesn't say when they were.
+    undated: Vec<Arrival>,
     day_start: i64,
     span: Span,
 }
@@ -126,6 +128,7 @@ impl<'b> Tallier<'b> {
         cell.requests += 1;
         cell.requests_without_id += u64::from(row.has(NO_ID));
         cell.requests_total_mismatch += u64::from(row.has(TOTAL_MISMATCH));
+        cell.requests_tokens_unknown += u64::from(row.has(TOKENS_UNKNOWN));
         cell.requests_above_context_window += u64::from(prompt > open.context_window);
         cell.requests_with_tool_tokens += u64::from(tool > 0);
         cell.requests_with_cached_tokens += u64::from(cached > 0);
@@ -135,7 +138,8 @@ impl<'b> Tallier<'b> {
         for (slot, quantity) in quantities {
             cell.quantities[usize::from(slot.0)] += quantity;
         }
-        open.arrivals.push(Arrival::new((row.at.seconds() - open.day_start) as u32, prompt + tool));
+        let arrivals = if row.has(UNDATED) { &mut open.undated } else { &mut open.arrivals };
+        arrivals.push(Arrival::new((row.at.seconds() - open.day_start) as u32, prompt + tool));
         open.span.merge(Span::of(row.at));
         Ok(key)
     }
@@ -148,11 +152,12 @@ impl<'b> Tallier<'b> {
             let key = open.key;
             let CellKey { day, group, usage_tier, .. } = key;
             tally.cells.insert(key, open.cell);
-            traffic
-                .series
-                .entry(SeriesKey { day, group, usage_tier })
-                .or_default()
-                .append(&mut open.arrivals);
+            for (undated, arrivals) in [(false, &mut open.arrivals), (true, &mut open.undated)] {
+                if !arrivals.is_empty() {
+                    let key = SeriesKey { day, group, usage_tier, undated };
+                    traffic.series.entry(key).or_default().append(arrivals);
+                }
+            }
             tally.spans.entry(day).and_modify(|span| span.merge(open.span)).or_insert(open.span);
         }
         (tally, traffic)
@@ -171,6 +176,7 @@ impl Open {
             context_window: known.and_then(|model| model.context_window).unwrap_or(u64::MAX),
             allowance_slots: Slot::all().filter(fits).fold(0, |slots, slot| slots | 1 << slot.0),
             arrivals: Vec::new(),
+            undated: Vec::new(),
             day_start: key.day.start().seconds(),
             span,
         }

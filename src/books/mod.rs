@@ -99,17 +99,18 @@ impl Books {
 
     /// The model under whose price and limits a request goes (design §3, Models): of a tuned model what it was tuned
     /// from, of others what answered when a book knows that name, each followed through its aliases as of `day`.
-    pub fn base_model<'f>(&'f self, facts: &'f Facts<Box<str>>, day: Day) -> &'f str {
-        let start: &str = if facts.model.starts_with(TUNED) {
-            match (&*facts.base_model, self.accounts.tuned_base(&facts.model)) {
+    pub fn base_model<'f, Name: AsRef<str>>(&'f self, facts: &'f Facts<Name>, day: Day) -> &'f str {
+        let (model, model_version) = (facts.model.as_ref(), facts.model_version.as_ref());
+        let start: &str = if model.starts_with(TUNED) {
+            match (facts.base_model.as_ref(), self.accounts.tuned_base(model)) {
                 ("", Some(base)) => base,
-                ("", None) => &facts.model,
+                ("", None) => model,
                 (base, _) => base,
             }
-        } else if self.models.knows(&facts.model_version) {
-            &facts.model_version
+        } else if self.models.knows(model_version) {
+            model_version
         } else {
-            &facts.model
+            model
         };
         self.models.follow(start, day)
     }

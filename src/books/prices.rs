@@ -68,6 +68,11 @@ impl Prices {
         self.models.contains_key(model)
     }
 
+    /// Whether a model has ever had a price for a meter.
+    pub fn has(&self, model: &str, meter: Meter) -> bool {
+        self.models.get(model).is_some_and(|lines| lines.keys().any(|(_, priced, _)| *priced == meter))
+    }
+
     /// C1. The price in force on `day`: an own line wins over `any`, service tier first, then modality; where the
     /// meter has none, all this is tried for the meter it is priced as.
     pub fn find(

@@ -47,10 +47,16 @@ impl Check {
         for line in &replay.suspended {
             suspended[line.input.0 as usize] += 1;
         }
-        let mut files = screen::plain_table(&["input", "bytes", "lines", "suspended"]);
+        let mut files = screen::plain_table(&["input", "shape", "container", "bytes", "lines", "suspended"]);
         for (input, suspended) in replay.inputs.iter().zip(suspended) {
             let name = shown(&input.name).into_owned();
-            files.add_row([name, thousands(input.bytes), thousands(input.lines), thousands(suspended)]);
+            let [shape, container] = match input.shape {
+                Some(shape) if input.same_as.is_none() => [shape, input.container],
+                _ => ["-", "-"],
+            };
+            let counts = [input.bytes, input.lines, suspended].map(thousands);
+            let [bytes, lines, suspended] = counts;
+            files.add_row([name, shape.to_string(), container.to_string(), bytes, lines, suspended]);
         }
         let mut requests: BTreeMap<_, u64> = BTreeMap::new();
         for day in days.iter().filter(|day| !day.cells.is_empty()) {

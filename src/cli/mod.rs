@@ -20,10 +20,12 @@ use clap::{Args, Parser, Subcommand};
 use crate::books::{Books, Sources};
 use crate::error::{Error, Exit, Result};
 use crate::near::nearest;
-use crate::pipeline::{self, LONGEST_LINE, Options, Replay};
-use crate::read::{self, Inputs, Progress};
-use crate::types::day::{Day, Window, time_zone, time_zones};
-use crate::types::tier::UsageTier;
+use crate::pipeline::{self, Options, Replay};
+use crate::read::container::Container;
+use crate::read::shape::{SHAPES, Shape};
+use crate::read::{self, Defaults, Inputs, LONGEST_LINE, Progress, Settings};
+use crate::types::day::{Day, Instant, Window, time_zone, time_zones};
+use crate::types::tier::{ServiceTier, UsageTier};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -152,6 +154,26 @@ struct LogArgs {
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
 
+    /// When requests were of which the log doesn't say it: a time with its offset, or a Pacific day
+    #[arg(long, value_name = "TIME|DAY", value_parser = at)]
+    at: Option<Instant>,
+
+    /// The model of lines that name none
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+
+    /// The service tier of lines that name none [default: standard]
+    #[arg(long, value_name = "TIER", value_parser = words(ServiceTier::ALL.iter().map(|word| word.name())))]
+    service_tier: Option<String>,
+
+    /// What all inputs are; told for each by its first lines where it isn't given
+    #[arg(long, value_name = "SHAPE", value_parser = words(SHAPES.iter().map(|shape| shape.name)))]
+    shape: Option<String>,
+
+    /// How items lie in all inputs; told for each by its first bytes where it isn't given
+    #[arg(long, value_name = "CONTAINER", value_parser = words(Container::ALL.iter().map(|word| word.name())))]
+    container: Option<String>,
+
     /// Longest line that is read, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = LONGEST_LINE, value_parser = whole)]
     max_line: usize,
@@ -184,12 +206,21 @@ impl LogArgs {
             time_zone(name).ok_or_else(unknown)
         });
         Ok(Options {
-            project: self.project.clone().filter(|project| !project.is_empty()),
+            settings: Settings {
+                container: self.container.as_deref().and_then(Container::from_name),
+                shape: self.shape.as_deref().and_then(Shape::named),
+                max_line: self.max_line,
+                defaults: Defaults {
+                    project: self.project.clone().filter(|project| !project.is_empty()),
+                    model: self.model.clone().filter(|model| !model.is_empty()),
+                    service_tier: self.service_tier.as_deref().and_then(ServiceTier::from_name),
+                    at: self.at,
+                    time_zone: zone.transpose()?,
+                },
+            },
             usage_tier: self.usage_tier.as_deref().and_then(UsageTier::from_name),
-            time_zone: zone.transpose()?,
             window,
             known: None,
-            max_line: self.max_line,
             detail: false,
         })
     }
@@ -298,6 +329,15 @@ impl WindowArgs {
 
 fn day(text: &str) -> std::result::Result<Day, String> {
     Day::parse(text).ok_or_else(|| "expected a day of the calendar, like 2026-06-01".to_string())
+}
+
+fn at(text: &str) -> std::result::Result<Instant, String> {
+    let expected =
+        |_| "expected a time with its offset, like 2026-06-01T12:00:00Z, or a Pacific day".to_string();
+    match Day::parse(text) {
+        Some(day) => Ok(day.start()),
+        None => Instant::parse(text, None).map_err(expected),
+    }
 }
 
 fn whole(text: &str) -> std::result::Result<usize, String> {

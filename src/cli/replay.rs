@@ -14,10 +14,11 @@ use crate::walk::Plan;
 
 /// Replay logs into published days: usage, charges, quota, suspense
 ///
-/// Reads request logs (one JSON record a line; plain, .gz or .zst), keeps one
-/// record of each request, prices what was used with the prices of its day,
-/// measures it against the limits of its usage tier, and writes Parquet and
-/// CSV: one folder per Pacific day.
+/// Reads request logs (JSONL, JSON, server-sent events, CSV, plain, .gz or
+/// .zst, or Parquet; canonical records, raw responses and other shapes, told
+/// by content), keeps one record of each request, prices what was used with
+/// the prices of its day, measures it against the limits of its usage tier,
+/// and writes Parquet and CSV: one folder per Pacific day.
 ///
 /// What can't be read or priced is in suspense, never 0: it stands in
 /// suspense.csv with its reason, and the exit code is 3. A day is published
@@ -27,7 +28,10 @@ use crate::walk::Plan;
 ///   rerate replay logs/ --out days --usage-tier tier1
 ///   rerate replay 'logs/*.jsonl.gz' --out days --accounts accounts.toml
 ///
-/// Memory: about 250 bytes a request, all kept until the logs are read.
+///   rerate replay responses.jsonl --out days --at 2026-06-01 --project my-proj
+///
+/// Memory: about 250 bytes a request, all kept until the logs are read; about
+/// 700 where chunks of a request may lie apart, as raw responses do.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Replay {

@@ -14,6 +14,8 @@ use crate::books::Books;
 use crate::pipeline::{DayReport, Replay};
 use crate::quota::q1_quota_model;
 use crate::read::Progress;
+use crate::read::container::Container;
+use crate::read::shape::{Shape, canonical};
 use crate::suspense::Suspended;
 use crate::types::charge::{Assumption, Resting, Standing, UnratedKey};
 use crate::types::key::shown;
@@ -47,6 +49,13 @@ pub fn read(replay: &Replay, progress: &Progress, took: Duration) {
     for (kind, count) in &replay.records.not_requests {
         say(format_args!("  not requests: {} of {kind}", counted(*count, "line")));
     }
+    for ((shape, container), inputs) in shapes(replay) {
+        let lacks: Vec<&str> = shape.lacks.iter().map(|lack| lack.what).collect();
+        say(format_args!("  {}: {} of {container}", shape.title, counted(inputs, "input")));
+        if !lacks.is_empty() {
+            say(format_args!("    not in this log: {} (docs/shapes/{}.md)", lacks.join("; "), shape.name));
+        }
+    }
     for input in replay.inputs.iter().filter(|input| input.same_as.is_some()) {
         let same = input.same_as.as_deref().unwrap_or_default();
         say(format_args!("  {} has the same bytes as {same}: read once", input.name));
@@ -54,6 +63,20 @@ pub fn read(replay: &Replay, progress: &Progress, took: Duration) {
     for (folder, left) in &replay.left {
         say(format_args!("  {folder}: {}, not named like logs, left unread", counted(*left, "file")));
     }
+}
+
+/// Inputs by shape and container; none where all are canonical records by line.
+fn shapes(replay: &Replay) -> Vec<((&'static Shape, &'static str), u64)> {
+    let mut shapes: BTreeMap<(&str, &'static str), u64> = BTreeMap::new();
+    let read = replay.inputs.iter().filter(|input| input.same_as.is_none() && input.lines > 0);
+    for (name, container) in read.filter_map(|input| Some((input.shape?, input.container))) {
+        *shapes.entry((name, container)).or_default() += 1;
+    }
+    if shapes.keys().all(|key| *key == (canonical::SHAPE.name, Container::Jsonl.name())) {
+        return Vec::new();
+    }
+    let told = |((name, container), inputs)| Some(((Shape::named(name)?, container), inputs));
+    shapes.into_iter().filter_map(told).collect()
 }
 
 /// 12 ms, 3.4 s, 5 min 20 s.
@@ -190,11 +213,12 @@ fn highest_share(used: &QuotaUse) -> Option<(u64, String)> {
     [
         ("RPM", used.rpm.limit, used.rpm.peak),
         ("TPM", used.tpm.limit, used.tpm.peak),
-        ("RPD", used.rpd.limit, used.rpd.used),
-        ("TPD", used.tpd.limit, used.tpd.used),
+        ("RPD", used.rpd.limit, Some(used.rpd.used)),
+        ("TPD", used.tpd.limit, Some(used.tpd.used)),
     ]
     .into_iter()
-    .filter_map(|(name, limit, used)| match limit? {
+    .filter_map(|(name, limit, used)| Some((name, limit?, used?)))
+    .filter_map(|(name, limit, used)| match limit {
         0 if used == 0 => None,
         0 => Some((u64::MAX, screen::share_in_words(name, used, 0))),
         limit => Some((used.saturating_mul(1_000) / limit, screen::share_in_words(name, used, limit))),
@@ -314,9 +338,8 @@ pub fn suspense(replay: &Replay, days: &[DayReport<'_>]) {
         let name = if name == "-" { "the standard input" } else { name };
         say(format_args!(
             "\nnearly every line of {name} is in suspense: is it a request log?\n    \
-             A line is one JSON object with timestamp, project_id, model, status and\n    \
-             usageMetadata; the README has an example and all fields. Of a JSON list,\n    \
-             jq -c '.[]' makes such lines."
+             It was read as canonical records: JSON objects with timestamp, project_id, model,\n    \
+             status and usageMetadata; the README has an example and all fields."
         ));
     }
     let mut warnings = BTreeMap::new();
@@ -342,6 +365,7 @@ fn nearly_all_suspended(replay: &Replay) -> Vec<&str> {
     }
     let of_inputs = replay.inputs.iter().zip(lines);
     of_inputs
+        .filter(|(input, _)| input.shape == Some(canonical::SHAPE.name))
         .filter(|(input, lines)| *lines > 0 && lines * 10 >= input.lines * 9)
         .map(|(input, _)| &*input.name)
         .collect()
@@ -355,9 +379,27 @@ fn lines_by_reason(replay: &Replay) -> Vec<String> {
     let told = by_reason.into_iter().map(|(reason, (count, first))| {
         let (name, number) = (&replay.inputs[first.input.0 as usize].name, first.line);
         let (lines, remedy) = (counted(count, "line"), reason.remedy());
+        if reason == Reason::UnknownShape {
+            let inputs = unknown_inputs(replay);
+            return format!("  {reason}: {}\n{inputs}    {remedy}", counted(count, "input"));
+        }
         format!("  {reason}: {lines}\n    first: {name}:{number}: {}\n    {remedy}", first.detail)
     });
     told.collect()
+}
+
+/// Each input whose shape can't be told, and what was seen in it.
+fn unknown_inputs(replay: &Replay) -> String {
+    let unknown: Vec<&Suspended> =
+        replay.suspended.iter().filter(|line| line.reason == Reason::UnknownShape).collect();
+    let told = unknown.iter().take(MOST_ROWS);
+    let mut told: String = told
+        .map(|line| format!("    {}: {}\n", replay.inputs[line.input.0 as usize].name, line.detail))
+        .collect();
+    if unknown.len() > MOST_ROWS {
+        told.push_str(&format!("    (and {} more)\n", unknown.len() - MOST_ROWS));
+    }
+    told
 }
 
 fn quantities_by_reason(days: &[DayReport<'_>]) -> Vec<String> {

@@ -89,7 +89,8 @@ mod tests {
     #[test]
     fn every_line_is_refused_for_its_reason() {
         let books = Books::load(&Sources::default()).unwrap();
-        let decoder = Decoder::new(&books.methods, None, None);
+        let defaults = crate::read::Defaults::default();
+        let decoder = Decoder::new(&books.methods, &defaults);
         let project = &projects(&Settings::default())[0];
         for (place, (reason, line)) in FAULTS.iter().enumerate() {
             let line = filled(line, project, 1_780_358_401_043, place as u64);
@@ -105,7 +106,8 @@ mod tests {
 
     #[test]
     fn every_reason_that_a_line_can_have_is_there() {
-        let of_files = [Reason::TruncatedInput, Reason::LineTooLong];
+        let of_files =
+            [Reason::UnknownShape, Reason::OtherShape, Reason::TruncatedInput, Reason::LineTooLong];
         let of_lines = Reason::ALL
             .iter()
             .filter(|reason| reason.stage() == crate::types::reason::Stage::Read)

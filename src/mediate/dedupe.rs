@@ -73,13 +73,16 @@ impl<'g> Dealer<'g> {
         };
         let shard = &mut self.shards[shard];
         let start = shard.len();
-        let no_id = request.request_id.is_none();
+        let flag = |flag, holds| if holds { flag } else { 0 };
+        let flags = flag(row::NO_ID, request.request_id.is_none())
+            | flag(row::UNDATED, request.undated)
+            | flag(row::TOKENS_UNKNOWN, request.tokens_unknown);
         if request.usage_missing {
-            row::append_missing(shard, identity, request.at, group, no_id, missing);
+            row::append_missing(shard, identity, request.at, group, flags, missing);
         } else if let Some(cache) = &request.cache {
-            row::append_cache(shard, identity, request.at, group, no_id, cache);
+            row::append_cache(shard, identity, request.at, group, flags, cache);
         } else {
-            row::append(shard, identity, request.at, group, no_id, request.usage.as_ref());
+            row::append(shard, identity, request.at, group, flags, request.usage.as_ref());
         }
         if let Some(place) = place {
             let request_id = request.request_id.as_deref().unwrap_or_default();

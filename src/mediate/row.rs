@@ -18,6 +18,10 @@ const HEAD: usize = 16 + 8 + 4 + 1 + 2;
 
 /// The request's detail follows its body.
 const HAS_DETAIL: u8 = 16;
+/// The log doesn't say when it was: `at` is what the run was told.
+pub const UNDATED: u8 = 32;
+/// It is of a shape that never says its tokens.
+pub const TOKENS_UNKNOWN: u8 = 64;
 /// The request has no id: it is never a duplicate.
 pub const NO_ID: u8 = 1;
 /// Inference that went well without usage; the body is its place among those of its thread.
@@ -26,7 +30,7 @@ pub const USAGE_MISSING: u8 = 2;
 const HAS_TOTAL: u8 = 4;
 pub const TOTAL_MISMATCH: u8 = 8;
 /// The body says what the request did to a cache.
-const CACHE: u8 = 32;
+const CACHE: u8 = 128;
 
 /// A row as it lies in its shard.
 #[derive(Clone, Copy, Debug)]
@@ -45,10 +49,9 @@ pub fn append(
     identity: u128,
     at: Instant,
     group: GroupId,
-    no_id: bool,
+    mut flags: u8,
     usage: Option<&Usage>,
 ) {
-    let mut flags = if no_id { NO_ID } else { 0 };
     let start = head(shard, identity, at, group);
     if let Some(usage) = usage {
         flags |= if usage.total.is_some() { HAS_TOTAL } else { 0 };
@@ -69,7 +72,7 @@ pub fn append_cache(
     identity: u128,
     at: Instant,
     group: GroupId,
-    no_id: bool,
+    flags: u8,
     cache: &CacheUse<'_>,
 ) {
     let start = head(shard, identity, at, group);
@@ -77,7 +80,7 @@ pub fn append_cache(
     push_varint(shard, cache.tokens);
     push_varint(shard, cache.expires.map_or(0, |expires| expires.0 as u64 + 1));
     shard.extend_from_slice(cache_name(&cache.name).as_bytes());
-    finish(shard, start, CACHE | if no_id { NO_ID } else { 0 });
+    finish(shard, start, CACHE | flags);
 }
 
 /// Appends a request whose usage is missing; `place` says which of its thread's it is.
@@ -86,12 +89,12 @@ pub fn append_missing(
     identity: u128,
     at: Instant,
     group: GroupId,
-    no_id: bool,
+    flags: u8,
     place: u64,
 ) {
     let start = head(shard, identity, at, group);
     push_varint(shard, place);
-    finish(shard, start, USAGE_MISSING | if no_id { NO_ID } else { 0 });
+    finish(shard, start, USAGE_MISSING | flags);
 }
 
 /// Appends the detail of the row that was appended last, at `start`.
@@ -178,15 +181,16 @@ impl<'s> Row<'s> {
         self.group == other.group && self.flags == other.flags && self.body == other.body
     }
 
-    /// What decides which record of an identity counts, in the order in which it is looked at: usage at all, the last
-    /// timestamp, the greatest total (tokens of a cache's creation), cached, output. What is left is compared by a
-    /// cache's end, names and body.
-    pub fn rank(&self) -> (bool, Instant, u64, u64, u64) {
+    /// What decides which record of an identity counts, in the order in which it is looked at: usage at all, a time of
+    /// its own, the last timestamp, the greatest total (tokens of a cache's creation), cached, output. What is left is
+    /// compared by a cache's end, names and body.
+    pub fn rank(&self) -> (u8, bool, Instant, u64, u64, u64) {
+        let dated = !self.has(UNDATED);
         if self.has(USAGE_MISSING) {
-            return (false, self.at, 0, 0, 0);
+            return (0, dated, self.at, 0, 0, 0);
         }
         if let Some(cache) = self.cache() {
-            return (true, self.at, cache.tokens, 0, 0);
+            return (2, dated, self.at, cache.tokens, 0, 0);
         }
         let (total, _, quantities) = self.usage();
         let (mut cached, mut output) = (0, 0);
@@ -197,7 +201,7 @@ impl<'s> Row<'s> {
                 _ => {}
             }
         }
-        (true, self.at, total, cached, output)
+        (if self.has(TOKENS_UNKNOWN) { 1 } else { 2 }, dated, self.at, total, cached, output)
     }
 
     /// The last word between rows of equal rank and equal names: the body, then what only the detail shows, but not
@@ -256,8 +260,8 @@ mod tests {
         };
         let usage = Usage::from_counts(&counts).unwrap();
         let mut shard = Vec::new();
-        append(&mut shard, 7, Instant(-5), GroupId(9), false, Some(&usage));
-        append_missing(&mut shard, u128::MAX, Instant(6), GroupId(1), true, 1 << 33);
+        append(&mut shard, 7, Instant(-5), GroupId(9), 0, Some(&usage));
+        append_missing(&mut shard, u128::MAX, Instant(6), GroupId(1), NO_ID, 1 << 33);
         let (row, next) = Row::read(&shard, 0);
         let (total, thoughts, quantities) = row.usage();
         assert_eq!((row.identity, row.at, row.group, total, thoughts), (7, Instant(-5), GroupId(9), 1, 3));
@@ -272,7 +276,7 @@ mod tests {
             expires: Some(Instant(i64::MAX - 1)),
             tokens: 1 << 40,
         };
-        append_cache(&mut shard, 9, Instant(7), GroupId(1), false, &cache);
+        append_cache(&mut shard, 9, Instant(7), GroupId(1), 0, &cache);
         let (row, _) = Row::read(&shard, end);
         assert_eq!((row.cache(), row.usage().0, row.usage().2.count()), (Some(cache), 0, 0));
     }

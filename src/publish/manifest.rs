@@ -9,6 +9,7 @@ use crate::balance::Records;
 use crate::books::Edition;
 use crate::evidence::Warning;
 use crate::pipeline::{DayReport, Replay};
+use crate::read::shape::{Lack, Shape};
 use crate::types::charge::{Assumption, Resting};
 use crate::types::day::{Day, Instant, Window};
 use crate::types::key::shown;
@@ -115,6 +116,16 @@ pub struct Run {
     /// By kind.
     pub not_requests: BTreeMap<String, u64>,
     pub inputs: Vec<InputOf>,
+    /// What the shapes of its inputs don't say, by shape.
+    #[serde(default)]
+    pub lacks: BTreeMap<String, Vec<LackOf>>,
+}
+
+/// What a log doesn't say, and what can't be known without it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LackOf {
+    pub what: String,
+    pub so: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -143,6 +154,11 @@ pub struct InputOf {
     pub lines: u64,
     /// XXH3 (128 bits) of the bytes as stored.
     pub hash: String,
+    #[serde(default)]
+    pub container: String,
+    /// Null where it couldn't be told.
+    #[serde(default)]
+    pub shape: Option<String>,
     /// Not read: its bytes are those of this input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub same_as: Option<String>,
@@ -152,6 +168,11 @@ impl Run {
     pub fn new(replay: &Replay, window: Window) -> Run {
         let day = |day: Option<Day>| day.map(|day| day.to_string());
         let records: &Records = &replay.records;
+        let shapes = replay.inputs.iter().filter_map(|input| Shape::named(input.shape?));
+        let lacks = |shape: &Shape| {
+            let lack = |lack: &Lack| LackOf { what: lack.what.to_string(), so: lack.so.to_string() };
+            (shape.name.to_string(), shape.lacks.iter().map(lack).collect())
+        };
         Run {
             rerate: env!("CARGO_PKG_VERSION").to_string(),
             window: WindowOf { from: day(window.from), to: day(window.to) },
@@ -178,9 +199,12 @@ impl Run {
                     bytes: input.bytes,
                     lines: input.lines,
                     hash: input.hash.clone(),
+                    container: input.container.to_string(),
+                    shape: input.shape.map(str::to_string),
                     same_as: input.same_as.as_deref().map(|name| shown(name).into_owned()),
                 })
                 .collect(),
+            lacks: shapes.filter(|shape| !shape.lacks.is_empty()).map(lacks).collect(),
         }
     }
 }

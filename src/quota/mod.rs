@@ -4,7 +4,7 @@
 mod upgrade;
 pub mod window;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::books::Books;
 use crate::books::limits::Metric;
@@ -33,6 +33,8 @@ pub fn measure<'r>(
     books: &'r Books,
 ) -> Measured<'r> {
     let mut rows: BTreeMap<QuotaKey<'r>, Vec<Second>> = BTreeMap::new();
+    // Rows with requests of which the log doesn't say when they were: nothing is known of their minutes.
+    let mut undated: BTreeSet<QuotaKey<'r>> = BTreeSet::new();
     for (key, arrivals) in series {
         let facts = &groups[key.group.0 as usize];
         if !q3_q8_is_measured(facts, books) {
@@ -42,11 +44,11 @@ pub fn measure<'r>(
         let throttled = outcome.outcome == Outcome::Throttled;
         let quota_model = q1_quota_model(facts, key.usage_tier, day, books);
         let row = QuotaKey { project_id: &facts.project_id, quota_model, usage_tier: key.usage_tier };
-        rows.entry(row).or_default().extend(window::by_second(
-            arrivals,
-            outcome.counts_against_quota,
-            throttled,
-        ));
+        if key.undated {
+            undated.insert(row);
+        }
+        let seconds = window::by_second(arrivals, outcome.counts_against_quota, throttled);
+        rows.entry(row).or_default().extend(seconds);
     }
     for seconds in rows.values_mut() {
         window::merge(seconds);
@@ -58,12 +60,14 @@ pub fn measure<'r>(
     let mut measured = Measured::default();
     for (key, seconds) in &rows {
         let over_tiers = &by_model[&(key.project_id, key.quota_model)];
-        if let Some(upgrade) = upgrade::upgrade(key, seconds, over_tiers, day, books) {
+        let dated = !undated.contains(key);
+        if dated && let Some(upgrade) = upgrade::upgrade(key, seconds, over_tiers, day, books) {
             measured.upgrades.insert(*key, upgrade);
         }
-        measured.quota.insert(*key, quota_use(key, seconds, over_tiers, day, books));
-        for (minute, sums) in window::by_minute(seconds) {
-            measured.minutes.insert((*key, minute), sums);
+        measured.quota.insert(*key, quota_use(key, seconds, dated, over_tiers, day, books));
+        if dated {
+            let minutes = window::by_minute(seconds).into_iter();
+            measured.minutes.extend(minutes.map(|(minute, sums)| ((*key, minute), sums)));
         }
     }
     measured
@@ -98,6 +102,7 @@ fn q9_limit(key: &QuotaKey<'_>, metric: Metric, day: Day, books: &Books) -> Opti
 fn quota_use(
     key: &QuotaKey<'_>,
     seconds: &[Second],
+    dated: bool,
     over_tiers: &[&[Second]],
     day: Day,
     books: &Books,
@@ -109,18 +114,21 @@ fn quota_use(
         over_tiers.iter().copied().flatten().filter(|second| second.second <= last).map(weight).sum()
     };
     let minute_use = |metric, weight: fn(&Second) -> u64| {
+        let limit = limit(metric);
+        if !dated {
+            return MinuteUse { limit, ..MinuteUse::default() };
+        }
         let counted: Vec<(u32, u64)> = seconds
             .iter()
             .filter(|second| second.counted > 0)
             .map(|second| (second.second, weight(second)))
             .collect();
         let (peak, peak_at) = window::peak(&counted);
-        let limit = limit(metric);
         MinuteUse {
             limit,
-            peak,
+            peak: Some(peak),
             peak_at: peak_at.map(|second| Instant::from_seconds(day.start().seconds() + i64::from(second))),
-            peak_minute: window::peak_minute(&counted),
+            peak_minute: Some(window::peak_minute(&counted)),
             over_seconds: limit.map(|limit| window::over_seconds(&counted, limit)),
         }
     };

@@ -77,9 +77,9 @@ impl Unpacked {
             Some(failure) => Broken::Storage(failure),
             None if plain => Broken::Storage(error),
             None if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Broken::Content("it ends early".to_string())
+                Broken::Content("the packed file is broken: it ends early".to_string())
             }
-            None => Broken::Content("it isn't what it was packed as".to_string()),
+            None => Broken::Content("the packed file is broken: it isn't what it was packed as".to_string()),
         }
     }
 

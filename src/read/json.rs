@@ -130,6 +130,12 @@ impl<'line> Json<'line> {
         Ok(&self.text[start..self.at])
     }
 
+    /// Reads `true` or `false`.
+    pub fn is_true(&mut self) -> Result<bool> {
+        let is = self.kind()? == Kind::Bool && self.peek() == Some(b't');
+        self.skip().map(|()| is)
+    }
+
     /// Reads any value and leaves it, its validity proved.
     pub fn skip(&mut self) -> Result<()> {
         match self.kind()? {

@@ -1,12 +1,18 @@
 //! Owns cutting a stream into blocks of whole lines: so that threads share one file, and a line of many megabytes costs
-//! no more memory than the longest one allowed. What a line means is for `shape`.
+//! no more memory than the longest one allowed. Of other containers than JSONL, `container` makes lines first. What a
+//! line means is for `shape`.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::Progress;
+use super::container::{Container, Cutter, HEAD};
 use super::decompress::{Broken, Unpacked};
+use super::shape::value::Value;
+use super::shape::{Shape, canonical};
+use super::{Progress, Reading, Settings};
 use crate::error::{Error, Result};
 use crate::types::origin::{InputId, InputSummary};
+use crate::types::reason::Reason;
 
 /// Bytes read at once: large enough that locking costs nothing, small enough for the second-level cache.
 const BLOCK: usize = 512 << 10;
@@ -20,64 +26,158 @@ pub struct Block {
     pub input: InputId,
     /// Counted from 0 within the input.
     pub index: u32,
+    /// How the input is read; None where its shape can't be told.
+    pub reading: Option<Reading>,
     /// The first line was longer than allowed: what stands here is empty in its place.
     pub first_too_long: bool,
-    /// The input ended before it was complete, after the block's lines; why.
-    pub truncated: Option<String>,
+    /// The input ended before it was complete, after the block's lines, or it can't be read at all; why.
+    pub ended_by: Option<(Reason, String)>,
 }
 
 impl Block {
+    /// Begins it anew, for lines that are appended to what this gives, until [`Block::end`].
+    pub fn begin(&mut self, input: InputId, index: u32, reading: Option<Reading>) -> &mut Vec<u8> {
+        self.buffer.clear();
+        (self.input, self.index, self.reading) = (input, index, reading);
+        (self.first_too_long, self.ended_by) = (false, None);
+        &mut self.buffer
+    }
+
+    /// All lines are there.
+    pub fn end(&mut self) {
+        self.end = self.buffer.len();
+    }
+
     /// Lines, each but perhaps the last ended by a newline.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[..self.end]
     }
 }
 
-/// One input being read.
-pub struct Stream {
+/// One input being read by lines.
+pub struct Lines {
     input: InputId,
     name: Arc<str>,
-    source: Unpacked,
+    source: Source,
+    container: Container,
+    /// Whoever reads it need not be told.
+    shape: Option<&'static Shape>,
     max_line: usize,
     /// The beginning of a line whose end wasn't read yet.
     rest: Vec<u8>,
     next_index: u32,
-    /// The byte order mark, if any, is off.
-    begun: bool,
     ended: bool,
+    /// Blocks that were read to tell the shape.
+    first: VecDeque<Block>,
 }
 
-impl Stream {
-    pub fn new(
+impl Lines {
+    /// Opens an input, and tells its container and shape where `settings` doesn't say them.
+    pub fn open(
         input: InputId,
         name: Arc<str>,
         source: Box<dyn std::io::Read + Send>,
-        max_line: usize,
+        settings: &Settings,
         progress: Arc<Progress>,
-    ) -> Result<Stream> {
-        let source = Unpacked::new(source, progress).map_err(|error| cannot_read(&name, &error))?;
-        Ok(Stream {
+    ) -> Result<Lines> {
+        let unpacked = Unpacked::new(source, progress).map_err(|error| cannot_read(&name, &error))?;
+        let source = Source::new(unpacked, settings).map_err(|error| cannot_read(&name, &error))?;
+        let mut stream = Lines {
             input,
             name,
+            container: source.container,
             source,
-            max_line,
+            shape: settings.shape,
+            max_line: settings.max_line,
             rest: Vec::new(),
             next_index: 0,
-            begun: false,
             ended: false,
-        })
+            first: VecDeque::new(),
+        };
+        if stream.container == Container::Parquet {
+            stream.refuse("a Parquet file is read only as a file, and unpacked".to_string());
+        } else if stream.shape.is_none() {
+            stream.tell()?;
+        }
+        Ok(stream)
     }
 
     pub fn input(&self) -> InputId {
         self.input
     }
 
+    pub fn shape(&self) -> Option<&'static Shape> {
+        self.shape
+    }
+
     /// Fills `block` with the next lines; false at the end of the input.
     pub fn next(&mut self, block: &mut Block) -> Result<bool> {
+        match self.first.pop_front() {
+            Some(first) => *block = first,
+            None if !self.read(block)? => return Ok(false),
+            None => {}
+        }
+        block.reading = self.shape.map(|shape| Reading {
+            container: self.container,
+            shape,
+            is_row: self.container == Container::Csv,
+        });
+        Ok(true)
+    }
+
+    /// Tells the shape from the first items. Where no shape knows any of them the input is one record in suspense; where
+    /// there is none to look at, its lines say for themselves why.
+    fn tell(&mut self) -> Result<()> {
+        let (mut looked_at, mut seen) = (0, None);
+        // What begins like JSONL, but has no object, is broken line by line.
+        let mut is_foreign = false;
+        while looked_at < BLOCK {
+            let mut block = Block::default();
+            if !self.read(&mut block)? {
+                break;
+            }
+            for line in block.bytes().split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
+                if line.is_empty() {
+                    continue;
+                }
+                is_foreign |= !line.starts_with(b"{") && !line.starts_with(b"[");
+                let Ok(sketch) = Value::sketch(line, self.container == Container::Csv) else { continue };
+                is_foreign |= sketch.is_object();
+                self.shape = self.shape.or_else(|| Shape::tell(&sketch));
+                seen = seen.or_else(|| Some(sketch.described()));
+                if self.shape.is_some() {
+                    break;
+                }
+            }
+            looked_at += block.bytes().len().max(1);
+            self.first.push_back(block);
+            if self.shape.is_some() {
+                return Ok(());
+            }
+        }
+        if is_foreign {
+            let seen = seen.unwrap_or_else(|| "nothing that is JSON".to_string());
+            self.refuse(format!("read as {}, it begins with {seen}", self.container));
+        } else {
+            self.shape = Some(&canonical::SHAPE);
+        }
+        Ok(())
+    }
+
+    /// The input is one record in suspense.
+    fn refuse(&mut self, why: String) {
+        let ended_by = Some((Reason::UnknownShape, why));
+        self.first = VecDeque::from([Block { input: self.input, ended_by, ..Block::default() }]);
+        self.ended = true;
+        self.rest.clear();
+    }
+
+    /// Reads the next lines into `block`; false at the end of the input.
+    fn read(&mut self, block: &mut Block) -> Result<bool> {
         block.input = self.input;
         block.index = self.next_index;
         block.first_too_long = false;
-        block.truncated = None;
+        block.ended_by = None;
         self.next_index += 1;
         let mut filled = self.rest.len();
         if block.buffer.len() < filled {
@@ -98,14 +198,7 @@ impl Stream {
                 Err(Broken::Storage(error)) => return Err(cannot_read(&self.name, &error)),
                 Err(Broken::Content(why)) => {
                     self.ended = true;
-                    block.truncated = Some(why);
-                }
-            }
-            if !self.begun && (filled >= BOM.len() || self.ended) {
-                self.begun = true;
-                if block.buffer[..filled].starts_with(BOM) {
-                    block.buffer.copy_within(BOM.len()..filled, 0);
-                    filled -= BOM.len();
+                    block.ended_by = Some((Reason::TruncatedInput, why));
                 }
             }
             if skipping {
@@ -123,7 +216,7 @@ impl Stream {
                     block.end = searched + last + 1;
                     // At the end of an input what comes after the last newline is a line too, of the next block; of an
                     // input that ended early it is part of what is missing.
-                    if block.truncated.is_none() {
+                    if block.ended_by.is_none() {
                         self.rest.extend_from_slice(&block.buffer[block.end..filled]);
                     }
                     return Ok(true);
@@ -137,17 +230,109 @@ impl Stream {
                 None => searched = filled,
             }
         }
-        if block.truncated.is_some() {
+        if block.ended_by.is_some() {
             (filled, block.first_too_long) = (0, false);
         }
         block.end = filled;
-        Ok(filled > 0 || block.first_too_long || block.truncated.is_some())
+        Ok(filled > 0 || block.first_too_long || block.ended_by.is_some())
     }
 
     /// What is known of the input after its last block.
     pub fn finish(mut self, lines: u64) -> Result<InputSummary> {
-        let (bytes, hash) = self.source.finish().map_err(|error| cannot_read(&self.name, &error))?;
-        Ok(InputSummary { name: self.name, bytes, lines, hash, same_as: None })
+        let (bytes, hash) = self.source.unpacked.finish().map_err(|error| cannot_read(&self.name, &error))?;
+        Ok(InputSummary {
+            name: self.name,
+            bytes,
+            lines,
+            hash,
+            container: self.container.name(),
+            shape: self.shape.map(|shape| shape.name),
+            same_as: None,
+        })
+    }
+}
+
+/// The lines of an input, whatever its container.
+struct Source {
+    unpacked: Unpacked,
+    container: Container,
+    /// None where the bytes are lines already.
+    cutter: Option<Box<dyn Cutter>>,
+    /// Bytes that weren't cut yet: at first those by which the container was told.
+    bytes: Vec<u8>,
+    /// Lines that weren't given yet, from a place on.
+    lines: Vec<u8>,
+    given: usize,
+    ended_by: Option<Broken>,
+    ended: bool,
+}
+
+impl Source {
+    fn new(mut unpacked: Unpacked, settings: &Settings) -> std::io::Result<Source> {
+        let mut bytes = vec![0; HEAD];
+        let (mut filled, mut ended_by, mut ended) = (0, None, false);
+        while filled < HEAD && ended_by.is_none() && !ended {
+            match unpacked.read(&mut bytes[filled..]) {
+                Ok(0) => ended = true,
+                Ok(count) => filled += count,
+                Err(Broken::Storage(error)) => return Err(error),
+                Err(broken) => ended_by = Some(broken),
+            }
+        }
+        bytes.truncate(filled);
+        if bytes.starts_with(BOM) {
+            bytes.drain(..BOM.len());
+        }
+        let container = settings.container.unwrap_or_else(|| Container::tell(&bytes));
+        let cutter = container.cutter(settings.max_line);
+        let mut source =
+            Source { unpacked, container, cutter, bytes, lines: Vec::new(), given: 0, ended_by, ended };
+        if source.cutter.is_none() {
+            source.lines = std::mem::take(&mut source.bytes);
+        }
+        Ok(source)
+    }
+
+    /// Reads some bytes of lines; 0 at the end.
+    fn read(&mut self, buffer: &mut [u8]) -> std::result::Result<usize, Broken> {
+        loop {
+            if self.given < self.lines.len() {
+                let count = buffer.len().min(self.lines.len() - self.given);
+                buffer[..count].copy_from_slice(&self.lines[self.given..][..count]);
+                self.given += count;
+                return Ok(count);
+            }
+            self.lines.clear();
+            self.given = 0;
+            let Some(cutter) = &mut self.cutter else {
+                return self.read_bytes(buffer);
+            };
+            if !self.bytes.is_empty() {
+                cutter.cut(&self.bytes, &mut self.lines);
+                self.bytes.clear();
+                continue;
+            }
+            self.bytes.resize(HEAD, 0);
+            let mut bytes = std::mem::take(&mut self.bytes);
+            let read = self.read_bytes(&mut bytes);
+            bytes.truncate(*read.as_ref().unwrap_or(&0));
+            self.bytes = bytes;
+            if read? == 0 {
+                let end = self.cutter.take().map_or(Ok(()), |mut cutter| cutter.end(&mut self.lines));
+                self.ended = true;
+                if let Err(why) = end {
+                    self.ended_by = Some(Broken::Content(why.to_string()));
+                }
+            }
+        }
+    }
+
+    fn read_bytes(&mut self, buffer: &mut [u8]) -> std::result::Result<usize, Broken> {
+        match self.ended_by.take() {
+            Some(broken) => Err(broken),
+            None if self.ended => Ok(0),
+            None => self.unpacked.read(buffer),
+        }
     }
 }
 
@@ -174,7 +359,8 @@ mod tests {
         let cursor = std::io::Cursor::new(bytes.to_vec());
         let source: Box<dyn std::io::Read + Send> =
             if trickle { Box::new(Trickle(cursor)) } else { Box::new(cursor) };
-        let mut stream = Stream::new(InputId(0), "test".into(), source, max_line, Arc::default()).unwrap();
+        let settings = Settings { shape: Some(&canonical::SHAPE), max_line, ..Settings::default() };
+        let mut stream = Lines::open(InputId(0), "test".into(), source, &settings, Arc::default()).unwrap();
         let mut block = Block::default();
         let mut read = Vec::new();
         while stream.next(&mut block).unwrap() {

@@ -1,10 +1,13 @@
-//! Owns finding the inputs: files, folders, globs and stdin, each once. Cutting them into lines is for `lines`,
-//! understanding a line for `shape`.
+//! Owns finding the inputs: files, folders, globs and stdin, each once. Cutting them into lines is for `container` and
+//! `lines`, understanding a line for `shape`.
 
+pub mod container;
 pub mod decompress;
 pub mod json;
 pub mod lines;
+pub mod parts;
 pub mod shape;
+pub mod stream;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -13,10 +16,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
+use self::container::Container;
+use self::shape::Shape;
 use crate::error::{Error, Result};
+use crate::types::day::Instant;
+use crate::types::tier::ServiceTier;
 
 /// What a folder's files are called when they are logs; packed ones end in `.gz` or `.zst` beside.
-const LOG_NAMES: [&str; 5] = [".jsonl", ".ndjson", ".json", ".log", ".txt"];
+const LOG_NAMES: [&str; 7] = [".jsonl", ".ndjson", ".json", ".csv", ".parquet", ".log", ".txt"];
 const PACKED_NAMES: [&str; 2] = [".gz", ".zst"];
 /// A folder with all files of one of these lists is published, and nothing in it is a log: a day, or an input's lines
 /// without a day.
@@ -30,6 +37,48 @@ pub struct Progress {
     pub lines: AtomicU64,
     /// Set from outside: end as soon as possible.
     pub stop: Arc<AtomicBool>,
+}
+
+/// What an input is told besides its bytes. Today one holds for all inputs of a run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// None: told from its first bytes.
+    pub container: Option<Container>,
+    /// None: told from its first items.
+    pub shape: Option<&'static Shape>,
+    /// The longest line that is read, in bytes.
+    pub max_line: usize,
+    pub defaults: Defaults,
+}
+
+/// The longest line that is read, if nobody says otherwise.
+pub const LONGEST_LINE: usize = 64 << 20;
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { container: None, shape: None, max_line: LONGEST_LINE, defaults: Defaults::default() }
+    }
+}
+
+/// What a record says that says it not itself.
+#[derive(Clone, Debug, Default)]
+pub struct Defaults {
+    pub project: Option<String>,
+    pub model: Option<String>,
+    pub service_tier: Option<ServiceTier>,
+    /// When all of it was: a moment, or the begin of a day.
+    pub at: Option<Instant>,
+    /// For times without an offset.
+    pub time_zone: Option<jiff::tz::TimeZone>,
+}
+
+/// How an input is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    pub container: Container,
+    pub shape: &'static Shape,
+    /// Items are rows: cells may hold JSON, and dotted names are objects.
+    pub is_row: bool,
 }
 
 /// One input, not opened yet.
@@ -53,6 +102,11 @@ pub struct Inputs {
 }
 
 impl Input {
+    /// None for stdin.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     pub fn open(&self) -> Result<Box<dyn Read + Send>> {
         match &self.path {
             None => Ok(Box::new(std::io::stdin())),

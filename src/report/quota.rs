@@ -5,7 +5,9 @@ use crate::quota::Measured;
 use crate::types::day::Day;
 
 const NO_LIMIT: &str = "no book has a limit";
-const NO_PEAK: &str = "the peak is 0";
+const NO_PEAK: &str = "the peak is 0, or unknown";
+const NO_TIME: &str = "the log doesn't say when some of the requests were";
+const NO_SECONDS: &str = "no book has a limit, or the peak is unknown";
 
 pub const REPORT: Report = Report {
     name: "quota",
@@ -33,31 +35,33 @@ pub const REPORT: Report = Report {
             "counted requests of the day up to the row's last request, over usage tiers",
         ),
         column("rpm_limit", Kind::Whole, "requests per minute; 0: not offered").or_null(NO_LIMIT),
-        column("rpm_peak", Kind::Whole, "most counted requests in any 60 consecutive seconds"),
+        column("rpm_peak", Kind::Whole, "most counted requests in any 60 consecutive seconds")
+            .or_null(NO_TIME),
         column("rpm_peak_at", Kind::Instant, "the second with which the earliest such 60 begin")
             .or_null(NO_PEAK),
-        column("rpm_peak_minute", Kind::Whole, "most counted requests in a calendar minute"),
+        column("rpm_peak_minute", Kind::Whole, "most counted requests in a calendar minute").or_null(NO_TIME),
         column(
             "rpm_over_seconds",
             Kind::Whole,
             "seconds with a request whose last 60 seconds exceed the limit",
         )
-        .or_null(NO_LIMIT),
+        .or_null(NO_SECONDS),
         column("tpm_limit", Kind::Whole, "input tokens per minute; 0: not offered").or_null(NO_LIMIT),
         column(
             "tpm_peak",
             Kind::Whole,
             "most input tokens (cached and tool tokens too) in any 60 consecutive seconds",
-        ),
+        )
+        .or_null(NO_TIME),
         column("tpm_peak_at", Kind::Instant, "the second with which the earliest such 60 begin")
             .or_null(NO_PEAK),
-        column("tpm_peak_minute", Kind::Whole, "most input tokens in a calendar minute"),
+        column("tpm_peak_minute", Kind::Whole, "most input tokens in a calendar minute").or_null(NO_TIME),
         column(
             "tpm_over_seconds",
             Kind::Whole,
             "seconds with a request whose last 60 seconds exceed the limit",
         )
-        .or_null(NO_LIMIT),
+        .or_null(NO_SECONDS),
         column("tpd_limit", Kind::Whole, "input tokens per day; 0: not offered").or_null(NO_LIMIT),
         column(
             "tpd_used",

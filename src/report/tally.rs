@@ -104,6 +104,7 @@ pub fn rows(
             ("requests", cell.requests),
             ("requests_without_id", cell.requests_without_id),
             ("requests_total_mismatch", cell.requests_total_mismatch),
+            ("requests_tokens_unknown", cell.requests_tokens_unknown),
             ("requests_above_context_window", cell.requests_above_context_window),
             ("requests_with_tool_tokens", cell.requests_with_tool_tokens),
             ("requests_with_cached_tokens", cell.requests_with_cached_tokens),

@@ -113,6 +113,11 @@ impl Slot {
         Slot((UNEXPLAINED + 1 + index) as u8)
     }
 
+    /// Of a meter that has no tokens.
+    pub fn without_tokens(meter: Meter) -> Slot {
+        Slot::of_quantity(QUANTITIES.iter().position(|&own| own == meter).expect("a meter without tokens"))
+    }
+
     pub fn all() -> impl Iterator<Item = Slot> {
         (0..Slot::COUNT as u8).map(Slot)
     }

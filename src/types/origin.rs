@@ -16,6 +16,10 @@ pub struct InputSummary {
     pub lines: u64,
     /// XXH3 (128 bits) of the bytes as stored, in hexadecimal.
     pub hash: String,
+    /// How its items lie in it.
+    pub container: &'static str,
+    /// How they are spelled; None where it couldn't be told.
+    pub shape: Option<&'static str>,
     /// The input given before whose stored bytes are the same, so that this one was not read.
     pub same_as: Option<Arc<str>>,
 }

@@ -25,12 +25,13 @@ pub struct DayUse {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MinuteUse {
     pub limit: Option<u64>,
-    /// Highest sum over any 60 consecutive seconds.
-    pub peak: u64,
+    /// Highest sum over any 60 consecutive seconds; None where the log doesn't say when some of the requests were, so
+    /// that nothing is known of minutes.
+    pub peak: Option<u64>,
     /// The earliest second with a counted request that begins such a window; None when the peak is 0.
     pub peak_at: Option<Instant>,
-    /// Highest sum over a calendar minute.
-    pub peak_minute: u64,
+    /// Highest sum over a calendar minute; None like `peak`.
+    pub peak_minute: Option<u64>,
     /// Seconds with a counted request whose trailing 60 seconds exceed the limit; None without a limit.
     pub over_seconds: Option<u64>,
 }

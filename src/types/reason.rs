@@ -11,6 +11,8 @@ words! {
 words! {
     /// `bad_…`: the line is at fault. `unknown_…`: a book or the accounts file lacks it. The first that holds is given.
     Reason {
+        UnknownShape = "unknown_shape",
+        OtherShape = "other_shape",
         TruncatedInput = "truncated_input",
         LineTooLong = "line_too_long",
         MalformedJson = "malformed_json",
@@ -46,12 +48,16 @@ impl Reason {
     /// What a person can do about it.
     pub fn remedy(self) -> &'static str {
         match self {
+            Reason::UnknownShape => "say what it is with --shape (and --container), or take the file out",
+            Reason::OtherShape => "keep lines of different shapes in different files",
             Reason::TruncatedInput => "export or copy the file again: it is cut short or damaged",
             Reason::LineTooLong => "raise --max-line if the line is a request",
             Reason::MalformedJson => "mend the export: each line is one whole JSON object, in UTF-8",
-            Reason::NotAnObject => "mend the export: each line is one JSON object; other shapes are not read",
+            Reason::NotAnObject => "mend the export: each line is one JSON object",
             Reason::DuplicateKey => "mend the export: a field stands twice with no telling which counts",
-            Reason::MissingField => "add the field, or give --project where the log has no project",
+            Reason::MissingField => {
+                "add the field, or give what the log lacks: --at (its time), --project, --model"
+            }
             Reason::WrongType => "mend the export: the README's record shows the type of each field",
             Reason::BadTimestamp => "give --time-zone where times have no offset, else mend the export",
             Reason::BadStatus => "mend the export: log the HTTP or gRPC code, or failed where it isn't known",

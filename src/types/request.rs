@@ -25,6 +25,10 @@ pub struct Request<'line> {
     pub detail: Detail<'line>,
     /// Inference that went well, without usageMetadata or quantities: another record of its identity may have them.
     pub usage_missing: bool,
+    /// It is of a shape that never says them, and counts with none.
+    pub tokens_unknown: bool,
+    /// The log doesn't say when it was, so it is in no minute.
+    pub undated: bool,
 }
 
 /// What figures depend on, token counts and time aside. `Name` is a string, borrowed or owned.

@@ -39,6 +39,7 @@ pub struct Cell {
     pub requests: u64,
     pub requests_without_id: u64,
     pub requests_total_mismatch: u64,
+    pub requests_tokens_unknown: u64,
     pub requests_above_context_window: u64,
     pub requests_with_tool_tokens: u64,
     pub requests_with_cached_tokens: u64,
@@ -57,6 +58,7 @@ impl Default for Cell {
             requests: 0,
             requests_without_id: 0,
             requests_total_mismatch: 0,
+            requests_tokens_unknown: 0,
             requests_above_context_window: 0,
             requests_with_tool_tokens: 0,
             requests_with_cached_tokens: 0,
@@ -83,6 +85,7 @@ impl Cell {
         self.requests += other.requests;
         self.requests_without_id += other.requests_without_id;
         self.requests_total_mismatch += other.requests_total_mismatch;
+        self.requests_tokens_unknown += other.requests_tokens_unknown;
         self.requests_above_context_window += other.requests_above_context_window;
         self.requests_with_tool_tokens += other.requests_with_tool_tokens;
         self.requests_with_cached_tokens += other.requests_with_cached_tokens;
@@ -172,12 +175,14 @@ impl Arrival {
     }
 }
 
-/// What limits look at: a day, a group (project, model, method, status …) and a usage tier.
+/// What limits look at: a day, a group (project, model, method, status …) and a usage tier. Requests of which the log
+/// doesn't say when they were are a series by themselves, and in no minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesKey {
     pub day: Day,
     pub group: GroupId,
     pub usage_tier: UsageTier,
+    pub undated: bool,
 }
 
 #[derive(Debug, Default)]

@@ -56,6 +56,14 @@ impl Usage {
         &self.quantities
     }
 
+    /// Adds a quantity of a meter that has no tokens.
+    pub fn add(&mut self, slot: Slot, quantity: u64) {
+        match self.quantities.binary_search_by_key(&slot, |(slot, _)| *slot) {
+            Ok(place) => self.quantities[place].1 += quantity,
+            Err(place) => self.quantities.insert(place, (slot, quantity)),
+        }
+    }
+
     /// Works out the quantities. The error says which part exceeds its whole (`inconsistent_counts`).
     ///
     /// Cached tokens are part of the prompt: 1,000 with 400 cached are 600 of `input` and 400 of `input_cached`.

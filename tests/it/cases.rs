@@ -18,9 +18,10 @@ const RULES: [&str; 20] = [
 ];
 const TABLES: [&str; 9] =
     ["usage", "charges", "quota", "suspense", "traffic", "credits", "accounts", "upgrade", "data_use"];
-const THEMES: [&str; 10] = [
+const THEMES: [&str; 11] = [
     "identity",
     "input",
+    "shapes",
     "tokens",
     "models",
     "window",

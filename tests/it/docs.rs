@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rerate::books::accounts::Accounts;
+use rerate::read::container::Container;
+use rerate::read::shape::{Lack, Mapped, SHAPES};
 use rerate::report::{self, Report};
 
 fn root() -> PathBuf {
@@ -57,6 +59,67 @@ fn the_page_of_report_columns_is_what_the_code_says() {
         }
     }
     same(&root().join("src/report/README.md"), &page);
+}
+
+#[test]
+fn the_pages_of_shapes_are_what_the_code_says() {
+    let made = "This page is made from the code: `RERATE_UPDATE=1 cargo test docs`.\n";
+    let folder = root().join("docs/shapes");
+    let mut index = String::from(
+        "# Shapes and containers of logs\n\nWhat a log's items are is told from its first ones, for every file by itself, \
+         or said by `--shape`. A file that can't be\ntold is one record in suspense (`unknown_shape`), a line of another \
+         shape in a file is another (`other_shape`).\n\n| `--shape` | items | told by |\n| --- | --- | --- |\n",
+    );
+    let mut pages = vec!["README.md".to_string()];
+    for shape in SHAPES {
+        let (name, title) = (shape.name, shape.title);
+        let _ = writeln!(index, "| [{name}]({name}.md) | {title} | {} |", shape.told_by);
+        let mut page = format!(
+            "# {}: {title}\n\nDocumented: {}. Told by {}.\n",
+            shape.name, shape.documented, shape.told_by
+        );
+        if !shape.mapped.is_empty() {
+            page.push_str("\n| field | is read as | note |\n| --- | --- | --- |\n");
+        }
+        for Mapped { from, to, note } in shape.mapped {
+            let _ = writeln!(page, "| `{from}` | `{to}` | {note} |");
+        }
+        if !shape.lacks.is_empty() {
+            page.push_str("\n| not in this log | said by | without it |\n| --- | --- | --- |\n");
+        }
+        for Lack { what, instead, so } in shape.lacks {
+            let _ = writeln!(page, "| {what} | {} | {so} |", instead.unwrap_or("nothing"));
+        }
+        if shape.merges {
+            page.push_str(
+                "\nChunks of one request are merged in the order of their file, before anything else.\n",
+            );
+        }
+        if !shape.cells.is_empty() {
+            let cells: Vec<String> = shape.cells.iter().map(|cell| format!("`{cell}`")).collect();
+            let _ = writeln!(
+                page,
+                "\nIn a table these columns may hold JSON, or be columns of their own with dotted names: {}.",
+                cells.join(", ")
+            );
+        }
+        let _ = write!(page, "\n{made}");
+        same(&folder.join(format!("{name}.md")), &page);
+        pages.push(format!("{name}.md"));
+    }
+    index.push_str(
+        "\nHow items lie in a file is told from its first bytes, or said by `--container`; all may be packed (gz, zst) and come \
+         from stdin.\n\n| `--container` | |\n| --- | --- |\n",
+    );
+    for container in Container::ALL {
+        let _ = writeln!(index, "| {container} | {} |", container.meaning());
+    }
+    let _ = write!(index, "\n{made}");
+    same(&folder.join("README.md"), &index);
+    for entry in std::fs::read_dir(folder).expect("docs/shapes") {
+        let file = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+        assert!(pages.contains(&file), "docs/shapes/{file} is of no shape");
+    }
 }
 
 #[test]

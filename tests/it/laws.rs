@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use rerate::books::{Books, Sources};
 use rerate::evidence::Warning;
 use rerate::pipeline::{self, DayReport, Options, Replay};
+use rerate::read::Settings;
 use rerate::types::cache::CacheEvent;
 use rerate::types::carry::AccountUse;
 use rerate::types::charge::{Assumption, Exempt};
@@ -385,6 +386,69 @@ fn the_same_records_in_any_packing_give_the_same_bytes() {
 }
 
 #[test]
+fn the_same_records_in_any_text_container_give_the_same_bytes() {
+    let logs = each_log(PACKINGS, |log, scratch| {
+        // What isn't JSON, or a list among objects, has no place of its own in a list or beside other objects.
+        let lines: Vec<&[u8]> = log
+            .lines
+            .iter()
+            .map(|line| line.bytes.trim_ascii())
+            .filter(|line| {
+                let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok();
+                is_json && !line.starts_with(b"[") && line.len() < MAX_LINE
+            })
+            .collect();
+        let plain = lines.iter().flat_map(|line| [line, &b"\n"[..]].concat()).collect::<Vec<u8>>();
+        let plain = scratch.publish(&[scratch.write("log.jsonl", &plain)], "plain", Window::default());
+        let published = Published::of(&plain);
+        let event = |line: &[u8]| [b"data: ", line, b"\r\n\r\n"].concat();
+        let list = |open: &[u8], comma: &[u8], close: &[u8]| [open, &lines.join(comma), close].concat();
+        let pretty: Vec<Vec<u8>> = lines.iter().map(|line| over_lines(line)).collect();
+        let mut containers = [
+            ("a list", list(b"[", b",", b"]")),
+            ("a list over lines", list(b"\xef\xbb\xbf[\n", b",\n  ", b"\n]\n")),
+            ("a list, gz", gz(&list(b" [ ", b" , ", b" ] "))),
+            ("objects over lines", pretty.join(&b"\n"[..])),
+            ("a list of objects over lines", [b"[", &pretty.join(&b",\n"[..])[..], b"]"].concat()),
+            ("objects over lines, zst", zst(&pretty.join(&b"\r\n"[..]))),
+            ("events", lines.iter().flat_map(|line| event(line)).collect()),
+            (
+                "events without blank lines",
+                lines.iter().flat_map(|line| [b"data:", *line, b"\n"].concat()).collect(),
+            ),
+        ];
+        // Each log lies in some of these ways.
+        Dice::new(log.seed).shuffle(&mut containers);
+        for (container, bytes) in &containers[..3] {
+            let out = scratch.publish(
+                &[scratch.write(container, bytes)],
+                &format!("out {container}"),
+                Window::default(),
+            );
+            published.assert_same(&Published::of(&out), container);
+            assert!(line_numbers(&plain) == line_numbers(&out), "{container}: lines are numbered alike");
+        }
+    });
+    println!("law 5, containers: {logs} logs");
+}
+
+/// A value spread over lines, whatever it holds.
+fn over_lines(line: &[u8]) -> Vec<u8> {
+    let (mut spread, mut in_string, mut escaped) = (Vec::new(), false, false);
+    for &byte in line {
+        spread.push(byte);
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' | b',' | b':' if !in_string => spread.extend_from_slice(b"\n\t "),
+            _ => {}
+        }
+    }
+    spread
+}
+
+#[test]
 fn nothing_of_a_prompt_or_a_key_is_in_any_output() {
     let mut hashed = 0;
     let logs = each_log(SECRETS, |log, scratch| {
@@ -392,6 +456,22 @@ fn nothing_of_a_prompt_or_a_key_is_in_any_output() {
         let mut inputs = vec![scratch.write_broken(log)];
         for (file, lines) in cut(&log.lines, 2, &mut Dice::new(log.seed)).into_iter().enumerate() {
             inputs.push(scratch.write(&format!("{key}/{key}-{file}.jsonl"), &text(lines)));
+        }
+        for (name, line) in [
+            ("unknown", "{\"SECRET\":{\"KEY\":1},\"KEY\":\"SECRET\"}\n"),
+            ("csv", "KEY,SECRET\nKEY,SECRET\n"),
+            (
+                "raw",
+                "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"SECRET\"}]}}],\"modelVersion\":\"KEY\"}\n{\"SECRET\":\"KEY\"}\n",
+            ),
+            (
+                "error",
+                "{\"error\":{\"code\":429,\"message\":\"SECRET KEY\",\"status\":\"KEY\"}}\n{\"id\":\"KEY\"}\n",
+            ),
+        ] {
+            let prompt = format!("say {}", awkward::SECRET);
+            let line = line.replace("SECRET", &prompt).replace("KEY", key);
+            inputs.push(scratch.write(&format!("{key}/foreign-{name}"), line.as_bytes()));
         }
         let out = scratch.path(&format!("days-{key}"));
         let mut shown: BTreeMap<String, String> = BTreeMap::new();
@@ -575,8 +655,14 @@ fn the_logs_are_awkward_enough() {
     ]
     .map(str::to_string)
     .into();
-    wanted.extend(Reason::ALL.iter().map(|reason| reason.name().to_string()));
-    wanted.extend(Warning::ALL.iter().map(|warning| warning.name().to_string()));
+    // What shape an input has is told from its first items, so these depend on the order of lines; `cases` has them.
+    // And canonical records without tokens are suspended.
+    let of_inputs = [Reason::UnknownShape.name(), Reason::OtherShape.name(), Warning::TokensUnknown.name()];
+    let names = Reason::ALL
+        .iter()
+        .map(|reason| reason.name())
+        .chain(Warning::ALL.iter().map(|warning| warning.name()));
+    wanted.extend(names.filter(|name| !of_inputs.contains(name)).map(str::to_string));
     wanted.extend(Exempt::ALL.iter().map(|exempt| exempt.name().to_string()));
     wanted.extend(Assumption::ALL.iter().map(|assumption| assumption.name().to_string()));
     wanted.extend(Outcome::ALL.iter().map(|outcome| outcome.name().to_string()));
@@ -654,7 +740,8 @@ impl Scratch {
 
     fn replay(&self, inputs: &[String], window: Window) -> Replay {
         let inputs = read::find(inputs, None).expect("inputs");
-        let options = Options { window, max_line: MAX_LINE, detail: self.detail, ..Options::default() };
+        let settings = Settings { max_line: MAX_LINE, ..Settings::default() };
+        let options = Options { settings, window, detail: self.detail, ..Options::default() };
         pipeline::replay(&inputs, &self.books, &options, &Arc::default()).expect("a replay")
     }
 

@@ -4,6 +4,7 @@ mod awkward;
 mod carry;
 mod cases;
 mod cli;
+mod containers;
 mod docs;
 mod errors;
 mod generate;

@@ -4,12 +4,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use jiff::tz::TimeZone;
-
 use super::cached_content::{CachedContent, Total};
 use super::faults::{Faults, is_missing, is_mistyped, whole_number};
+use super::record::Record as Made;
 use super::usage_metadata::{Quantities, UsageMetadata};
+use super::value::{Fields, Value};
+use super::{Items, NotRequest, Read, Shape};
 use crate::books::methods::{MethodLine, Methods};
+use crate::read::Defaults;
 use crate::read::json::{Json, Kind, Malformed};
 use crate::suspense::{Refusal, quoted};
 use crate::types::cache::CacheAct;
@@ -23,13 +25,92 @@ use crate::types::usage::Usage;
 const SERVICE: &str = "generativelanguage.googleapis.com";
 const DEFAULT_METHOD: &str = "generateContent";
 
+pub const SHAPE: Shape = Shape {
+    name: "canonical",
+    title: "canonical records",
+    documented: "the README of rerate",
+    told_by: "two or more of `request_id`, `timestamp`, `project_id`, `model`, `method`, `status`, `usageMetadata`",
+    tells,
+    fields: Fields {
+        named: &[
+            "request_id",
+            "timestamp",
+            "project_id",
+            "model",
+            "method",
+            "status",
+            "usageMetadata",
+            "service_tier",
+            "usage_tier",
+            "channel",
+            "service",
+            "api_key_id",
+            "region",
+            "base_model",
+            "model_version",
+            "latency_ms",
+            "tools",
+            "cached_content",
+            "name",
+            "expire_time",
+            "total_tokens",
+            "promptTokenCount",
+            "candidatesTokenCount",
+            "totalTokenCount",
+            "thoughtsTokenCount",
+            "cachedContentTokenCount",
+            "toolUsePromptTokenCount",
+            "promptTokensDetails",
+            "candidatesTokensDetails",
+            "cacheTokensDetails",
+            "toolUsePromptTokensDetails",
+            "serviceTier",
+            "trafficType",
+            "responseTokenCount",
+            "responseTokensDetails",
+            "promptTokenDetails",
+            "modality",
+            "tokenCount",
+        ],
+        whole: &["labels", "quantities"],
+    },
+    cells: &["usageMetadata", "labels", "quantities", "tools", "cached_content"],
+    mapped: &[],
+    lacks: &[],
+    merges: false,
+    read: Read::AsItIs(read_row),
+};
+
+/// Two of its fields: one alone is in many a log of something else.
+fn tells(item: &Value<'_>) -> bool {
+    const MARKS: [&str; 7] =
+        ["request_id", "timestamp", "project_id", "model", "method", "status", "usageMetadata"];
+    MARKS.iter().filter(|mark| item.members().iter().any(|(key, _)| key == *mark)).count() >= 2
+}
+
+/// A record as a row of a table: what is a number there may be its digits, as CSV has no other.
+fn read_row(row: &Value<'_>, items: &mut Items) {
+    let mut record = Made::default();
+    for field in Field::ALL.iter().map(|field| field.name()) {
+        let value = row.get(field);
+        match field {
+            "status" | "latency_ms" => record.set(field, &value.loose()),
+            "usageMetadata" | "quantities" | "cached_content" if value.is_object() => {
+                let members: Vec<_> =
+                    value.members().iter().map(|(key, value)| (&**key, value.loose())).collect();
+                let members: Vec<_> = members.iter().map(|(key, value)| (*key, value)).collect();
+                record.set_object(field, &members);
+            }
+            _ => record.set(field, value),
+        }
+    }
+    items.request(record);
+}
+
 /// What decides how lines are read.
 pub struct Decoder<'d> {
     methods: &'d Methods,
-    /// For lines without a project.
-    project: Option<&'d str>,
-    /// For times without an offset.
-    time_zone: Option<&'d TimeZone>,
+    defaults: &'d Defaults,
 }
 
 /// What a line is.
@@ -43,28 +124,9 @@ pub enum Decoded<'line> {
     Refused(Box<Refusal<'line>>),
 }
 
-/// Why a whole line is no call of this API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum NotRequest {
-    /// Another service's call: Vertex AI, or a `service` that isn't this API's.
-    OtherService,
-}
-
-impl NotRequest {
-    pub fn name(self) -> &'static str {
-        match self {
-            NotRequest::OtherService => "other_service",
-        }
-    }
-}
-
 impl<'d> Decoder<'d> {
-    pub fn new(
-        methods: &'d Methods,
-        project: Option<&'d str>,
-        time_zone: Option<&'d TimeZone>,
-    ) -> Decoder<'d> {
-        Decoder { methods, project, time_zone }
+    pub fn new(methods: &'d Methods, defaults: &'d Defaults) -> Decoder<'d> {
+        Decoder { methods, defaults }
     }
 
     pub fn decode<'line>(&'line self, line: &'line [u8]) -> Decoded<'line> {
@@ -110,12 +172,20 @@ impl<'d> Decoder<'d> {
             return Decoded::NotRequest(NotRequest::OtherService);
         }
 
-        let default_project =
-            self.project.filter(|_| !record.is_at_fault(Field::ProjectId)).map(Cow::Borrowed);
+        let default_project = self
+            .defaults
+            .project
+            .as_deref()
+            .filter(|_| !record.is_at_fault(Field::ProjectId))
+            .map(Cow::Borrowed);
         let project_id = record.project_id.take().or(default_project);
+        let default_model =
+            self.defaults.model.as_deref().filter(|_| !record.is_at_fault(Field::Model)).map(Cow::Borrowed);
         let model = record.model.take().map(strip_model).filter(|model| !model.is_empty());
+        let model = model.or_else(|| default_model.map(strip_model));
+        let undated = record.timestamp.is_none() && self.defaults.at.is_some();
         for (missing, field) in [
-            (record.timestamp.is_none(), "timestamp"),
+            (record.timestamp.is_none() && !undated, "timestamp"),
             (project_id.is_none() && !record.is_at_fault(Field::ProjectId), "project_id"),
             (record.status.is_none(), "status"),
             (
@@ -130,9 +200,10 @@ impl<'d> Decoder<'d> {
             }
         }
         let at = faults.read_or(record.timestamp, Reason::BadTimestamp, |text| {
-            Instant::parse(&text, self.time_zone)
+            Instant::parse(&text, self.defaults.time_zone.as_ref())
                 .map_err(|why| format!("timestamp is {}; {why}", quoted(&text)))
         });
+        let at = at.or(self.defaults.at.filter(|_| undated));
         let status = faults.read_or(record.status, Reason::BadStatus, |text| {
             let found = match &text {
                 Scalar::Number(digits) => whole_number(digits).and_then(Status::from_http),
@@ -156,10 +227,12 @@ impl<'d> Decoder<'d> {
             Channel::from_name(&word).ok_or_else(|| format!("channel is {}; {expected}", quoted(&word)))
         });
         let served = record.usage.service_tier.take().filter(|_| inference);
-        let service_tier = service_tier(line, record.service_tier, served, &mut faults);
+        let service_tier =
+            service_tier(line, record.service_tier, served, self.defaults.service_tier, &mut faults);
         let went_well = status.is_some_and(Status::went_well);
+        let time_zone = self.defaults.time_zone.as_ref();
         let total = Total { count: record.usage.total, at_fault: record.usage.total_at_fault };
-        let cache = record.cached_content.judge(line, went_well, total, self.time_zone, &mut faults);
+        let cache = record.cached_content.judge(line, went_well, total, time_zone, &mut faults);
 
         let has_usage = record.usage.present || record.quantities.not_empty;
         let usage_missing = inference && went_well && !has_usage;
@@ -213,6 +286,8 @@ impl<'d> Decoder<'d> {
                 labels: labels_text(&record.labels),
             },
             usage_missing,
+            tokens_unknown: false,
+            undated,
         })
     }
 }
@@ -227,13 +302,17 @@ fn service_tier(
     method: Option<&MethodLine>,
     own: Option<Cow<'_, str>>,
     served: Option<Cow<'_, str>>,
+    default: Option<ServiceTier>,
     faults: &mut Faults,
 ) -> Option<ServiceTier> {
     let own_tier = own.as_deref().map(ServiceTier::from_log);
     if method.is_some_and(MethodLine::is_batch) || own_tier == Some(Some(ServiceTier::Batch)) {
         return Some(ServiceTier::Batch);
     }
-    faults.read_or(served.or(own), Reason::UnknownServiceTier, |word| {
+    let Some(word) = served.or(own) else {
+        return default;
+    };
+    faults.read_or(Some(word), Reason::UnknownServiceTier, |word| {
         let expected = "expected standard, batch, flex or priority";
         ServiceTier::from_log(&word).ok_or_else(|| format!("service_tier is {}; {expected}", quoted(&word)))
     })

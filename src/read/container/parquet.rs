@@ -1,0 +1,356 @@
+//! Owns Parquet: each row is a line, an object of the columns that somebody reads. Row groups are shared among threads,
+//! each with its own reader; a row's number is known from the groups before it. Only files are read so: the end of a
+//! Parquet file says where its columns are.
+
+use std::fs::File;
+use std::io::Read;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow_array::RecordBatch;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::rows::Columns;
+use super::{Container, MAGIC_OF_PARQUET};
+use crate::error::{Error, Result};
+use crate::read::lines::Block;
+use crate::read::shape::value::Value;
+use crate::read::shape::{SHAPES, Shape};
+use crate::read::{Progress, Reading, Settings};
+use crate::types::origin::{InputId, InputSummary};
+use crate::types::reason::Reason;
+
+/// Rows that are read by one reader at least, so that opening it costs nothing beside.
+const FEWEST_ROWS: u64 = 1 << 14;
+/// Bytes of a batch of rows, as far as the file tells.
+const BATCH: u64 = 4 << 20;
+/// Bytes of a block.
+const BLOCK: usize = 512 << 10;
+/// Rows that are looked at to tell a shape.
+const TOLD_BY: usize = 64;
+
+/// Some row groups of one file, one after the other.
+pub struct Rows {
+    input: InputId,
+    name: Arc<str>,
+    path: PathBuf,
+    reading: Option<Reading>,
+    /// None where the file can't be understood.
+    metadata: Option<ArrowReaderMetadata>,
+    mask: ProjectionMask,
+    batch_rows: usize,
+    runs: std::vec::IntoIter<Run>,
+    reader: Option<ParquetRecordBatchReader>,
+    batch: Option<(RecordBatch, usize)>,
+    /// The number of the row that comes next, from 0.
+    row: u64,
+    ended_by: Option<(Reason, String)>,
+    /// The part that says what is known of the whole input.
+    is_first: bool,
+    progress: Arc<Progress>,
+}
+
+/// Row groups that one reader reads.
+#[derive(Clone)]
+struct Run {
+    groups: Range<usize>,
+    first_row: u64,
+    rows: u64,
+    bytes: u64,
+}
+
+/// Whether a file is Parquet.
+pub fn is_parquet(path: &Path) -> bool {
+    let mut head = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok() && head == *MAGIC_OF_PARQUET
+}
+
+impl Rows {
+    /// Opens a file in at most `parts` parts, each for a thread.
+    pub fn open(
+        input: InputId,
+        name: Arc<str>,
+        path: &Path,
+        settings: &Settings,
+        parts: usize,
+        progress: Arc<Progress>,
+    ) -> Result<Vec<Rows>> {
+        let file = File::open(path).map_err(|error| Error::io("read", path, &error))?;
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let mut whole = Rows {
+            input,
+            name,
+            path: path.to_path_buf(),
+            reading: None,
+            metadata: None,
+            mask: ProjectionMask::all(),
+            batch_rows: TOLD_BY,
+            runs: Vec::new().into_iter(),
+            reader: None,
+            batch: None,
+            row: 0,
+            ended_by: None,
+            is_first: true,
+            progress,
+        };
+        let metadata = match sound(|| ArrowReaderMetadata::load(&file, options)) {
+            Ok(metadata) => metadata,
+            Err(why) => {
+                whole.ended_by = Some((Reason::TruncatedInput, why));
+                return Ok(vec![whole]);
+            }
+        };
+        let runs = runs(&metadata);
+        if runs.last().is_some_and(|run| run.first_row + run.rows > u64::from(u32::MAX)) {
+            return Err(Error::new(format!("{}: it has more than 4,294,967,295 rows", path.display()))
+                .hint("give it in several files"));
+        }
+        whole.metadata = Some(metadata);
+        let shape = match settings.shape {
+            Some(shape) => Ok(shape),
+            None => whole.tell(&runs)?,
+        };
+        match shape {
+            Ok(shape) => Ok(whole.parts(shape, runs, parts)),
+            Err(seen) => {
+                let unknown = || (Reason::UnknownShape, format!("read as parquet, it begins with {seen}"));
+                whole.ended_by.get_or_insert_with(unknown);
+                whole.runs = Vec::new().into_iter();
+                Ok(vec![whole])
+            }
+        }
+    }
+
+    pub fn input(&self) -> InputId {
+        self.input
+    }
+
+    pub fn shape(&self) -> Option<&'static Shape> {
+        self.reading.map(|reading| reading.shape)
+    }
+
+    /// Fills `block` with the next rows; false at the end of the part.
+    pub fn next(&mut self, block: &mut Block) -> Result<bool> {
+        // The index of a block is its first row, so blocks of all parts are in order.
+        let lines = block.begin(self.input, self.row as u32, self.reading);
+        while lines.len() < BLOCK {
+            if let Some((batch, next)) = &mut self.batch {
+                let columns = Columns::new(batch);
+                while *next < batch.num_rows() && lines.len() < BLOCK {
+                    columns.write_row(*next, lines);
+                    lines.push(b'\n');
+                    *next += 1;
+                    self.row += 1;
+                }
+                if *next < batch.num_rows() {
+                    break;
+                }
+                self.batch = None;
+            }
+            if self.ended_by.is_some() || !self.next_batch()? {
+                break;
+            }
+        }
+        let is_empty = lines.is_empty();
+        block.ended_by = self.ended_by.take();
+        // What is missing stands for one row, so that no two blocks begin at one.
+        self.row += u64::from(block.ended_by.is_some());
+        block.end();
+        Ok(!is_empty || block.ended_by.is_some())
+    }
+
+    /// What is known of the input after its last row; None from all parts but one.
+    pub fn finish(self, lines: u64) -> Result<Option<InputSummary>> {
+        if !self.is_first {
+            return Ok(None);
+        }
+        let (mut hash, mut bytes) = (Xxh3::new(), 0);
+        let cannot_read = |error: std::io::Error| Error::io("read", &self.path, &error);
+        let mut file = File::open(&self.path).map_err(cannot_read)?;
+        let mut buffer = vec![0; 1 << 18];
+        loop {
+            let count = file.read(&mut buffer).map_err(cannot_read)?;
+            if count == 0 {
+                break;
+            }
+            hash.update(&buffer[..count]);
+            bytes += count as u64;
+        }
+        Ok(Some(InputSummary {
+            name: self.name.clone(),
+            bytes,
+            lines,
+            hash: format!("{:032x}", hash.digest128()),
+            container: Container::Parquet.name(),
+            shape: self.shape().map(|shape| shape.name),
+            same_as: None,
+        }))
+    }
+
+    /// Tells the shape by the first rows; the error says what was seen. A file without rows is of any shape.
+    fn tell(&mut self, runs: &[Run]) -> Result<std::result::Result<&'static Shape, String>> {
+        self.mask = self.columns_that(|parts| SHAPES.iter().any(|shape| shape.fields.keep(parts)));
+        self.runs = runs.first().cloned().into_iter().collect::<Vec<_>>().into_iter();
+        let mut lines = Vec::new();
+        if self.next_batch()?
+            && let Some((batch, _)) = self.batch.take()
+        {
+            let columns = Columns::new(&batch);
+            for row in 0..batch.num_rows() {
+                columns.write_row(row, &mut lines);
+                lines.push(b'\n');
+            }
+        }
+        (self.reader, self.row) = (None, 0);
+        let rows = lines.split(|byte| *byte == b'\n').filter(|row| !row.is_empty());
+        let told = rows.filter_map(|row| Shape::tell(&Value::sketch(row, true).ok()?)).next();
+        let without_rows = runs.is_empty().then(|| SHAPES[0]);
+        Ok(told.or(without_rows).ok_or_else(|| {
+            let schema = self.metadata.as_ref().map(|metadata| metadata.schema().clone());
+            let names = schema.iter().flat_map(|schema| schema.fields()).map(|field| field.name().clone());
+            Value::Object(names.map(|name| (name.into(), Value::Null)).collect()).described()
+        }))
+    }
+
+    fn parts(self, shape: &'static Shape, runs: Vec<Run>, parts: usize) -> Vec<Rows> {
+        let mask = self.columns_that(|path| shape.fields.keep(path));
+        let reading = Reading { container: Container::Parquet, shape, is_row: self.needs_unfolding(shape) };
+        let batch_rows = self.rows_of_batch(&mask);
+        let parts = if shape.merges { 1 } else { parts.clamp(1, runs.len().max(1)) };
+        let chunks = runs.len().div_ceil(parts).max(1);
+        let mut chunks: Vec<Vec<Run>> = runs.chunks(chunks).map(<[Run]>::to_vec).collect();
+        if chunks.is_empty() {
+            chunks.push(Vec::new());
+        }
+        let part = |(place, runs): (usize, Vec<Run>)| Rows {
+            input: self.input,
+            name: self.name.clone(),
+            path: self.path.clone(),
+            reading: Some(reading),
+            metadata: self.metadata.clone(),
+            mask: mask.clone(),
+            batch_rows,
+            row: runs.first().map_or(0, |run| run.first_row),
+            runs: runs.into_iter(),
+            reader: None,
+            batch: None,
+            ended_by: None,
+            is_first: place == 0,
+            progress: self.progress.clone(),
+        };
+        chunks.into_iter().enumerate().map(part).collect()
+    }
+
+    /// The leaves of the schema whose path somebody reads.
+    fn columns_that(&self, keep: impl Fn(&[&str]) -> bool) -> ProjectionMask {
+        let Some(metadata) = &self.metadata else { return ProjectionMask::all() };
+        let schema = metadata.parquet_schema();
+        let kept = schema.columns().iter().enumerate().filter(|(_, column)| {
+            let parts: Vec<&str> = column.path().parts().iter().map(String::as_str).collect();
+            // The name of the column itself may be dotted; what is below names lists and maps as it likes.
+            let dotted = parts[0].split('.');
+            let below = parts[1..].iter().copied().filter(|part| !is_structure(part));
+            keep(&dotted.chain(below).collect::<Vec<_>>())
+        });
+        ProjectionMask::leaves(schema, kept.map(|(place, _)| place).collect::<Vec<_>>())
+    }
+
+    /// Whether a row must be unfolded: a column is dotted, or holds JSON as text.
+    fn needs_unfolding(&self, shape: &Shape) -> bool {
+        let fields = self.metadata.iter().flat_map(|metadata| metadata.schema().fields());
+        fields.into_iter().any(|field| {
+            let is_cell = shape.cells.contains(&field.name().as_str()) && !field.data_type().is_nested();
+            is_cell || field.name().contains('.')
+        })
+    }
+
+    fn rows_of_batch(&self, mask: &ProjectionMask) -> usize {
+        let groups = self.metadata.iter().flat_map(|metadata| metadata.metadata().row_groups());
+        let (mut bytes, mut rows) = (0u64, 0u64);
+        for group in groups {
+            rows += group.num_rows().max(0) as u64;
+            let columns = group.columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf));
+            bytes += columns.map(|(_, column)| column.uncompressed_size().max(0) as u64).sum::<u64>();
+        }
+        (BATCH / (bytes / rows.max(1) + 64)).clamp(1, 8 << 10) as usize
+    }
+
+    /// Reads the next batch of this part, or notes why its run can't be read to its end.
+    fn next_batch(&mut self) -> Result<bool> {
+        loop {
+            if let Some(reader) = &mut self.reader {
+                match sound(|| reader.next().transpose()) {
+                    Ok(Some(batch)) => {
+                        self.batch = Some((batch, 0));
+                        return Ok(true);
+                    }
+                    Ok(None) => self.reader = None,
+                    Err(why) => {
+                        self.reader = None;
+                        self.ended_by = Some((Reason::TruncatedInput, why));
+                        return Ok(true);
+                    }
+                }
+            }
+            let (Some(run), Some(metadata)) = (self.runs.next(), &self.metadata) else {
+                return Ok(false);
+            };
+            self.row = run.first_row;
+            self.progress.bytes.fetch_add(run.bytes, Ordering::Relaxed);
+            // Each reader has a file of its own: readers move its place.
+            let file = File::open(&self.path).map_err(|error| Error::io("read", &self.path, &error))?;
+            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone())
+                .with_row_groups(run.groups.collect())
+                .with_projection(self.mask.clone())
+                .with_batch_size(self.batch_rows);
+            match sound(|| builder.build()) {
+                Ok(reader) => self.reader = Some(reader),
+                Err(why) => {
+                    self.ended_by = Some((Reason::TruncatedInput, why));
+                    return Ok(true);
+                }
+            }
+        }
+    }
+}
+
+/// Row groups, as many together as make a reader worth its while.
+fn runs(metadata: &ArrowReaderMetadata) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    let mut row = 0;
+    for (place, group) in metadata.metadata().row_groups().iter().enumerate() {
+        let (rows, bytes) = (group.num_rows().max(0) as u64, group.compressed_size().max(0) as u64);
+        match runs.last_mut() {
+            Some(run) if run.rows + rows <= FEWEST_ROWS => {
+                run.groups.end = place + 1;
+                run.rows += rows;
+                run.bytes += bytes;
+            }
+            _ => runs.push(Run { groups: place..place + 1, first_row: row, rows, bytes }),
+        }
+        row += rows;
+    }
+    runs
+}
+
+/// How writers name what is between a list or a map and what is in it.
+fn is_structure(part: &str) -> bool {
+    matches!(
+        part,
+        "list" | "element" | "item" | "array" | "bag" | "array_element" | "key_value" | "map" | "entries"
+    )
+}
+
+/// What a file that isn't sound makes of its reader is said in a few words: some faults it tells, of others it dies.
+fn sound<T, E>(read: impl FnOnce() -> std::result::Result<T, E>) -> std::result::Result<T, String> {
+    let broken = "the Parquet file is broken".to_string();
+    catch_unwind(AssertUnwindSafe(read)).map_err(|_| broken.clone())?.map_err(|_| broken)
+}
