@@ -119,7 +119,21 @@ fn tell_json(text: &[u8]) -> Container {
         _ if is_list => next(1) == Some(b'{') || text[1..line_end].trim_ascii().is_empty(),
         _ => text[..line_end].trim_ascii() == b"{",
     };
-    if json { Container::Json } else { Container::Jsonl }
+    if json && (is_list || !are_objects(&text[line_end..])) { Container::Json } else { Container::Jsonl }
+}
+
+/// Whether most of the whole lines that follow the first one are objects: then that one is only a bad line.
+fn are_objects(lines: &[u8]) -> bool {
+    let (mut objects, mut others) = (0, 0);
+    for line in lines.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+        let line = line.trim_ascii();
+        if line.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(line).is_ok() {
+            objects += 1;
+        } else if !line.is_empty() {
+            others += 1;
+        }
+    }
+    objects > others
 }
 
 #[cfg(test)]
@@ -134,6 +148,8 @@ mod tests {
             ("{\"a\":1}", Container::Jsonl),
             ("\n\n{\"a\":1}\n", Container::Jsonl),
             ("{\"a\":\n{\"b\":2}\n{\"b\":2}\n", Container::Jsonl),
+            ("{\"a\":1}{\"b\":\n\n{\"b\":2}\n", Container::Jsonl),
+            ("{\"a\":1}{\"b\":\n2}\n{\"b\":2}\n", Container::Json),
             ("{\"a\": \"cut o", Container::Jsonl),
             ("[1]\n{\"a\":1}\n", Container::Jsonl),
             ("[{\"a\":1}]\n[{\"b\":1}]\n", Container::Jsonl),
