@@ -1,5 +1,5 @@
-//! Owns the warnings: what in the requests speaks against the books or the logs, counted per day (design §5). Decides
-//! no charge.
+//! Owns the warnings: what in the requests speaks against the books or the logs, and what a day lacks of earlier ones,
+//! counted per day (design §5). Decides no charge.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,7 @@ impl Warning {
                 "the models book says the model wasn't there that day: check the clock or the book"
             }
             Warning::CarryMissing => {
-                "what earlier days hand on (caches, free units, credits) isn't known: replay them"
+                "caches, free units and credits used on earlier days aren't known: replay them"
             }
             Warning::ContextWindowExceeded => {
                 "a prompt is longer than the model takes: check the counts or the models book"

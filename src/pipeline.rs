@@ -173,13 +173,13 @@ pub fn days_seen(replay: &Replay) -> Vec<Day> {
     days.into_iter().collect()
 }
 
-/// Applies the books to the sums, day by day: a report for each day that `plan` publishes. `carry` is what the day before
-/// the first handed on; `usage_tier` is that of projects without a timeline.
+/// Applies the books to the sums, day by day: a report for each day that `plan` publishes. `carries` are those of the
+/// published days that it takes over; `usage_tier` is that of projects without a timeline.
 pub fn rate<'r>(
     replay: &'r Replay,
     books: &'r Books,
     plan: &Plan,
-    carry: Option<&'r Carry<String>>,
+    carries: &'r BTreeMap<Day, Carry<String>>,
     usage_tier: Option<UsageTier>,
 ) -> Result<Vec<DayReport<'r>>> {
     let mut cells: BTreeMap<Day, Vec<(&CellKey, &Cell)>> = BTreeMap::new();
@@ -195,7 +195,7 @@ pub fn rate<'r>(
         events.entry(event.at.day()).or_default().push(event);
     }
     // What a day's requests cost and took of quota depends on no other day.
-    let of_days: BTreeMap<Day, (Rated<'r>, Measured<'r>)> = cells
+    let mut of_days: BTreeMap<Day, (Rated<'r>, Measured<'r>)> = cells
         .par_iter()
         .filter(|(day, _)| **day >= plan.begin)
         .map(|(day, cells)| {
@@ -204,13 +204,16 @@ pub fn rate<'r>(
             Ok((*day, (rated, quota::measure(*day, series, &replay.groups, books))))
         })
         .collect::<Result<_>>()?;
-    let mut of_days = of_days;
-    let mut walk = Walk::begin(carry, &replay.groups, books, usage_tier);
-    let mut carry_before = carry.map(Carry::hash);
+    let mut walk = Walk::new(&replay.groups, books, usage_tier);
+    let mut carry_before = None;
     let mut reports = Vec::new();
     for day in plan.days() {
         let (mut rated, measured) = of_days.remove(&day).unwrap_or_default();
         let cells = cells.remove(&day).unwrap_or_default();
+        if let Some(carry) = carries.get(&day.previous()) {
+            walk.take_over(carry);
+            carry_before = Some(carry.hash());
+        }
         let events = events.remove(&day).unwrap_or_default();
         if !plan.publishes(day) {
             walk.pass(day, events, &mut rated)?;
@@ -226,7 +229,7 @@ pub fn rate<'r>(
         }
         let mut warnings = evidence::warnings(day, &cells, &replay.groups, books);
         let requests: u64 = cells.iter().map(|(_, cell)| cell.requests).sum();
-        if carry_before.is_none() && requests > 0 {
+        if day == plan.first && !plan.is_whole && requests > 0 {
             warnings.insert(Warning::CarryMissing, requests);
         }
         let next = walked.carry.hash();

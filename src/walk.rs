@@ -25,13 +25,17 @@ const LONGEST_GAP: i32 = 31;
 /// Which days are walked, and which of them are published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// The first day of the walk; it takes over what the day before handed on.
+    /// The first day of the walk.
     pub begin: Day,
     /// The first and the last day published.
     pub first: Day,
     pub last: Day,
     /// Days without anything between days that have something, by first and last: walked, not published.
     pub gaps: Vec<(Day, Day)>,
+    /// Published days whose carry the walk takes over on the next day: that before the first, and the latest in a gap.
+    pub taken_over: Vec<Day>,
+    /// Whether the first day published begins with all that days before it handed on: they are published, or in the logs.
+    pub is_whole: bool,
 }
 
 impl Plan {
@@ -42,15 +46,18 @@ impl Plan {
         whole.map(|(from, _)| from).or_else(|| seen.iter().copied().find(|day| window.contains(*day)))
     }
 
-    /// `known` is the latest published day before the first one whose carry is there.
-    pub fn new(seen: &[Day], window: Window, known: Option<Day>) -> Option<Plan> {
+    /// `published` are the days whose carry is there, ascending.
+    pub fn new(seen: &[Day], window: Window, published: &[Day]) -> Option<Plan> {
         let first = Plan::first(seen, window)?;
         let mut inside = seen.iter().copied().filter(|day| window.contains(*day));
         let whole = window.from.zip(window.to);
         let last = whole.map(|(_, to)| to).or_else(|| inside.clone().next_back())?;
-        // Earlier days in the logs are walked for what they hand on, unless that is known.
-        let earlier = seen.iter().copied().find(|day| *day < first && known.is_none_or(|known| known < *day));
-        let begin = earlier.filter(|_| known != Some(first.previous())).unwrap_or(first);
+        let known = published.iter().copied().rfind(|day| *day < first);
+        // Earlier days in the logs are walked for what they hand on.
+        let earlier = || seen.iter().copied().find(|day| *day < first);
+        let begin = known.map(Day::next).or_else(earlier).unwrap_or(first);
+        let between = known.map_or(0, |known| first.0 - known.0 - 1);
+        let seen_between = seen.iter().filter(|day| Some(**day) > known && **day < first).count();
         let mut gaps = Vec::new();
         if whole.is_none() {
             let mut before = inside.next()?;
@@ -61,7 +68,12 @@ impl Plan {
                 before = day;
             }
         }
-        Some(Plan { begin, first, last, gaps })
+        let in_gaps = gaps
+            .iter()
+            .filter_map(|(from, to)| published.iter().copied().rfind(|day| (*from..=*to).contains(day)));
+        let taken_over = known.into_iter().chain(in_gaps).collect();
+        let is_whole = known.is_some() && seen_between == between as usize;
+        Some(Plan { begin, first, last, gaps, taken_over, is_whole })
     }
 
     /// All days of the walk.
@@ -86,6 +98,13 @@ pub struct WalkedDay<'r> {
     pub carry: Carry<&'r str>,
 }
 
+/// What a step of the walk comes to.
+struct Stepped<'r> {
+    storage: BTreeMap<StorageKey<'r>, Stored>,
+    accounts: Vec<AccountDay<'r>>,
+    payments: Vec<Payment<'r>>,
+}
+
 /// Where the walk is.
 pub struct Walk<'r> {
     groups: &'r Groups,
@@ -99,22 +118,25 @@ pub struct Walk<'r> {
 }
 
 impl<'r> Walk<'r> {
-    /// Begins with what the day before handed on; with nothing where there is none.
-    pub fn begin(
-        carry: Option<&'r Carry<String>>,
-        groups: &'r Groups,
-        books: &'r Books,
-        usage_tier: Option<UsageTier>,
-    ) -> Walk<'r> {
+    /// Begins with nothing.
+    pub fn new(groups: &'r Groups, books: &'r Books, usage_tier: Option<UsageTier>) -> Walk<'r> {
         Walk {
             groups,
             books,
             usage_tier,
-            caches: carry.map_or_else(Caches::default, Caches::from_carry),
-            allowances: carry.map_or_else(Allowances::default, Allowances::from_carry),
-            credits: carry.map_or_else(Credits::default, Credits::from_carry),
-            accounts: carry.map_or_else(AccountsSoFar::default, AccountsSoFar::from_carry),
+            caches: Caches::default(),
+            allowances: Allowances::default(),
+            credits: Credits::default(),
+            accounts: AccountsSoFar::default(),
         }
+    }
+
+    /// Takes over what a published day handed on, in place of what was walked.
+    pub fn take_over(&mut self, carry: &'r Carry<String>) {
+        self.caches = Caches::from_carry(carry);
+        self.allowances = Allowances::from_carry(carry);
+        self.credits = Credits::from_carry(carry);
+        self.accounts = AccountsSoFar::from_carry(carry);
     }
 
     /// Goes through a day: adds its storage to what was rated of it, takes allowances off, and settles the accounts.
@@ -125,10 +147,7 @@ impl<'r> Walk<'r> {
         events: Vec<&'r CacheEvent>,
         rated: &mut Rated<'r>,
     ) -> Result<WalkedDay<'r>> {
-        let storage = self.caches.store(day, events, self.groups, self.books, rated)?;
-        self.allowances.c8_take_off(day, rated, self.books)?;
-        balance::quantities(&rated.meters)?;
-        let (accounts, payments) = self.accounts.end_day(day, rated, &mut self.credits, self.books)?;
+        let Stepped { storage, accounts, payments } = self.step(day, events, rated)?;
         let usage_tiers = account::usage_tiers(day, cells, self.groups, self.usage_tier, self.books);
         let standings = accounts.iter().filter_map(|account| {
             let id = account.billing_account?;
@@ -139,12 +158,17 @@ impl<'r> Walk<'r> {
         Ok(WalkedDay { storage, accounts, payments, standings, carry: self.carry(day) })
     }
 
-    /// Goes through a day that nobody asks about, for what it hands on.
+    /// Goes through a day that is not published, for what it hands on.
     pub fn pass(&mut self, day: Day, events: Vec<&'r CacheEvent>, rated: &mut Rated<'r>) -> Result<()> {
-        self.caches.store(day, events, self.groups, self.books, rated)?;
+        self.step(day, events, rated).map(|_| ())
+    }
+
+    fn step(&mut self, day: Day, events: Vec<&'r CacheEvent>, rated: &mut Rated<'r>) -> Result<Stepped<'r>> {
+        let storage = self.caches.store(day, events, self.groups, self.books, rated)?;
         self.allowances.c8_take_off(day, rated, self.books)?;
-        self.accounts.end_day(day, rated, &mut self.credits, self.books)?;
-        Ok(())
+        balance::quantities(&rated.meters)?;
+        let (accounts, payments) = self.accounts.end_day(day, rated, &mut self.credits, self.books)?;
+        Ok(Stepped { storage, accounts, payments })
     }
 
     /// What is handed on at the end of `day`.
@@ -169,35 +193,40 @@ mod tests {
         days.iter().copied().map(Day).collect()
     }
 
-    fn window(from: Option<i32>, to: Option<i32>) -> Window {
-        Window { from: from.map(Day), to: to.map(Day) }
+    fn plan(seen: &[i32], from: Option<i32>, to: Option<i32>, published: &[i32]) -> Plan {
+        let window = Window { from: from.map(Day), to: to.map(Day) };
+        Plan::new(&days(seen), window, &days(published)).expect("a plan")
     }
 
     #[test]
     fn a_window_with_both_ends_is_published_whole_and_an_open_one_from_the_first_to_the_last_day_seen() {
-        let plan = |seen: &[i32], from, to| Plan::new(&days(seen), window(from, to), None).unwrap();
-        assert_eq!(
-            plan(&[5, 80], Some(3), Some(90)),
-            Plan { begin: Day(3), first: Day(3), last: Day(90), gaps: vec![] }
-        );
-        let open = plan(&[5, 37, 70], None, None);
-        assert_eq!(
-            open,
-            Plan { begin: Day(5), first: Day(5), last: Day(70), gaps: vec![(Day(38), Day(69))] }
-        );
+        let whole = plan(&[5, 80], Some(3), Some(90), &[]);
+        assert_eq!((whole.begin, whole.first, whole.last, whole.gaps.len()), (Day(3), Day(3), Day(90), 0));
+        let open = plan(&[5, 37, 70], None, None, &[]);
+        assert_eq!((open.begin, open.first, open.last), (Day(5), Day(5), Day(70)));
+        assert_eq!(open.gaps, [(Day(38), Day(69))]);
         assert!(open.publishes(Day(37)) && !open.publishes(Day(38)) && open.publishes(Day(70)));
-        assert_eq!(Plan::new(&[], window(Some(3), None), None), None);
+        assert_eq!(Plan::new(&[], Window { from: Some(Day(3)), to: None }, &[]), None);
     }
 
     #[test]
-    fn earlier_days_in_the_logs_are_walked_unless_what_they_hand_on_is_known() {
-        let begin = |known: Option<i32>| {
-            let plan = Plan::new(&days(&[1, 2, 3, 5]), window(Some(5), Some(5)), known.map(Day)).unwrap();
-            plan.begin.0
-        };
-        assert_eq!(begin(None), 1);
-        assert_eq!(begin(Some(1)), 2);
-        assert_eq!(begin(Some(3)), 5, "nothing of the logs lies between");
-        assert_eq!(begin(Some(4)), 5);
+    fn a_walk_begins_after_the_latest_published_day_or_with_the_first_in_the_logs() {
+        for (published, begin, is_whole) in [
+            (&[][..], 1, false),
+            (&[1], 2, false),
+            (&[1, 2], 3, false),
+            (&[1, 3], 4, false),
+            (&[4, 9], 5, true),
+        ] {
+            let plan = plan(&[1, 2, 3, 5], Some(5), Some(5), published);
+            assert_eq!((plan.begin, plan.is_whole), (Day(begin), is_whole), "{published:?}");
+        }
+        let walked = plan(&[3, 4, 5], Some(5), Some(5), &[2]);
+        assert_eq!((walked.begin, walked.is_whole, walked.taken_over), (Day(3), true, days(&[2])));
+    }
+
+    #[test]
+    fn after_a_gap_the_latest_day_published_in_it_is_taken_over() {
+        assert_eq!(plan(&[5, 70], None, None, &[4, 40, 60, 71]).taken_over, days(&[4, 60]));
     }
 }

@@ -231,12 +231,11 @@ impl Reader<'_> {
         };
         for place in self.tables(&top, "projects") {
             self.refuse_unknown(&place, &["id", "billing_account", "usage_tiers", "limits"]);
-            let Some(id) = self.required(&place, "id", text) else {
+            let Some(id) = self.required(&place, "id", name) else {
                 continue;
             };
             let project = self.project(&place, &accounts.billing_accounts);
-            // Requests are told apart by names as they are shown, so that no key leaks.
-            if accounts.projects.insert(shown(&id).into(), project).is_some() {
+            if accounts.projects.insert(id.clone(), project).is_some() {
                 self.mistake(place.at, format!("project {id} stands twice; give it one [[projects]]"));
             }
         }
@@ -270,7 +269,7 @@ impl Reader<'_> {
                 &place,
                 &["id", "first_payment", "credits", "monthly_cap_usd", "spent_before"],
             );
-            let id = self.required(&place, "id", text);
+            let id = self.required(&place, "id", name);
             let account = BillingAccount {
                 first_payment: self.optional(&place, "first_payment", day),
                 monthly_cap: self.optional(&place, "monthly_cap_usd", dollars),
@@ -294,7 +293,7 @@ impl Reader<'_> {
         let mut names = HashSet::new();
         for place in self.tables(account, "credits") {
             self.refuse_unknown(&place, &["name", "usd", "from", "until"]);
-            let name = self.required(&place, "name", text);
+            let name = self.required(&place, "name", name);
             let usd = self.required(&place, "usd", dollars);
             let from = self.optional(&place, "from", day);
             let until = self.optional(&place, "until", day);
@@ -322,7 +321,7 @@ impl Reader<'_> {
         billing_accounts: &BTreeMap<Arc<str>, BillingAccount>,
     ) -> Project {
         let mut project =
-            Project { billing_account: self.optional(place, "billing_account", text), ..Project::default() };
+            Project { billing_account: self.optional(place, "billing_account", name), ..Project::default() };
         if let Some(id) = &project.billing_account
             && !billing_accounts.is_empty()
             && !billing_accounts.contains_key(id)
@@ -438,6 +437,11 @@ impl Reader<'_> {
 
 fn text(value: &DeValue<'_>) -> Result<Arc<str>, String> {
     value.as_str().filter(|text| !text.is_empty()).map(Arc::from).ok_or("a name in quotes".to_string())
+}
+
+/// A name as reports show it, so that no key leaks; requests are told apart by such names too.
+fn name(value: &DeValue<'_>) -> Result<Arc<str>, String> {
+    text(value).map(|name| shown(&name).into())
 }
 
 fn model(value: &DeValue<'_>) -> Result<Arc<str>, String> {

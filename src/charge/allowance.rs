@@ -51,7 +51,8 @@ impl<'r> Allowances<'r> {
         }
         let mut taken: HashMap<(&str, Period, Holder<'r>), u64> = HashMap::new();
         for (&(pool, project_id), units) in &self.taken {
-            *taken.entry((pool, Period::Month, Holder::of(project_id, books))).or_default() += units;
+            let used = taken.entry((pool, Period::Month, Holder::of(project_id, books))).or_default();
+            *used = used.saturating_add(*units);
         }
         let mut resting = Resting::NOTHING;
         let mut rows: Vec<_> = rated

@@ -8,8 +8,7 @@ use clap::Args;
 use super::screen::{self, thousands};
 use super::{BookArgs, Done, LogArgs, Signal, summary};
 use crate::error::Result;
-use crate::types::day::Day;
-use crate::types::day::Window;
+use crate::types::day::{Day, Window};
 use crate::types::request::TUNED;
 
 /// Write an accounts file for the projects seen in logs, on stdout

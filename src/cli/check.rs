@@ -37,9 +37,10 @@ impl Check {
         let books = self.books.load()?;
         let inputs = self.logs.inputs(None)?;
         let (replay, took) = signal.read(&inputs, &books, &options)?;
-        let plan = Plan::new(&pipeline::days_seen(&replay), options.window, None);
+        let plan = Plan::new(&pipeline::days_seen(&replay), options.window, &[]);
+        let none = BTreeMap::new();
         let days = match &plan {
-            Some(plan) => pipeline::rate(&replay, &books, plan, None, options.usage_tier)?,
+            Some(plan) => pipeline::rate(&replay, &books, plan, &none, options.usage_tier)?,
             None => Vec::new(),
         };
 

@@ -58,7 +58,7 @@ pub struct Replay {
     #[arg(long)]
     replace: bool,
 
-    /// Publish the days of the window that have no request
+    /// Publish a window even when it has no request at all
     #[arg(long)]
     allow_empty: bool,
 
@@ -91,7 +91,8 @@ impl Replay {
             return Err(Error::new(format!("--out {}: it is a file; expected a folder", self.out.display()))
                 .hint("name another folder; it is made if need be"));
         }
-        let known = window.from.map_or(Ok(None), |from| publish::carry::latest_before(&self.out, from))?;
+        let handed_on = publish::carry::days(&self.out)?;
+        let known = window.from.and_then(|from| handed_on.iter().copied().rfind(|day| *day < from));
         let options = Options { detail: self.detail, known, ..self.logs.options(window)? };
         let (replay, took) = signal.read(&inputs, &books, &options)?;
         summary::read(&replay, &signal.progress, took);
@@ -106,11 +107,12 @@ impl Replay {
             screen::say("there is no request in the logs; nothing was published");
             return Ok(Done::Whole);
         }
-        let plan = self.plan(&replay, window)?;
-        let before = plan.as_ref().map(|plan| plan.begin.previous());
-        let carry = before.map_or(Ok(None), |before| publish::carry::of(&self.out, before))?;
+        let plan = Plan::new(&pipeline::days_seen(&replay), window, &handed_on);
+        let taken_over = plan.iter().flat_map(|plan| &plan.taken_over);
+        let carries = taken_over.map(|day| Ok((*day, publish::carry::of(&self.out, *day)?)));
+        let carries = carries.collect::<Result<_>>()?;
         let days = match &plan {
-            Some(plan) => pipeline::rate(&replay, &books, plan, carry.as_ref(), options.usage_tier)?,
+            Some(plan) => pipeline::rate(&replay, &books, plan, &carries, options.usage_tier)?,
             None => Vec::new(),
         };
         let stop = &signal.progress.stop;
@@ -129,25 +131,15 @@ impl Replay {
         summary::accounts(&days);
         summary::suspense(&replay, &days);
         summary::assumptions(&days);
-        self.say_published(&published);
+        self.say_published(&published, replay.suspended.iter().any(|line| line.day.is_none()));
         for (from, to) in plan.iter().flat_map(|plan| &plan.gaps) {
             screen::say(format_args!(
-                "  no request and no line from {from} to {to}: those days are not published (a wrong clock?);\n  \
-                 --from and --to publish every day between them"
+                "  no line from {from} to {to}: days that aren't published\n  (a wrong clock?); --from and --to \
+                 publish all between them"
             ));
         }
         self.say_stale()?;
         Ok(if self.is_whole(&replay, &days, &options) { Done::Whole } else { Done::WithSuspense })
-    }
-
-    /// Which days are walked and published; None where nothing has a day.
-    fn plan(&self, replay: &pipeline::Replay, window: Window) -> Result<Option<Plan>> {
-        let seen = pipeline::days_seen(replay);
-        let Some(first) = Plan::first(&seen, window) else {
-            return Ok(None);
-        };
-        let known = publish::carry::latest_before(&self.out, first)?;
-        Ok(Plan::new(&seen, window, known))
     }
 
     /// Days that began with something else than the day before now hands on.
@@ -165,10 +157,13 @@ impl Replay {
         Ok(())
     }
 
-    fn say_published(&self, published: &[PublishedDay]) {
+    fn say_published(&self, published: &[PublishedDay], undated: bool) {
         let out = self.out.display();
         match published {
-            [] => screen::say(format_args!("\npublished no day; lines without a time are in {out}/undated")),
+            [] if undated => {
+                screen::say(format_args!("\npublished no day; lines without a time are in {out}/undated"));
+            }
+            [] => screen::say("\npublished no day"),
             [one] => screen::say(format_args!("\npublished {} in {out}", one.day)),
             [first, .., last] => {
                 screen::say(format_args!(
@@ -179,15 +174,16 @@ impl Replay {
                 ));
             }
         }
-        let open: Vec<String> =
-            published.iter().filter(|day| day.state == State::Open).map(|day| day.day.to_string()).collect();
-        if !open.is_empty() {
-            screen::say(format_args!(
-                "  {} {} open: nothing past midnight Pacific was read; --close says that the logs are whole",
-                open.join(", "),
-                if open.len() == 1 { "is" } else { "are" },
-            ));
-        }
+        let open: Vec<Day> =
+            published.iter().filter(|day| day.state == State::Open).map(|day| day.day).collect();
+        let which = match open[..] {
+            [] => return,
+            [one] => format!("{one} is"),
+            [first, .., last] => format!("{} days ({first} to {last}) are", open.len()),
+        };
+        screen::say(format_args!(
+            "  {which} open: nothing past midnight Pacific was read; --close says that the logs are whole"
+        ));
     }
 
     /// Whether the exit code is 0: nothing in suspense but what is allowed.

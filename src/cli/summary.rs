@@ -414,7 +414,10 @@ fn quantities_by_reason(days: &[DayReport<'_>]) -> Vec<String> {
     for (key, unrated) in days.iter().flat_map(|day| &day.rated.unrated) {
         let sum = by_reason.entry(key.reason).or_default();
         match key.meter {
-            Some(meter) => *sum.meters.entry(meter).or_default() += unrated.quantity,
+            Some(meter) => {
+                let quantity = sum.meters.entry(meter).or_default();
+                *quantity = quantity.saturating_add(unrated.quantity);
+            }
             None => sum.requests += unrated.requests,
         }
         if let Some(list_cost) = unrated.list_cost {

@@ -3,25 +3,28 @@
 
 use std::path::Path;
 
-use xxhash_rust::xxh3::xxh3_128;
-
 use super::manifest::Manifest;
-use super::{read_json, read_text};
+use super::read_json;
 use crate::error::{Error, Result};
 use crate::types::carry::Carry;
 use crate::types::day::Day;
 
 const FILE: &str = "carry.json";
 
-/// The latest published day before `day` whose carry is there.
-pub fn latest_before(out: &Path, day: Day) -> Result<Option<Day>> {
-    let days = published(out)?.into_iter().filter(|own| *own < day);
-    Ok(days.filter(|own| out.join(own.to_string()).join(FILE).is_file()).max())
+/// The published days whose carry is there, ascending.
+pub fn days(out: &Path) -> Result<Vec<Day>> {
+    let days = published(out)?.into_iter();
+    Ok(days.filter(|day| out.join(day.to_string()).join(FILE).is_file()).collect())
 }
 
-/// What a published day handed on; None where there is none.
-pub fn of(out: &Path, day: Day) -> Result<Option<Carry<String>>> {
-    read_json(&out.join(day.to_string()).join(FILE))
+/// What a published day handed on.
+pub fn of(out: &Path, day: Day) -> Result<Carry<String>> {
+    let path = out.join(day.to_string()).join(FILE);
+    let carry: Option<Carry<String>> = read_json(&path)?;
+    carry.filter(|carry| carry.date == day).ok_or_else(|| {
+        Error::new(format!("{}: it isn't what {day} handed on", path.display()))
+            .hint(format!("replay {day} anew; nothing was published"))
+    })
 }
 
 /// Published days that began with something else than what the day before, published too, now hands on. Ascending.
@@ -30,15 +33,16 @@ pub fn stale(out: &Path) -> Result<Vec<Day>> {
     let mut before: Option<(Day, String)> = None;
     for day in published(out)? {
         let folder = out.join(day.to_string());
-        let manifest = read_json::<Manifest>(&folder.join("manifest.json"))?;
+        // A manifest that can't be read says nothing; who replaces that day is told.
+        let manifest = read_json::<Manifest>(&folder.join("manifest.json")).ok().flatten();
         if let (Some((_, handed_on)), Some(manifest)) =
             (before.filter(|(before, _)| before.next() == day), manifest)
             && manifest.carry_before.as_ref() != Some(&handed_on)
         {
             stale.push(day);
         }
-        let text = read_text(&folder.join(FILE))?;
-        before = text.map(|text| (day, format!("{:032x}", xxh3_128(text.as_bytes()))));
+        let carry = of(out, day).ok();
+        before = carry.map(|carry| (day, carry.hash()));
     }
     Ok(stale)
 }

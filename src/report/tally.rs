@@ -59,8 +59,9 @@ pub const REPORT: Report = Report {
 /// The method whose requests storage goes back to.
 const CREATES_CACHES: &str = "cachedContents.create";
 
-/// The rows of one day: those of `cells`, and the storage of caches. Whether the log itself or the accounts file says the usage tier isn't shown, so cells that
-/// differ in nothing else are one here: a row per key, or the order of rows would depend on that of the cells.
+/// The rows of one day: those of `cells`, and the storage of caches. Whether the log itself or the accounts file says the
+/// usage tier isn't shown, so cells that differ in nothing else are one here: a row per key, or the order of rows would
+/// depend on that of the cells.
 pub fn rows(
     day: Day,
     cells: &[(&CellKey, &Cell)],

@@ -1,6 +1,6 @@
 //! Owns the two sums that requests leave behind, and their addition: `Tally`, cells by day and facts with what was done
-//! to caches, and `Traffic`, requests and input tokens by second. Both are monoids: slices merge in any order to the same sums.
-//! Knows no price and no limit.
+//! to caches, and `Traffic`, requests and input tokens by second. Both are monoids: slices merge in any order to the
+//! same sums. Knows no price and no limit.
 
 use std::collections::BTreeMap;
 

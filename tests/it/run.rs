@@ -7,7 +7,8 @@ use std::process::{Command, Output};
 use polars::prelude::*;
 use rerate::books::Books;
 use rerate::pipeline::{self, DayReport, Replay};
-use rerate::types::day::Window;
+use rerate::types::carry::Carry;
+use rerate::types::day::{Day, Window};
 use rerate::walk::Plan;
 
 /// The program, in `folder`, with no environment that a person's machine may have.
@@ -26,8 +27,9 @@ pub fn stderr(output: &Output) -> String {
 
 /// The reports of all days of a window, as of a first run over the logs.
 pub fn reports<'r>(replay: &'r Replay, books: &'r Books, window: Window) -> Vec<DayReport<'r>> {
-    let plan = Plan::new(&pipeline::days_seen(replay), window, None);
-    plan.map_or_else(Vec::new, |plan| pipeline::rate(replay, books, &plan, None, None).expect("reports"))
+    static NONE: BTreeMap<Day, Carry<String>> = BTreeMap::new();
+    let plan = Plan::new(&pipeline::days_seen(replay), window, &[]);
+    plan.map_or_else(Vec::new, |plan| pipeline::rate(replay, books, &plan, &NONE, None).expect("reports"))
 }
 
 /// A CSV file as rows of cells by column.
