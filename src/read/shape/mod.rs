@@ -26,8 +26,13 @@
 
 mod cached_content;
 pub mod canonical;
+mod clock;
 mod cloud_logging;
+mod completion;
 pub mod faults;
+mod fields;
+mod openai;
+mod provider;
 pub mod raw;
 pub mod record;
 pub mod usage_metadata;
@@ -40,7 +45,12 @@ use value::{Fields, Value};
 
 /// All shapes, in the order in which an item is tried: those with marks of their own, the canonical record, and last the
 /// raw answers, whose marks others have too.
-pub const SHAPES: &[&Shape] = &[&cloud_logging::SHAPE, &canonical::SHAPE, &raw::SHAPE];
+pub const SHAPES: &[&Shape] = &[
+    &cloud_logging::SHAPE,
+    &openai::SHAPE,
+    &canonical::SHAPE,
+    &raw::SHAPE,
+];
 
 /// One shape: what the code and its page of documentation know of it.
 #[derive(Debug)]
