@@ -24,6 +24,7 @@
 //!    messages name a field as `mapped` spells it, and run.json says what `lacks` makes unknowable.
 //! 6. Cases in `fixtures/cases`, one for each sample that is read.
 
+mod batch;
 mod cached_content;
 pub mod canonical;
 mod clock;
@@ -47,6 +48,7 @@ use value::{Fields, Value};
 /// raw answers, whose marks others have too.
 pub const SHAPES: &[&Shape] = &[
     &cloud_logging::SHAPE,
+    &batch::SHAPE,
     &openai::SHAPE,
     &canonical::SHAPE,
     &raw::SHAPE,
