@@ -32,6 +32,7 @@ mod cloud_logging;
 mod completion;
 pub mod faults;
 mod fields;
+mod interactions;
 mod openai;
 mod provider;
 pub mod raw;
@@ -49,6 +50,7 @@ use value::{Fields, Value};
 pub const SHAPES: &[&Shape] = &[
     &cloud_logging::SHAPE,
     &batch::SHAPE,
+    &interactions::SHAPE,
     &openai::SHAPE,
     &canonical::SHAPE,
     &raw::SHAPE,
