@@ -33,6 +33,7 @@ mod completion;
 pub mod faults;
 mod fields;
 mod interactions;
+mod litellm;
 mod openai;
 mod provider;
 pub mod raw;
@@ -51,6 +52,7 @@ pub const SHAPES: &[&Shape] = &[
     &cloud_logging::SHAPE,
     &batch::SHAPE,
     &interactions::SHAPE,
+    &litellm::SHAPE,
     &openai::SHAPE,
     &canonical::SHAPE,
     &raw::SHAPE,
