@@ -33,6 +33,7 @@ mod completion;
 pub mod faults;
 mod fields;
 mod interactions;
+mod langfuse;
 mod litellm;
 mod openai;
 mod provider;
@@ -53,6 +54,7 @@ pub const SHAPES: &[&Shape] = &[
     &batch::SHAPE,
     &interactions::SHAPE,
     &litellm::SHAPE,
+    &langfuse::SHAPE,
     &openai::SHAPE,
     &canonical::SHAPE,
     &raw::SHAPE,
