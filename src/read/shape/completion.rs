@@ -77,9 +77,12 @@ pub fn set_usage(record: &mut Record, sources: &[&Value<'_>], rest: Rest) {
             ("candidatesTokensDetails", &candidates_details),
         ],
     );
-    let searches = find(&["prompt_tokens_details", "web_search_requests"]).count().unwrap_or(0);
-    record.grounding.counted = searches;
-    record.grounding.search |= searches > 0;
+    let searches = find(&["prompt_tokens_details", "web_search_requests"]);
+    match searches.count() {
+        Some(searches) => record.grounding.counted = searches,
+        None if searches.is_missing() => {}
+        None => record.set_object("quantities", &[("grounding_search_query", searches)]),
+    }
 }
 
 /// Tokens of a modality, as usageMetadata has them.

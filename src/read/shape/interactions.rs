@@ -7,6 +7,7 @@ use super::completion::of_modality;
 use super::record::Record;
 use super::value::{Fields, Value};
 use super::{Items, Lack, Mapped, NotRequest, Read, Shape};
+use crate::types::usage::GREATEST_COUNT;
 
 pub const SHAPE: Shape = Shape {
     name: "interactions",
@@ -198,11 +199,25 @@ fn ground(item: &Value<'_>, record: &mut Record) {
         see(tool.get("type").text().unwrap_or("unnamed"));
     }
     for counted in item.at(&["usage", "grounding_tool_count"]).items() {
-        let (tool, count) = (counted.get("type").text(), counted.get("count").count().unwrap_or(0));
+        let tool = counted.get("type").text();
+        let count = match counted.get("count") {
+            count if count.is_missing() => 0,
+            count => match count.count() {
+                Some(count) => count,
+                // Left as it lies, to be refused.
+                None => {
+                    record.set_object("quantities", &[("grounding_search_query", count)]);
+                    continue;
+                }
+            },
+        };
+        let grounding = &mut record.grounding;
         match tool {
             _ if count == 0 => continue,
-            Some("google_search") => record.grounding.counted += count,
-            Some("google_maps") => record.grounding.maps_counted += count,
+            Some("google_search") => grounding.counted = (grounding.counted + count).min(GREATEST_COUNT),
+            Some("google_maps") => {
+                grounding.maps_counted = (grounding.maps_counted + count).min(GREATEST_COUNT)
+            }
             _ => {}
         }
         see(tool.unwrap_or("unnamed"));
