@@ -21,7 +21,7 @@ use crate::run::{self, json, rerate, stderr};
 /// Fields whose value is an object or a list.
 const NESTED: [&str; 5] = ["usageMetadata", "labels", "quantities", "tools", "cached_content"];
 
-type Row = BTreeMap<String, Value>;
+pub type Row = BTreeMap<String, Value>;
 
 /// Every fifth line of the believable logs, and all with what is rare.
 fn records() -> Vec<Row> {
@@ -175,7 +175,7 @@ fn with_cells(row: &Row) -> Row {
 }
 
 /// A column for each member, with a dotted name; lists stay JSON text.
-fn flattened(row: &Row) -> Row {
+pub fn flattened(row: &Row) -> Row {
     let mut flat = Row::new();
     for (field, value) in row {
         match value {
@@ -200,7 +200,7 @@ fn columns(rows: &[Row]) -> Vec<String> {
     names
 }
 
-fn csv(rows: &[Row]) -> Vec<u8> {
+pub fn csv(rows: &[Row]) -> Vec<u8> {
     let names = columns(rows);
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(&names).expect("memory takes it");
@@ -211,7 +211,7 @@ fn csv(rows: &[Row]) -> Vec<u8> {
     writer.into_inner().expect("memory takes it")
 }
 
-fn parquet(rows: &[Row], group: usize, compression: Compression) -> Vec<u8> {
+pub fn parquet(rows: &[Row], group: usize, compression: Compression) -> Vec<u8> {
     let named = |name: String| {
         let cells: Vec<Option<&Value>> = rows.iter().map(|row| row.get(&name)).collect();
         (name, array(&cells))

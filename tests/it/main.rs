@@ -7,6 +7,7 @@ mod cli;
 mod containers;
 mod docs;
 mod errors;
+mod gateways;
 mod generate;
 mod laws;
 mod oracle;

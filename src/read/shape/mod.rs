@@ -24,10 +24,19 @@
 //!    messages name a field as `mapped` spells it, and run.json says what `lacks` makes unknowable.
 //! 6. Cases in `fixtures/cases`, one for each sample that is read.
 
+mod batch;
 mod cached_content;
 pub mod canonical;
+mod clock;
 mod cloud_logging;
+mod completion;
 pub mod faults;
+mod fields;
+mod interactions;
+mod langfuse;
+mod litellm;
+mod openai;
+mod provider;
 pub mod raw;
 pub mod record;
 pub mod usage_metadata;
@@ -40,7 +49,16 @@ use value::{Fields, Value};
 
 /// All shapes, in the order in which an item is tried: those with marks of their own, the canonical record, and last the
 /// raw answers, whose marks others have too.
-pub const SHAPES: &[&Shape] = &[&cloud_logging::SHAPE, &canonical::SHAPE, &raw::SHAPE];
+pub const SHAPES: &[&Shape] = &[
+    &cloud_logging::SHAPE,
+    &batch::SHAPE,
+    &interactions::SHAPE,
+    &litellm::SHAPE,
+    &langfuse::SHAPE,
+    &openai::SHAPE,
+    &canonical::SHAPE,
+    &raw::SHAPE,
+];
 
 /// One shape: what the code and its page of documentation know of it.
 #[derive(Debug)]

@@ -216,7 +216,7 @@ fn read(item: &Value<'_>, items: &mut Items) {
     items.part(id, record);
 }
 
-fn of_chunk(chunk: &Value<'_>) -> Record {
+pub(super) fn of_chunk(chunk: &Value<'_>) -> Record {
     let mut record = Record::default();
     let error = chunk.get("error");
     if error.is_object() {

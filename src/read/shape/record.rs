@@ -33,6 +33,8 @@ pub struct Grounding {
     pub search: bool,
     /// Places of Maps were there.
     pub maps: bool,
+    /// Uses of Maps that the response counts.
+    pub maps_counted: u64,
 }
 
 impl Grounding {
@@ -56,7 +58,11 @@ impl Grounding {
         };
         let all = [
             by(Meter::GroundingSearchPrompt, Meter::GroundingSearchQuery, self.queries()),
-            by(Meter::GroundingMapsPrompt, Meter::GroundingMapsQuery, u64::from(self.maps)),
+            by(
+                Meter::GroundingMapsPrompt,
+                Meter::GroundingMapsQuery,
+                self.maps_counted.max(u64::from(self.maps)),
+            ),
         ];
         all.into_iter().filter(|(_, quantity)| *quantity > 0).collect()
     }
@@ -66,6 +72,7 @@ impl Grounding {
         self.counted = self.counted.max(later.counted);
         self.search |= later.search;
         self.maps |= later.maps;
+        self.maps_counted = self.maps_counted.max(later.maps_counted);
     }
 }
 
