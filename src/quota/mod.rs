@@ -3,7 +3,9 @@
 
 pub mod window;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
 
 use crate::books::Books;
 use crate::books::limits::Metric;
@@ -12,15 +14,21 @@ use crate::types::quota_use::{DayUse, Minute, MinuteUse, QuotaKey, QuotaUse};
 use crate::types::request::{Facts, Outcome};
 use crate::types::tally::{Arrival, Groups, SeriesKey};
 use crate::types::tier::{ServiceTier, UsageTier};
-use window::Second;
+use window::{Second, Series};
 
 /// A day's use of quota.
 #[derive(Debug, Default)]
 pub struct Measured<'r> {
     pub quota: BTreeMap<QuotaKey<'r>, QuotaUse>,
-    /// By minute of the day, counted from its midnight.
-    pub minutes: BTreeMap<(QuotaKey<'r>, u32), Minute>,
+    /// By key.
+    pub minutes: Vec<(QuotaKey<'r>, Minutes)>,
 }
+
+/// Minutes of the day, counted from its midnight, those with a request.
+pub type Minutes = Vec<(u32, Minute)>;
+
+/// What is measured together: usage tiers of one project's model on one day.
+type Tiers<'r> = Vec<(QuotaKey<'r>, Vec<Series<'r>>)>;
 
 /// Measures the series of a day.
 pub fn measure<'r>(
@@ -29,38 +37,42 @@ pub fn measure<'r>(
     groups: &'r Groups,
     books: &'r Books,
 ) -> Measured<'r> {
-    let mut rows: BTreeMap<QuotaKey<'r>, Vec<Second>> = BTreeMap::new();
+    let mut rows: BTreeMap<QuotaKey<'r>, Vec<Series<'r>>> = BTreeMap::new();
     for (key, arrivals) in series {
         let facts = &groups[key.group.0 as usize];
         if !q3_q8_is_measured(facts, books) {
             continue;
         }
         let outcome = books.outcomes.find(facts.status);
-        let throttled = outcome.outcome == Outcome::Throttled;
         let quota_model = q1_quota_model(facts, key.usage_tier, day, books);
         let row = QuotaKey { project_id: &facts.project_id, quota_model, usage_tier: key.usage_tier };
-        rows.entry(row).or_default().extend(window::by_second(
+        rows.entry(row).or_default().push(Series {
             arrivals,
-            outcome.counts_against_quota,
-            throttled,
-        ));
+            counted: outcome.counts_against_quota,
+            throttled: outcome.outcome == Outcome::Throttled,
+        });
     }
-    for seconds in rows.values_mut() {
-        window::merge(seconds);
-    }
-    let mut by_model: HashMap<(&str, &str), Vec<&[Second]>> = HashMap::new();
-    for (key, seconds) in &rows {
-        by_model.entry((key.project_id, key.quota_model)).or_default().push(seconds);
-    }
-    let mut measured = Measured::default();
-    for (key, seconds) in &rows {
-        let over_tiers = &by_model[&(key.project_id, key.quota_model)];
-        measured.quota.insert(*key, quota_use(key, seconds, over_tiers, day, books));
-        for (minute, sums) in window::by_minute(seconds) {
-            measured.minutes.insert((*key, minute), sums);
+    // Seconds are many, so no more of them stand at once than are looked at together.
+    let mut models: Vec<Tiers<'r>> = Vec::new();
+    for (key, series) in rows {
+        match models.last_mut() {
+            Some(tiers) if tiers[0].0.is_same_model(&key) => tiers.push((key, series)),
+            _ => models.push(vec![(key, series)]),
         }
     }
-    measured
+    let measured: Vec<_> =
+        models.par_iter().flat_map_iter(|tiers| measure_model(tiers, day, books)).collect();
+    let quota = measured.iter().map(|(key, used, _)| (*key, used.clone())).collect();
+    Measured { quota, minutes: measured.into_iter().map(|(key, _, minutes)| (key, minutes)).collect() }
+}
+
+fn measure_model<'r>(tiers: &Tiers<'r>, day: Day, books: &Books) -> Vec<(QuotaKey<'r>, QuotaUse, Minutes)> {
+    let seconds: Vec<Vec<Second>> = tiers.iter().map(|(_, series)| window::by_second(series)).collect();
+    let rows = tiers.iter().zip(&seconds);
+    let measure = |((key, _), of_key): (&(QuotaKey<'r>, _), &Vec<Second>)| {
+        (*key, quota_use(key, of_key, &seconds, day, books), window::by_minute(of_key))
+    };
+    rows.map(measure).collect()
 }
 
 /// Q3. countTokens counts against no inference quota (billing page), nor does a method that methods.csv says doesn't.
@@ -92,7 +104,7 @@ fn q9_limit(key: &QuotaKey<'_>, metric: Metric, day: Day, books: &Books) -> Opti
 fn quota_use(
     key: &QuotaKey<'_>,
     seconds: &[Second],
-    over_tiers: &[&[Second]],
+    over_tiers: &[Vec<Second>],
     day: Day,
     books: &Books,
 ) -> QuotaUse {
@@ -100,7 +112,7 @@ fn quota_use(
     let last = seconds.last().map_or(0, |second| second.second);
     // Q5. What was used before an upgrade still counts that day, so days are summed over usage tiers.
     let used = |weight: fn(&Second) -> u64| {
-        over_tiers.iter().copied().flatten().filter(|second| second.second <= last).map(weight).sum()
+        over_tiers.iter().flatten().filter(|second| second.second <= last).map(weight).sum()
     };
     let minute_use = |metric, weight: fn(&Second) -> u64| {
         let counted: Vec<(u32, u64)> = seconds
