@@ -2,11 +2,16 @@
 //! to nouns; this file alone sees them all, and does none of their work.
 //!
 //! ```text
-//! logs ─read─▶ requests ─deal─▶ shards ║ ─settle─▶ unique ─guide, tally─▶ Tally, Traffic ─charge, measure─▶ days
-//!                 └──── suspense ──────╨─────────────┘                        └──────── suspense ──────────────┘
+//! logs ─read─▶ requests ─┬─deal──▶ shards ║ ─settle─▶ doubled ─take back─▶ Tally, Traffic ─charge, measure─▶ days
+//!                │       └─guide, tally─────────▶ sums ───────────────────────┘                  │
+//!                └──── suspense ──────────╨───────────────────────────────── suspense ───────────┘
 //! ```
-//! The double line is the one barrier: which record of an identity counts can only be known when all were read.
+//! The double line is the one barrier: which record of an identity counts can only be known when all were read. Nearly
+//! all do, so each is added to the sums at once, and the few that don't count are taken back.
+//!
+//! A line is read by the reader of plain lines or, if it isn't plain, by the strict decoder; what comes of it is the same.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,22 +23,27 @@ use crate::books::Books;
 use crate::charge::{self, Rated};
 use crate::error::{Error, Exit, Result};
 use crate::evidence::{self, Warning};
-use crate::mediate::dedupe::{self, Dealer, IdentityKey, SHARDS, Settled};
-use crate::mediate::groups::AllGroups;
-use crate::mediate::row::Row;
+use crate::mediate::dedupe::{self, Dealer, Dealt, Hand, IdentityKey, SHARDS, Settled};
+use crate::mediate::groups::{AllGroups, SharedGroups};
+use crate::mediate::row::{NO_ID, Row, Shard, USAGE_MISSING};
 use crate::quota::{self, Measured};
 use crate::read::lines::{Block, Stream};
 use crate::read::shape::canonical::{Decoded, Decoder};
+use crate::read::shape::plain::{Plain, PlainReader, Spellings};
 use crate::read::{Inputs, Progress};
 use crate::suspense::{Refusal, Suspended};
-use crate::tally::{Tallier, guides};
-use crate::types::day::{Day, Instant};
+use crate::tally::{Tallied, Tallier, sum_up};
+use crate::types::day::{Day, Days, Instant};
 use crate::types::detail::{Detail, Kept, Place};
 use crate::types::key::shown;
 use crate::types::origin::{InputId, InputSummary};
 use crate::types::reason::Reason;
-use crate::types::tally::{Cell, CellKey, Groups, Overflow, Tally, Traffic};
+use crate::types::request::{Facts, Status};
+use crate::types::tally::{
+    Arrival, Cell, CellKey, GroupId, Groups, Overflow, SeriesKey, Span, Tally, Traffic,
+};
 use crate::types::tier::UsageTier;
+use crate::types::usage::Usage;
 
 /// What a run is told besides its logs and books.
 #[derive(Debug, Clone)]
@@ -123,28 +133,46 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
     let all_groups = AllGroups::default();
     let mut read = read(inputs, books, options, progress, &all_groups)?;
     let groups = all_groups.into_groups();
-    let guides = guides(&groups, books, options.usage_tier);
 
-    let settled = (0..SHARDS)
+    let settled: Vec<Settling<'_>> = (0..SHARDS)
         .into_par_iter()
         .try_fold(
-            || SettledShards::new(Tallier::new(books, &groups, &guides)),
-            |mut sums, shard| {
+            || Settling::new(books, options),
+            |mut settling, shard| {
                 if progress.stop.load(Ordering::Relaxed) {
                     return Err(interrupted());
                 }
-                let rows: Vec<&[u8]> =
-                    read.threads.iter().map(|thread| thread.shards[shard].as_slice()).collect();
-                sums.settle(&rows, &groups, &read, options.window)?;
-                Ok(sums)
+                let shards: Vec<&Shard> = read.threads.iter().map(|thread| &thread.shards[shard]).collect();
+                settling.settle(&shards, &groups, &read);
+                Ok(settling)
             },
         )
-        .map(|sums| sums.map(SettledShards::into_sums))
-        .try_reduce(Sums::default, Sums::merge)?;
+        .collect::<Result<_>>()?;
 
     let mut records = read.records.clone();
-    records.add(&settled.records);
-    let mut suspended = settled.suspended;
+    let mut suspended = Vec::new();
+    let mut kept: BTreeMap<Day, Vec<Kept>> = BTreeMap::new();
+    let mut spans: BTreeMap<Day, Span> = BTreeMap::new();
+    let mut talliers: Vec<Tallier<'_>> =
+        read.threads.iter_mut().filter_map(|thread| thread.tallier.take()).collect();
+    for settling in settled {
+        talliers.push(settling.tallier);
+        records.add(&settling.records);
+        records.requests -= settling.requests_taken_back;
+        records.outside_window -= settling.outside_taken_back;
+        suspended.extend(settling.suspended);
+        for (day, mut of_day) in settling.kept {
+            kept.entry(day).or_default().append(&mut of_day);
+        }
+        for (day, span) in settling.spans {
+            spans.entry(day).and_modify(|own| own.merge(span)).or_insert(span);
+        }
+    }
+    for thread in &mut read.threads {
+        thread.shards = Vec::new();
+    }
+    let (mut tally, traffic) = sum_up(talliers).map_err(overflow)?;
+    tally.spans = spans;
     for refused in
         read.threads.iter_mut().flat_map(|thread| std::mem::take(&mut thread.refused)).collect::<Vec<_>>()
     {
@@ -167,10 +195,10 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
         inputs: read.inputs,
         left: inputs.left.clone(),
         suspended,
-        groups,
-        tally: settled.tally,
-        traffic: settled.traffic,
-        kept: settled.kept,
+        groups: groups.into_iter().map(Arc::unwrap_or_clone).collect(),
+        tally,
+        traffic,
+        kept,
         last_read,
     })
 }
@@ -180,11 +208,21 @@ pub fn rate<'r>(replay: &'r Replay, books: &'r Books, empty: &[Day]) -> Result<V
     let mut days: BTreeSet<Day> = replay.tally.cells.keys().map(|key| key.day).collect();
     days.extend(replay.suspended.iter().filter_map(|line| line.day));
     days.extend(empty);
-    let days: Vec<Day> = days.into_iter().collect();
-    days.into_par_iter()
-        .map(|day| {
-            let cells = cells_of(day, &replay.tally);
-            let series: Vec<_> = replay.traffic.series.iter().filter(|(key, _)| key.day == day).collect();
+    let mut cells: BTreeMap<Day, Vec<(&CellKey, &Cell)>> = BTreeMap::new();
+    for cell in &replay.tally.cells {
+        cells.entry(cell.0.day).or_default().push(cell);
+    }
+    let mut series: BTreeMap<Day, Vec<(&SeriesKey, &Vec<Arrival>)>> = BTreeMap::new();
+    for of_series in &replay.traffic.series {
+        series.entry(of_series.0.day).or_default().push(of_series);
+    }
+    let of_days: Vec<_> = days
+        .into_iter()
+        .map(|day| (day, cells.remove(&day).unwrap_or_default(), series.remove(&day).unwrap_or_default()))
+        .collect();
+    of_days
+        .into_par_iter()
+        .map(|(day, cells, series)| {
             let rated = charge::rate(day, &cells, &replay.groups, books)?;
             balance::quantities(&rated.meters)?;
             let measured = quota::measure(day, &series, &replay.groups, books);
@@ -211,8 +249,8 @@ fn overflow(_: Overflow) -> Error {
 }
 
 /// What reading leaves, before the barrier.
-struct Read {
-    threads: Vec<Thread>,
+struct Read<'b> {
+    threads: Vec<Thread<'b>>,
     inputs: Vec<InputSummary>,
     /// Lines before each block, by input and block.
     lines_before: Vec<Vec<u64>>,
@@ -221,8 +259,10 @@ struct Read {
 
 /// What one thread has read.
 #[derive(Default)]
-struct Thread {
-    shards: Vec<Vec<u8>>,
+struct Thread<'b> {
+    /// What was dealt and, as far as is known, counts.
+    shards: Vec<Shard>,
+    tallier: Option<Tallier<'b>>,
     refused: Vec<Noted>,
     /// Requests without usage, which another record of their identity may have.
     missing: Vec<Noted>,
@@ -239,11 +279,11 @@ struct Noted {
     suspended: Suspended,
 }
 
-impl Read {
+impl Read<'_> {
     fn kept(&self, row: &Row<'_>, cell: CellKey) -> Kept {
         let (request_id, detail, place) = Detail::decode(row.detail());
         let name = |name: &str| (!name.is_empty()).then(|| shown(name).into());
-        let (total_tokens, thoughts, quantities) = row.usage();
+        let usage = row.usage();
         let before = self.lines_before[place.input.0 as usize][place.block as usize];
         Kept {
             at: row.at,
@@ -255,9 +295,9 @@ impl Read {
             region: name(&detail.region),
             latency_ms: detail.latency_ms.split('.').next().and_then(|whole| whole.parse().ok()),
             labels: name(&detail.labels),
-            total_tokens,
-            thoughts,
-            quantities: quantities.collect(),
+            total_tokens: usage.total.unwrap_or(0),
+            thoughts: usage.thoughts,
+            quantities: usage.quantities().into(),
         }
     }
 
@@ -341,13 +381,13 @@ impl Sources<'_> {
     }
 }
 
-fn read(
+fn read<'b>(
     inputs: &Inputs,
-    books: &Books,
+    books: &'b Books,
     options: &Options,
     progress: &Arc<Progress>,
     groups: &AllGroups,
-) -> Result<Read> {
+) -> Result<Read<'b>> {
     let unique =
         (0..inputs.list.len() as u32).map(InputId).filter(|id| inputs.list[id.0 as usize].same_as.is_none());
     let sources = Sources {
@@ -362,20 +402,18 @@ fn read(
     let decoder = Decoder::new(&books.methods, options.project.as_deref(), options.time_zone.as_ref());
     let key = IdentityKey::new();
     let threads = rayon::broadcast(|_| {
-        let mut thread = Thread::default();
-        let mut dealer = Dealer::new(groups, key);
+        let mut reading = Reading::new(&decoder, books, options, groups, key);
         let mut block = Block::default();
         while sources.next(&mut block)? {
             if progress.stop.load(Ordering::Relaxed) {
                 return Err(interrupted());
             }
-            let lines = thread.read_block(&block, &decoder, &mut dealer, options);
+            let lines = reading.read_block(&block);
             progress.lines.fetch_add(lines, Ordering::Relaxed);
         }
-        thread.shards = dealer.into_shards();
-        Ok(thread)
+        Ok(reading.finish())
     });
-    let threads = threads.into_iter().collect::<Result<Vec<Thread>>>()?;
+    let threads = threads.into_iter().collect::<Result<Vec<Thread<'_>>>>()?;
 
     let mut records = Records::default();
     let mut lines_before: Vec<Vec<u64>> = vec![Vec::new(); inputs.list.len()];
@@ -410,66 +448,183 @@ fn read(
     Ok(Read { threads, inputs: inputs_read, lines_before, records })
 }
 
-impl Thread {
-    /// Decodes and deals the lines of a block; gives their number.
-    fn read_block(
-        &mut self,
-        block: &Block,
-        decoder: &Decoder<'_>,
-        dealer: &mut Dealer<'_>,
-        options: &Options,
-    ) -> u64 {
-        let max_line = options.max_line;
-        let mut number = 0;
-        let mut rest = block.bytes();
+/// One thread while it reads.
+struct Reading<'r, 'b> {
+    thread: Thread<'b>,
+    decoder: &'r Decoder<'r>,
+    plain: PlainReader,
+    spellings: Spellings<Known>,
+    groups: &'r AllGroups,
+    dealer: Dealer,
+    tallier: Tallier<'b>,
+    days: Days,
+    /// Used again and again.
+    usage: Usage,
+    books: &'b Books,
+    options: &'r Options,
+}
+
+/// What is known of plain lines of one spelling.
+#[derive(Clone, Copy)]
+struct Known {
+    group: GroupId,
+    status: Status,
+    /// Requests of other methods have none.
+    has_tokens: bool,
+    is_live: bool,
+}
+
+impl<'r, 'b> Reading<'r, 'b> {
+    fn new(
+        decoder: &'r Decoder<'r>,
+        books: &'b Books,
+        options: &'r Options,
+        groups: &'r AllGroups,
+        key: IdentityKey,
+    ) -> Reading<'r, 'b> {
+        Reading {
+            thread: Thread::default(),
+            decoder,
+            plain: PlainReader::default(),
+            spellings: Spellings::default(),
+            groups,
+            dealer: Dealer::new(key),
+            tallier: Tallier::new(books, options.usage_tier),
+            days: Days::default(),
+            usage: Usage::default(),
+            books,
+            options,
+        }
+    }
+
+    fn finish(self) -> Thread<'b> {
+        Thread { shards: self.dealer.into_shards(), tallier: Some(self.tallier), ..self.thread }
+    }
+
+    /// Decodes, deals and adds up the lines of a block; gives their number.
+    fn read_block(&mut self, block: &Block) -> u64 {
+        let max_line = self.options.max_line;
+        let (bytes, end) = (block.bytes_and_margin(), block.bytes().len());
+        let (mut number, mut at) = (0, 0);
         let mut too_long = block.first_too_long;
-        while !rest.is_empty() || too_long {
-            let end = memchr::memchr(b'\n', rest);
-            let line = &rest[..end.unwrap_or(rest.len())];
+        while at < end || too_long {
+            number += 1;
+            let place = Place { input: block.input, block: block.index, line: number as u32 };
+            if !too_long && let Some(length) = self.read_plain(&bytes[at..], end - at, place) {
+                at += length;
+                continue;
+            }
+            let rest = &bytes[at..end];
+            let newline = memchr::memchr(b'\n', rest);
+            let line = &rest[..newline.unwrap_or(rest.len())];
             // A line is as long with CRLF as without.
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            rest = &rest[end.map_or(rest.len(), |end| end + 1)..];
-            number += 1;
+            at += newline.map_or(rest.len(), |newline| newline + 1);
             if too_long || line.len() > max_line {
                 too_long = false;
                 let detail = format!("the line has more than {max_line} bytes");
-                self.refuse(block, number, Refusal::of_line(Reason::LineTooLong, detail));
+                self.refuse(place, Refusal::of_line(Reason::LineTooLong, detail));
             } else {
-                self.read_line(line, block, number, decoder, dealer, options.detail);
+                self.read_line(line, place);
             }
         }
         if let Some(why) = &block.truncated {
             number += 1;
-            self.refuse(
-                block,
-                number,
-                Refusal::of_line(Reason::TruncatedInput, format!("the packed file is broken: {why}")),
-            );
+            let place = Place { input: block.input, block: block.index, line: number as u32 };
+            let detail = format!("the packed file is broken: {why}");
+            self.refuse(place, Refusal::of_line(Reason::TruncatedInput, detail));
         }
-        self.records.lines += number;
-        self.blocks.push((block.input, block.index, number));
+        self.thread.records.lines += number;
+        self.thread.blocks.push((block.input, block.index, number));
         number
     }
 
-    fn read_line(
-        &mut self,
-        line: &[u8],
-        block: &Block,
-        number: u64,
-        decoder: &Decoder<'_>,
-        dealer: &mut Dealer<'_>,
-        detail: bool,
-    ) {
+    /// Reads the line with which `bytes` begins if it is plain and its spelling is known; gives its length with the
+    /// newline.
+    fn read_plain(&mut self, bytes: &[u8], end: usize, place: Place) -> Option<usize> {
+        let mut plain = self.plain.read(bytes, end)?;
+        if plain.line.len() > self.options.max_line {
+            return None;
+        }
+        let known = match self.spellings.find(self.plain.spelling()) {
+            Some(known) => known,
+            None => self.learn(&plain)?,
+        };
+        let mut usage = std::mem::take(&mut self.usage);
+        let dealt = if known.has_tokens {
+            plain.counts.thoughts_outside |= known.is_live;
+            usage.fill(&plain.counts).ok()?;
+            Dealt::Usage(Some(&usage))
+        } else {
+            Dealt::Usage(None)
+        };
+        let project_id = match (plain.project_id, &self.options.project) {
+            ([], Some(project)) => project.as_bytes(),
+            (project_id, _) => project_id,
+        };
+        self.deal(&Hand {
+            at: plain.at,
+            request_id: plain.request_id,
+            project_id,
+            status: known.status,
+            group: known.group,
+            usage: dealt,
+            detail: self.options.detail.then(|| (plain.detail(), place)),
+        });
+        self.usage = usage;
+        let line_end = &bytes[plain.line.len()..end];
+        let newline = match line_end {
+            [b'\r', b'\n', ..] => 2,
+            [] => 0,
+            _ => 1,
+        };
+        Some(plain.line.len() + newline)
+    }
+
+    /// Learns from a plain line what all of its spelling are. None of those that need the strict decoder each.
+    fn learn(&mut self, plain: &Plain<'_>) -> Option<Known> {
+        let Decoded::Request(request) = self.decoder.decode(plain.line) else { return None };
+        if request.usage_missing {
+            return None;
+        }
+        let known = Known {
+            group: self.meet(&request.facts),
+            status: request.facts.status,
+            has_tokens: request.usage.is_some(),
+            is_live: self.books.methods.find(request.facts.method).is_live(),
+        };
+        self.spellings.learn(self.plain.spelling(), known);
+        Some(known)
+    }
+
+    fn meet(&mut self, facts: &Facts<Cow<'_, str>>) -> GroupId {
+        let (group, facts) = self.groups.meet(facts);
+        self.tallier.meet(group, &facts);
+        group
+    }
+
+    fn read_line(&mut self, line: &[u8], place: Place) {
         if line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
-            self.records.blank += 1;
+            self.thread.records.blank += 1;
             return;
         }
-        match decoder.decode(line) {
+        match self.decoder.decode(line) {
             Decoded::Request(request) => {
-                self.last_read = self.last_read.max(Some(request.at));
-                let missing = self.missing.len() as u64;
-                let place = Place { input: block.input, block: block.index, line: number as u32 };
-                dealer.deal(&request, missing, detail.then_some(place));
+                let usage = if request.usage_missing {
+                    Dealt::Missing(self.thread.missing.len() as u64)
+                } else {
+                    Dealt::Usage(request.usage.as_ref())
+                };
+                let group = self.meet(&request.facts);
+                self.deal(&Hand {
+                    at: request.at,
+                    request_id: request.request_id.as_deref().unwrap_or_default().as_bytes(),
+                    project_id: request.facts.project_id.as_bytes(),
+                    status: request.facts.status,
+                    group,
+                    usage,
+                    detail: self.options.detail.then_some((request.detail, place)),
+                });
                 if request.usage_missing {
                     let refusal = Refusal {
                         reason: Reason::MissingUsage,
@@ -479,97 +634,141 @@ impl Thread {
                         project_id: Some(request.facts.project_id),
                         model: Some(request.facts.model),
                     };
-                    self.missing.push(note(block, number, refusal));
+                    self.thread.missing.push(note(place, refusal));
                 }
             }
-            Decoded::NotRequest(kind) => *self.records.not_requests.entry(kind.name()).or_default() += 1,
-            Decoded::Refused(refusal) => self.refuse(block, number, *refusal),
+            Decoded::NotRequest(kind) => {
+                *self.thread.records.not_requests.entry(kind.name()).or_default() += 1;
+            }
+            Decoded::Refused(refusal) => self.refuse(place, *refusal),
         }
     }
 
-    fn refuse(&mut self, block: &Block, number: u64, refusal: Refusal<'_>) {
-        self.refused.push(note(block, number, refusal));
+    /// Deals a request into its shard and, in the window, adds it to its cell.
+    fn deal(&mut self, hand: &Hand<'_>) {
+        self.thread.last_read = self.thread.last_read.max(Some(hand.at));
+        self.dealer.deal(hand);
+        let usage = match hand.usage {
+            Dealt::Usage(usage) => usage,
+            Dealt::Missing(_) => return,
+        };
+        let day = self.days.of(hand.at);
+        if !self.options.window.contains(day) {
+            self.thread.records.outside_window += 1;
+            return;
+        }
+        self.thread.records.requests += 1;
+        self.tallier.add(&Tallied {
+            at: hand.at,
+            day,
+            group: hand.group,
+            no_id: hand.request_id.is_empty(),
+            usage: usage.unwrap_or(&Usage::NONE),
+        });
+    }
+
+    fn refuse(&mut self, place: Place, refusal: Refusal<'_>) {
+        self.thread.refused.push(note(place, refusal));
     }
 }
 
-fn note(block: &Block, line: u64, refusal: Refusal<'_>) -> Noted {
+fn note(place: Place, refusal: Refusal<'_>) -> Noted {
     let name = |name: Option<std::borrow::Cow<'_, str>>| name.map(|name| shown(&name).into_owned());
     let suspended = Suspended {
         day: refusal.at.map(Instant::day),
-        input: block.input,
-        line,
+        input: place.input,
+        line: u64::from(place.line),
         reason: refusal.reason,
         detail: refusal.detail,
         request_id: name(refusal.request_id),
         project_id: name(refusal.project_id),
         model: name(refusal.model).filter(|model| !model.is_empty()),
     };
-    Noted { block: block.index, suspended }
+    Noted { block: place.block, suspended }
 }
 
 /// What a thread makes of the shards that it settles.
-struct SettledShards<'b> {
+struct Settling<'b> {
+    /// Only takes back.
     tallier: Tallier<'b>,
-    sums: Sums,
-}
-
-#[derive(Default)]
-struct Sums {
-    tally: Tally,
-    traffic: Traffic,
-    kept: BTreeMap<Day, Vec<Kept>>,
+    window: Window,
+    days: Days,
     records: Records,
+    requests_taken_back: u64,
+    outside_taken_back: u64,
+    spans: BTreeMap<Day, Span>,
+    kept: BTreeMap<Day, Vec<Kept>>,
     suspended: Vec<Suspended>,
 }
 
-impl<'b> SettledShards<'b> {
-    fn new(tallier: Tallier<'b>) -> SettledShards<'b> {
-        SettledShards { tallier, sums: Sums::default() }
+impl<'b> Settling<'b> {
+    fn new(books: &'b Books, options: &Options) -> Settling<'b> {
+        Settling {
+            tallier: Tallier::new(books, options.usage_tier),
+            window: options.window,
+            days: Days::default(),
+            records: Records::default(),
+            requests_taken_back: 0,
+            outside_taken_back: 0,
+            spans: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            suspended: Vec::new(),
+        }
     }
 
-    fn settle(&mut self, rows: &[&[u8]], groups: &Groups, read: &Read, window: Window) -> Result<()> {
-        let (tallier, sums) = (&mut self.tallier, &mut self.sums);
-        dedupe::settle(rows, groups, |settled| {
-            match settled {
-                Settled::Unique(row) => {
-                    let day = row.at.day();
-                    if window.contains(day) {
-                        sums.records.requests += 1;
-                        let cell = tallier.add(&row, day)?;
-                        if !row.detail().is_empty() {
-                            sums.kept.entry(day).or_default().push(read.kept(&row, cell));
-                        }
-                    } else {
-                        sums.records.outside_window += 1;
-                    }
-                }
-                Settled::Duplicate => sums.records.duplicates += 1,
-                Settled::Superseded => sums.records.superseded += 1,
-                Settled::UsageMissing(thread, place) => {
-                    let noted = read.threads[thread].missing[place as usize].clone();
-                    sums.suspended.push(read.with_line(noted));
-                }
+    fn settle(&mut self, shards: &[&Shard], groups: &SharedGroups, read: &Read<'_>) {
+        dedupe::settle(shards, groups, |settled| match settled {
+            Settled::Unique(row) => self.count(&row, groups, read),
+            Settled::Duplicate(row) => {
+                self.records.duplicates += 1;
+                self.take_back(&row, groups);
             }
-            Ok(())
-        })
-        .map_err(overflow)
+            Settled::Superseded(row) => {
+                self.records.superseded += 1;
+                self.take_back(&row, groups);
+            }
+            Settled::UsageMissing(thread, place) => {
+                let noted = read.threads[thread].missing[place as usize].clone();
+                self.suspended.push(read.with_line(noted));
+            }
+        });
     }
 
-    fn into_sums(self) -> Sums {
-        let (tally, traffic) = self.tallier.into_sums();
-        Sums { tally, traffic, ..self.sums }
+    /// Notes when a request was that counts, and all of it when requests are kept.
+    fn count(&mut self, row: &Row<'_>, groups: &SharedGroups, read: &Read<'_>) {
+        let day = self.days.of(row.at);
+        if !self.window.contains(day) {
+            return;
+        }
+        let span = Span::of(row.at);
+        self.spans.entry(day).and_modify(|own| own.merge(span)).or_insert(span);
+        if !row.detail().is_empty() {
+            let usage = row.usage();
+            let cell = self.tallier(row, groups).cell(&tallied(row, day, &usage));
+            self.kept.entry(day).or_default().push(read.kept(row, cell));
+        }
+    }
+
+    fn take_back(&mut self, row: &Row<'_>, groups: &SharedGroups) {
+        if row.has(USAGE_MISSING) {
+            return;
+        }
+        let day = self.days.of(row.at);
+        if !self.window.contains(day) {
+            self.outside_taken_back += 1;
+            return;
+        }
+        self.requests_taken_back += 1;
+        let usage = row.usage();
+        self.tallier(row, groups).take_back(&tallied(row, day, &usage));
+    }
+
+    fn tallier(&mut self, row: &Row<'_>, groups: &SharedGroups) -> &mut Tallier<'b> {
+        self.tallier.meet(row.group, &groups[row.group.0 as usize]);
+        &mut self.tallier
     }
 }
 
-impl Sums {
-    fn merge(mut self, other: Sums) -> Result<Sums> {
-        self.tally.merge(other.tally).map_err(overflow)?;
-        self.traffic.merge(other.traffic);
-        for (day, mut kept) in other.kept {
-            self.kept.entry(day).or_default().append(&mut kept);
-        }
-        self.records.add(&other.records);
-        self.suspended.extend(other.suspended);
-        Ok(self)
-    }
+fn tallied<'u>(row: &Row<'_>, day: Day, usage: &'u Usage) -> Tallied<'u> {
+    Tallied { at: row.at, day, group: row.group, no_id: row.has(NO_ID), usage }
 }

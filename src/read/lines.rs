@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Progress;
 use super::decompress::{Broken, Unpacked};
+use super::shape::plain::MARGIN;
 use crate::error::{Error, Result};
 use crate::types::origin::{InputId, InputSummary};
 
@@ -30,6 +31,11 @@ impl Block {
     /// Lines, each but perhaps the last ended by a newline.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[..self.end]
+    }
+
+    /// The lines, and after them what doesn't count: at least [`MARGIN`] bytes that may be looked at.
+    pub fn bytes_and_margin(&self) -> &[u8] {
+        &self.buffer
     }
 }
 
@@ -80,8 +86,8 @@ impl Stream {
         block.truncated = None;
         self.next_index += 1;
         let mut filled = self.rest.len();
-        if block.buffer.len() < filled {
-            block.buffer.resize(filled, 0);
+        if block.buffer.len() < filled + MARGIN {
+            block.buffer.resize(filled + MARGIN, 0);
         }
         block.buffer[..filled].copy_from_slice(&self.rest);
         self.rest.clear();
@@ -89,10 +95,11 @@ impl Stream {
         let mut searched = filled;
         let mut skipping = false;
         while !self.ended {
-            if block.buffer.len() < filled + BLOCK {
-                block.buffer.resize(filled + BLOCK, 0);
+            if block.buffer.len() < filled + BLOCK + MARGIN {
+                block.buffer.resize(filled + BLOCK + MARGIN, 0);
             }
-            match self.source.read(&mut block.buffer[filled..]) {
+            let room = block.buffer.len() - MARGIN;
+            match self.source.read(&mut block.buffer[filled..room]) {
                 Ok(0) => self.ended = true,
                 Ok(count) => filled += count,
                 Err(Broken::Storage(error)) => return Err(cannot_read(&self.name, &error)),

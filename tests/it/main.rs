@@ -8,5 +8,6 @@ mod errors;
 mod generate;
 mod laws;
 mod oracle;
+mod plain;
 mod run;
 mod show;

@@ -3,4 +3,5 @@
 mod cached_content;
 pub mod canonical;
 pub mod faults;
+pub mod plain;
 pub mod usage_metadata;
