@@ -10,5 +10,6 @@ mod errors;
 mod generate;
 mod laws;
 mod oracle;
+mod plain;
 mod run;
 mod show;

@@ -28,6 +28,7 @@ mod cached_content;
 pub mod canonical;
 mod cloud_logging;
 pub mod faults;
+pub mod plain;
 pub mod raw;
 pub mod record;
 pub mod usage_metadata;
