@@ -6,9 +6,9 @@
 //! afterwards. Sums merge by addition, in any order, to the same bytes: threads and files need nothing more.
 //!
 //! ```text
-//! logs ─read─▶ requests ─deal─▶ shards ║ ─settle─▶ unique ─guide─▶ guided ─┬─▶ Tally ───charge──▶ charges ─┐
-//!   │              │                          │    (usage tier, day, band) └─▶ Traffic ─measure─▶ quota ───┼─balance─▶ publish
-//!   └──────────────┴────── suspense ──────────┴─────────────────────────────────────── suspense ───────────┘
+//! logs ─read─▶ requests ─┬─▶ deal ──▶ shards ║ ─settle─▶ doubled ─take back─┬─▶ Tally ───charge──▶ charges ─┐
+//!   │              │     └─▶ guide (usage tier, day, band) ──▶ sums ─────────┴─▶ Traffic ─measure─▶ quota ───┼─balance─▶ publish
+//!   └──────────────┴────── suspense ──────────────────┴──────────────────────────────── suspense ─────────────┘
 //!           books: prices · limits · models · aliases · allowances · tiers · outcomes · methods · accounts
 //! ```
 //!
@@ -24,7 +24,7 @@
 //! | [`books`] | facts with a day and a citation, the accounts file | know a request's tokens |
 //! | [`read`] | inputs, unpacking, containers, strict JSON, shapes | judge what a request costs or counts |
 //! | [`mediate`] | which record of an identity counts | know a price, a limit, a day |
-//! | [`tally`] | the hot loop: guided requests into cells and series | know a price |
+//! | [`tally`] | the hot loop beside reading: guided requests into cells and series, and back | know a price |
 //! | [`charge`] | one function per charging rule (C1 to C11) | know a price that isn't in a book, touch a float |
 //! | [`walk`] | days in order, what each hands on to the next | look at a request, decide a rule |
 //! | [`quota`] | use of quota against limits (Q1 to Q9) | know a price |

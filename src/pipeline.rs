@@ -2,11 +2,17 @@
 //! to nouns; this file alone sees them all, and does none of their work.
 //!
 //! ```text
-//! logs ─read─▶ requests ─deal─▶ shards ║ ─settle─▶ unique ─guide, tally─▶ Tally, Traffic ─charge, measure─▶ days
-//!                 └──── suspense ──────╨─────────────┘                        └──────── suspense ──────────────┘
+//! logs ─read─▶ requests ─┬─deal──▶ shards ║ ─settle─▶ doubled ─take back─▶ Tally, Traffic ─charge, measure─▶ days
+//!                │       └─guide, tally─────────▶ sums ───────────────────────┘                  │
+//!                └──── suspense ──────────╨───────────────────────────────── suspense ───────────┘
 //! ```
-//! The double line is the one barrier: which record of an identity counts can only be known when all were read.
+//! The double line is the one barrier: which record of an identity counts can only be known when all were read. Nearly
+//! all do, so each is added to the sums at once, and the few that don't count are taken back.
+//!
+//! A canonical line is read by the reader of plain lines or, if it isn't plain, by the strict decoder; what comes of it
+//! is the same. What other shapes make of their items is for the strict decoder too.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,34 +21,40 @@ use rayon::prelude::*;
 
 use crate::balance::{self, Records};
 use crate::books::Books;
+use crate::books::accounts::StudioTerms;
 use crate::charge::{self, Rated};
 use crate::error::{Error, Exit, Result};
 use crate::evidence::{self, Warning};
-use crate::mediate::dedupe::{self, Dealer, IdentityKey, SHARDS, Settled};
-use crate::mediate::groups::AllGroups;
-use crate::mediate::row::Row;
+use crate::mediate::dedupe::{self, Dealer, Dealt, Hand, IdentityKey, SHARDS, Settled};
+use crate::mediate::groups::{AllGroups, SharedGroups};
+use crate::mediate::row::{CACHE, NO_ID, Row, Shard, TOKENS_UNKNOWN, UNDATED, USAGE_MISSING};
 use crate::quota::{self, Measured};
 use crate::read::container::{Container, END_OF_STREAM, LONG_ROW, RAGGED_ROW};
 use crate::read::lines::Block;
 use crate::read::parts::{Before, Part, Parts};
 use crate::read::shape::canonical::{self, Decoded, Decoder};
+use crate::read::shape::plain::{Plain, PlainReader, Spellings};
 use crate::read::shape::record::Record;
 use crate::read::shape::value::Value;
 use crate::read::shape::{self, Item, Items, NotRequest, Shape};
 use crate::read::stream::Stream;
 use crate::read::{Inputs, Progress, Reading, Settings};
 use crate::suspense::{Refusal, Suspended};
-use crate::tally::{Tallier, guides};
-use crate::types::cache::CacheEvent;
+use crate::tally::{Tallied, Tallier, sum_up};
+use crate::types::cache::{CacheEvent, CacheUse};
 use crate::types::carry::Carry;
 use crate::types::charge::{Assumption, Resting};
-use crate::types::day::{Day, Instant, Window};
+use crate::types::day::{Day, Days, Instant, Window};
 use crate::types::detail::{Detail, Kept, Place};
 use crate::types::key::shown;
 use crate::types::origin::{InputId, InputSummary};
 use crate::types::reason::Reason;
-use crate::types::tally::{Arrival, Cell, CellKey, Groups, Overflow, SeriesKey, Tally, Traffic};
+use crate::types::request::{Facts, Status};
+use crate::types::tally::{
+    Arrival, Cell, CellKey, GroupId, Groups, Overflow, SeriesKey, Span, Tally, Traffic,
+};
 use crate::types::tier::UsageTier;
+use crate::types::usage::Usage;
 use crate::walk::{Plan, Walk, WalkedDay};
 
 /// What a run is told besides its logs and books.
@@ -111,31 +123,51 @@ pub struct DayReport<'r> {
 /// Reads logs into sums. Both the lines and, later, the quantities are accounted for, or there is no result.
 pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<Progress>) -> Result<Replay> {
     let all_groups = AllGroups::default();
-    let mut read = read(inputs, books, options, progress, &all_groups)?;
-    let groups = all_groups.into_groups();
-    let guides = guides(&groups, books, options.usage_tier);
     let studio_terms = books.accounts.studio_terms(options.usage_tier);
+    let mut read = read(inputs, books, &studio_terms, options, progress, &all_groups)?;
+    let groups = all_groups.into_groups();
 
-    let settled = (0..SHARDS)
+    let settled: Vec<Settling<'_>> = (0..SHARDS)
         .into_par_iter()
         .try_fold(
-            || SettledShards::new(Tallier::new(books, &groups, &guides, &studio_terms)),
-            |mut sums, shard| {
+            || Settling::new(books, &studio_terms, options),
+            |mut settling, shard| {
                 if progress.stop.load(Ordering::Relaxed) {
                     return Err(interrupted());
                 }
-                let rows: Vec<&[u8]> =
-                    read.threads.iter().map(|thread| thread.shards[shard].as_slice()).collect();
-                sums.settle(&rows, &groups, &read, options)?;
-                Ok(sums)
+                let shards: Vec<&Shard> = read.threads.iter().map(|thread| &thread.shards[shard]).collect();
+                settling.settle(&shards, &groups, &read);
+                Ok(settling)
             },
         )
-        .map(|sums| sums.map(SettledShards::into_sums))
-        .try_reduce(Sums::default, Sums::merge)?;
+        .collect::<Result<_>>()?;
 
     let mut records = read.records.clone();
-    records.add(&settled.records);
-    let mut suspended = settled.suspended;
+    let mut suspended = Vec::new();
+    let mut kept: BTreeMap<Day, Vec<Kept>> = BTreeMap::new();
+    let mut spans: BTreeMap<Day, Span> = BTreeMap::new();
+    let mut cache_events = Vec::new();
+    let mut talliers: Vec<Tallier<'_>> =
+        read.threads.iter_mut().filter_map(|thread| thread.tallier.take()).collect();
+    for settling in settled {
+        talliers.push(settling.tallier);
+        records.add(&settling.records);
+        records.requests -= settling.requests_taken_back;
+        records.outside_window -= settling.outside_taken_back;
+        suspended.extend(settling.suspended);
+        cache_events.extend(settling.cache_events);
+        for (day, mut of_day) in settling.kept {
+            kept.entry(day).or_default().append(&mut of_day);
+        }
+        for (day, span) in settling.spans {
+            spans.entry(day).and_modify(|own| own.merge(span)).or_insert(span);
+        }
+    }
+    for thread in &mut read.threads {
+        thread.shards = Vec::new();
+    }
+    let (mut tally, traffic) = sum_up(talliers).map_err(overflow)?;
+    (tally.spans, tally.cache_events) = (spans, cache_events);
     for refused in
         read.threads.iter_mut().flat_map(|thread| std::mem::take(&mut thread.refused)).collect::<Vec<_>>()
     {
@@ -158,10 +190,10 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
         inputs: read.inputs,
         left: inputs.left.clone(),
         suspended,
-        groups,
-        tally: settled.tally,
-        traffic: settled.traffic,
-        kept: settled.kept,
+        groups: groups.into_iter().map(Arc::unwrap_or_clone).collect(),
+        tally,
+        traffic,
+        kept,
         last_read,
     })
 }
@@ -253,8 +285,8 @@ fn overflow(_: Overflow) -> Error {
 }
 
 /// What reading leaves, before the barrier.
-struct Read {
-    threads: Vec<Thread>,
+struct Read<'b> {
+    threads: Vec<Thread<'b>>,
     inputs: Vec<InputSummary>,
     /// Lines before each block, by input: its index and their number, ascending.
     lines_before: Vec<Vec<(u32, u64)>>,
@@ -263,8 +295,10 @@ struct Read {
 
 /// What one thread has read.
 #[derive(Default)]
-struct Thread {
-    shards: Vec<Vec<u8>>,
+struct Thread<'b> {
+    /// What was dealt and, as far as is known, counts.
+    shards: Vec<Shard>,
+    tallier: Option<Tallier<'b>>,
     refused: Vec<Noted>,
     /// Requests without usage, which another record of their identity may have.
     missing: Vec<Noted>,
@@ -272,11 +306,6 @@ struct Thread {
     blocks: Vec<(InputId, u32, u64)>,
     records: Records,
     last_read: Option<Instant>,
-    /// Requests of the input that is read in order, whose chunks may still come.
-    parts: Parts,
-    /// What is used again for each line.
-    items: Items,
-    text: String,
 }
 
 /// A line to be suspended, whose number is known within its block until all blocks are counted.
@@ -286,11 +315,11 @@ struct Noted {
     suspended: Suspended,
 }
 
-impl Read {
+impl Read<'_> {
     fn kept(&self, row: &Row<'_>, cell: CellKey) -> Kept {
         let (request_id, detail, place) = Detail::decode(row.detail());
         let name = |name: &str| (!name.is_empty()).then(|| shown(name).into());
-        let (total_tokens, thoughts, quantities) = row.usage();
+        let usage = row.usage();
         let before = self.lines_before(place.input, place.block);
         Kept {
             at: row.at,
@@ -302,9 +331,9 @@ impl Read {
             region: name(&detail.region),
             latency_ms: detail.latency_ms.split('.').next().and_then(|whole| whole.parse().ok()),
             labels: name(&detail.labels),
-            total_tokens,
-            thoughts,
-            quantities: quantities.collect(),
+            total_tokens: usage.total.unwrap_or(0),
+            thoughts: usage.thoughts,
+            quantities: usage.quantities().into(),
         }
     }
 
@@ -410,13 +439,14 @@ impl Sources<'_> {
     }
 }
 
-fn read(
+fn read<'b>(
     inputs: &Inputs,
-    books: &Books,
+    books: &'b Books,
+    studio_terms: &'b StudioTerms,
     options: &Options,
     progress: &Arc<Progress>,
     groups: &AllGroups,
-) -> Result<Read> {
+) -> Result<Read<'b>> {
     let unique =
         (0..inputs.list.len() as u32).map(InputId).filter(|id| inputs.list[id.0 as usize].same_as.is_none());
     let sources = Sources {
@@ -431,35 +461,33 @@ fn read(
     let decoder = Decoder::new(&books.methods, &options.settings.defaults);
     let key = IdentityKey::new();
     let threads = rayon::broadcast(|_| {
-        let mut thread = Thread::default();
-        let mut dealer = Dealer::new(groups, key);
+        let tallier = Tallier::new(books, studio_terms, options.usage_tier);
+        let mut reader = Reader::new(&decoder, books, options, groups, Dealer::new(key), tallier);
         let mut block = Block::default();
-        let desk = Desk { decoder: &decoder, books, options };
-        let read = |thread: &mut Thread, block: &Block, dealer: &mut Dealer<'_>| {
+        let read = |reader: &mut Reader<'_, 'b>, block: &Block| {
             if progress.stop.load(Ordering::Relaxed) {
                 return Err(interrupted());
             }
-            let lines = thread.read_block(block, &desk, dealer);
+            let lines = reader.read_block(block);
             progress.lines.fetch_add(lines, Ordering::Relaxed);
             Ok(())
         };
         loop {
             match sources.next(&mut block)? {
-                Next::Block => read(&mut thread, &block, &mut dealer)?,
+                Next::Block => read(&mut reader, &block)?,
                 Next::InOrder(mut stream) => {
                     while stream.next(&mut block)? {
-                        read(&mut thread, &block, &mut dealer)?;
+                        read(&mut reader, &block)?;
                     }
-                    thread.end_parts(&stream, &desk, &mut dealer);
+                    reader.end_parts(&stream);
                     sources.close(*stream);
                 }
                 Next::Nothing => break,
             }
         }
-        thread.shards = dealer.into_shards();
-        Ok(thread)
+        Ok(reader.finish())
     });
-    let threads = threads.into_iter().collect::<Result<Vec<Thread>>>()?;
+    let threads = threads.into_iter().collect::<Result<Vec<Thread<'_>>>>()?;
 
     let mut records = Records::default();
     let mut lines_before: Vec<Vec<(u32, u64)>> = vec![Vec::new(); inputs.list.len()];
@@ -496,83 +524,196 @@ fn read(
     Ok(Read { threads, inputs: inputs_read, lines_before, records })
 }
 
-/// What lines are judged with.
-struct Desk<'d> {
-    decoder: &'d Decoder<'d>,
-    books: &'d Books,
-    options: &'d Options,
+/// One thread while it reads.
+struct Reader<'r, 'b> {
+    thread: Thread<'b>,
+    decoder: &'r Decoder<'r>,
+    plain: PlainReader,
+    spellings: Spellings<Known>,
+    groups: &'r AllGroups,
+    dealer: Dealer,
+    tallier: Tallier<'b>,
+    days: Days,
+    books: &'b Books,
+    options: &'r Options,
+    /// Requests of the input that is read in order, whose chunks may still come.
+    parts: Parts,
+    /// What is used again for each line.
+    usage: Usage,
+    items: Items,
+    text: String,
 }
 
-impl Thread {
-    /// Decodes and deals the lines of a block; gives their number.
-    fn read_block(&mut self, block: &Block, desk: &Desk<'_>, dealer: &mut Dealer<'_>) -> u64 {
-        let max_line = desk.options.settings.max_line;
-        let mut number = 0;
-        let mut rest = block.bytes();
+/// What is known of plain lines of one spelling.
+#[derive(Clone, Copy)]
+struct Known {
+    group: GroupId,
+    status: Status,
+    /// Requests of other methods have none.
+    has_tokens: bool,
+    is_live: bool,
+}
+
+impl<'r, 'b> Reader<'r, 'b> {
+    fn new(
+        decoder: &'r Decoder<'r>,
+        books: &'b Books,
+        options: &'r Options,
+        groups: &'r AllGroups,
+        dealer: Dealer,
+        tallier: Tallier<'b>,
+    ) -> Reader<'r, 'b> {
+        Reader {
+            thread: Thread::default(),
+            decoder,
+            plain: PlainReader::default(),
+            spellings: Spellings::default(),
+            groups,
+            dealer,
+            tallier,
+            days: Days::default(),
+            books,
+            options,
+            parts: Parts::default(),
+            usage: Usage::default(),
+            items: Items::default(),
+            text: String::new(),
+        }
+    }
+
+    fn finish(self) -> Thread<'b> {
+        Thread { shards: self.dealer.into_shards(), tallier: Some(self.tallier), ..self.thread }
+    }
+
+    /// Decodes, deals and adds up the lines of a block; gives their number.
+    fn read_block(&mut self, block: &Block) -> u64 {
+        let max_line = self.options.settings.max_line;
+        let is_canonical = block.reading.is_some_and(is_canonical);
+        let (bytes, end) = (block.bytes_and_margin(), block.bytes().len());
+        let (mut number, mut at) = (0, 0);
         let mut too_long = block.first_too_long;
-        while !rest.is_empty() || too_long {
-            let end = memchr::memchr(b'\n', rest);
-            let line = &rest[..end.unwrap_or(rest.len())];
+        while at < end || too_long {
+            number += 1;
+            if is_canonical
+                && !too_long
+                && let Some(length) = self.read_plain(&bytes[at..], end - at, At::from(block).place(number))
+            {
+                at += length;
+                continue;
+            }
+            let rest = &bytes[at..end];
+            let newline = memchr::memchr(b'\n', rest);
+            let line = &rest[..newline.unwrap_or(rest.len())];
             // A line is as long with CRLF as without.
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            rest = &rest[end.map_or(rest.len(), |end| end + 1)..];
-            number += 1;
+            at += newline.map_or(rest.len(), |newline| newline + 1);
             if too_long || line.len() > max_line {
                 too_long = false;
                 let detail = format!("the line has more than {max_line} bytes");
                 self.refuse(block.into(), number, Refusal::of_line(Reason::LineTooLong, detail));
             } else {
-                number = self.read_line(line, block, number, desk, dealer);
+                number = self.read_line(line, block, number);
             }
         }
         if let Some((reason, why)) = &block.ended_by {
             number += 1;
             self.refuse(block.into(), number, Refusal::of_line(*reason, why.as_str()));
         }
-        self.records.lines += number;
-        self.blocks.push((block.input, block.index, number));
+        self.thread.records.lines += number;
+        self.thread.blocks.push((block.input, block.index, number));
         number
     }
 
+    /// Reads the line with which `bytes` begins if it is plain and its spelling is known; gives its length with the
+    /// newline.
+    fn read_plain(&mut self, bytes: &[u8], end: usize, place: Place) -> Option<usize> {
+        let mut plain = self.plain.read(bytes, end)?;
+        if plain.line.len() > self.options.settings.max_line {
+            return None;
+        }
+        let known = match self.spellings.find(self.plain.spelling()) {
+            Some(known) => known,
+            None => self.learn(&plain)?,
+        };
+        let mut usage = std::mem::take(&mut self.usage);
+        let dealt = if known.has_tokens {
+            plain.counts.thoughts_outside |= known.is_live;
+            usage.fill(&plain.counts).ok()?;
+            Dealt::Usage(Some(&usage))
+        } else {
+            Dealt::Usage(None)
+        };
+        let project_id = match (plain.project_id, &self.options.settings.defaults.project) {
+            ([], Some(project)) => project.as_bytes(),
+            (project_id, _) => project_id,
+        };
+        self.deal(&Hand {
+            at: plain.at,
+            request_id: plain.request_id,
+            project_id,
+            status: known.status,
+            group: known.group,
+            usage: dealt,
+            tokens_unknown: false,
+            undated: false,
+            detail: self.options.detail.then(|| (plain.detail(), place)),
+        });
+        self.usage = usage;
+        let line_end = &bytes[plain.line.len()..end];
+        let newline = match line_end {
+            [b'\r', b'\n', ..] => 2,
+            [] => 0,
+            _ => 1,
+        };
+        Some(plain.line.len() + newline)
+    }
+
+    /// Learns from a plain line what all of its spelling are. None of those that need the strict decoder each.
+    fn learn(&mut self, plain: &Plain<'_>) -> Option<Known> {
+        let Decoded::Request(request) = self.decoder.decode(plain.line) else { return None };
+        if request.usage_missing {
+            return None;
+        }
+        let known = Known {
+            group: self.meet(&request.facts),
+            status: request.facts.status,
+            has_tokens: request.usage.is_some(),
+            is_live: self.books.methods.find(request.facts.method).is_live(),
+        };
+        self.spellings.learn(self.plain.spelling(), known);
+        Some(known)
+    }
+
+    fn meet(&mut self, facts: &Facts<Cow<'_, str>>) -> GroupId {
+        let (group, facts) = self.groups.meet(facts);
+        self.tallier.meet(group, &facts);
+        group
+    }
+
     /// Reads a line, of which `number` is its first item's; gives the number of its last.
-    fn read_line(
-        &mut self,
-        line: &[u8],
-        block: &Block,
-        number: u64,
-        desk: &Desk<'_>,
-        dealer: &mut Dealer<'_>,
-    ) -> u64 {
+    fn read_line(&mut self, line: &[u8], block: &Block, number: u64) -> u64 {
         if line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
-            self.records.blank += 1;
+            self.thread.records.blank += 1;
             return number;
         }
         match block.reading {
-            Some(Reading { is_row: false, shape: Shape { read: shape::Read::AsItIs(_), .. }, .. }) => {
-                let decoded = told_apart(desk.decoder.decode(line), line);
-                self.take(decoded, block.into(), number, None, desk, dealer);
+            Some(reading) if is_canonical(reading) => {
+                let decoded = told_apart(self.decoder.decode(line), line);
+                self.take(decoded, block.into(), number, None);
                 number
             }
-            Some(reading) => self.read_items(line, block, reading, number, desk, dealer),
+            Some(reading) => self.read_items(line, block, reading, number),
             None => unreachable!("an input that isn't told has no lines"),
         }
     }
 
     /// Reads a line of a shape that isn't the canonical one as it is.
-    fn read_items(
-        &mut self,
-        line: &[u8],
-        block: &Block,
-        reading: Reading,
-        number: u64,
-        desk: &Desk<'_>,
-        dealer: &mut Dealer<'_>,
-    ) -> u64 {
+    fn read_items(&mut self, line: &[u8], block: &Block, reading: Reading, number: u64) -> u64 {
         let Reading { container, shape, is_row } = reading;
         let row_refused = match line {
             END_OF_STREAM => {
                 self.parts.end_stream();
-                self.records.blank += 1;
+                self.thread.records.blank += 1;
                 return number;
             }
             RAGGED_ROW => Some((Reason::MalformedJson, "the row has more or fewer cells than the header")),
@@ -608,19 +749,19 @@ impl Thread {
         for item in items.list.drain(..) {
             last += 1;
             match item {
-                Item::Request(record) => self.judge(&record, block.into(), last, Some(shape), desk, dealer),
+                Item::Request(record) => self.judge(&record, block.into(), last, Some(shape)),
                 Item::Part(None, record) if container != Container::Sse => {
-                    self.judge(&record, block.into(), last, Some(shape), desk, dealer);
+                    self.judge(&record, block.into(), last, Some(shape));
                 }
                 Item::Part(id, record) => {
                     match self.parts.add(id, Part { record, block: block.index, line: last }) {
                         Before::None => {}
-                        Before::Same => self.records.duplicates += 1,
-                        Before::Superseded => self.records.superseded += 1,
+                        Before::Same => self.thread.records.duplicates += 1,
+                        Before::Superseded => self.thread.records.superseded += 1,
                     }
                 }
                 Item::NotRequest(kind) => {
-                    *self.records.not_requests.entry(kind.name()).or_default() += 1;
+                    *self.thread.records.not_requests.entry(kind.name()).or_default() += 1;
                 }
                 Item::Refused(reason, detail) => {
                     self.refuse(block.into(), last, Refusal::of_line(reason, detail));
@@ -632,52 +773,49 @@ impl Thread {
     }
 
     /// Judges the requests of an input that came in parts, now that it has ended.
-    fn end_parts(&mut self, stream: &Stream, desk: &Desk<'_>, dealer: &mut Dealer<'_>) {
+    fn end_parts(&mut self, stream: &Stream) {
         for Part { record, block, line } in self.parts.take() {
             let at = At { input: stream.input(), block };
-            self.judge(&record, at, line, stream.shape(), desk, dealer);
+            self.judge(&record, at, line, stream.shape());
         }
     }
 
-    fn judge(
-        &mut self,
-        record: &Record,
-        at: At,
-        number: u64,
-        shape: Option<&Shape>,
-        desk: &Desk<'_>,
-        dealer: &mut Dealer<'_>,
-    ) {
+    fn judge(&mut self, record: &Record, at: At, number: u64, shape: Option<&Shape>) {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
         record.write(&mut text);
-        let mut decoded = desk.decoder.decode(text.as_bytes());
+        let mut decoded = self.decoder.decode(text.as_bytes());
         if let (Decoded::Refused(refusal), Some(shape)) = (&mut decoded, shape) {
             refusal.detail = shape.in_own_words(std::mem::take(&mut refusal.detail), refusal.reason);
         }
-        self.take(decoded, at, number, Some(record), desk, dealer);
+        self.take(decoded, at, number, Some(record));
         self.text = text;
     }
 
     /// Counts what a record was found to be; `made` is what a shape knows beside it.
-    fn take(
-        &mut self,
-        decoded: Decoded<'_>,
-        at: At,
-        number: u64,
-        made: Option<&Record>,
-        desk: &Desk<'_>,
-        dealer: &mut Dealer<'_>,
-    ) {
+    fn take(&mut self, decoded: Decoded<'_>, at: At, number: u64, made: Option<&Record>) {
         match decoded {
             Decoded::Request(mut request) => {
                 if let Some(made) = made {
-                    made.complete(&mut request, desk.books);
+                    made.complete(&mut request, self.books);
                 }
-                self.last_read = self.last_read.max(Some(request.at));
-                let missing = self.missing.len() as u64;
-                let place = Place { input: at.input, block: at.block, line: number as u32 };
-                dealer.deal(&request, missing, desk.options.detail.then_some(place));
+                let usage = match &request.cache {
+                    _ if request.usage_missing => Dealt::Missing(self.thread.missing.len() as u64),
+                    Some(cache) => Dealt::Cache(cache),
+                    None => Dealt::Usage(request.usage.as_ref()),
+                };
+                let group = self.meet(&request.facts);
+                self.deal(&Hand {
+                    at: request.at,
+                    request_id: request.request_id.as_deref().unwrap_or_default().as_bytes(),
+                    project_id: request.facts.project_id.as_bytes(),
+                    status: request.facts.status,
+                    group,
+                    usage,
+                    tokens_unknown: request.tokens_unknown,
+                    undated: request.undated,
+                    detail: self.options.detail.then_some((request.detail, at.place(number))),
+                });
                 if request.usage_missing {
                     let refusal = Refusal {
                         reason: Reason::MissingUsage,
@@ -687,17 +825,50 @@ impl Thread {
                         project_id: Some(request.facts.project_id),
                         model: Some(request.facts.model),
                     };
-                    self.missing.push(note(at, number, refusal));
+                    self.thread.missing.push(note(at, number, refusal));
                 }
             }
-            Decoded::NotRequest(kind) => *self.records.not_requests.entry(kind.name()).or_default() += 1,
+            Decoded::NotRequest(kind) => {
+                *self.thread.records.not_requests.entry(kind.name()).or_default() += 1;
+            }
             Decoded::Refused(refusal) => self.refuse(at, number, *refusal),
         }
     }
 
-    fn refuse(&mut self, at: At, number: u64, refusal: Refusal<'_>) {
-        self.refused.push(note(at, number, refusal));
+    /// Deals a request into its shard and, if its day is summed, adds it to its cell.
+    fn deal(&mut self, hand: &Hand<'_>) {
+        self.thread.last_read = self.thread.last_read.max(Some(hand.at));
+        self.dealer.deal(hand);
+        let usage = match hand.usage {
+            Dealt::Usage(Some(usage)) => usage,
+            Dealt::Usage(None) | Dealt::Cache(_) => &Usage::NONE,
+            Dealt::Missing(_) => return,
+        };
+        let day = self.days.of(hand.at);
+        let records = &mut self.thread.records;
+        let inside = self.options.window.contains(day);
+        *if inside { &mut records.requests } else { &mut records.outside_window } += 1;
+        if self.options.sums(day) {
+            self.tallier.add(&Tallied {
+                at: hand.at,
+                day,
+                group: hand.group,
+                no_id: hand.request_id.is_empty(),
+                tokens_unknown: hand.tokens_unknown,
+                undated: hand.undated,
+                usage,
+            });
+        }
     }
+
+    fn refuse(&mut self, at: At, number: u64, refusal: Refusal<'_>) {
+        self.thread.refused.push(note(at, number, refusal));
+    }
+}
+
+/// Lines are canonical records as they are.
+fn is_canonical(reading: Reading) -> bool {
+    !reading.is_row && matches!(reading.shape.read, shape::Read::AsItIs(_))
 }
 
 /// The block that a line stands in.
@@ -710,6 +881,12 @@ struct At {
 impl From<&Block> for At {
     fn from(block: &Block) -> At {
         At { input: block.input, block: block.index }
+    }
+}
+
+impl At {
+    fn place(self, number: u64) -> Place {
+        Place { input: self.input, block: self.block, line: number as u32 }
     }
 }
 
@@ -756,68 +933,105 @@ fn note(at: At, line: u64, refusal: Refusal<'_>) -> Noted {
 }
 
 /// What a thread makes of the shards that it settles.
-struct SettledShards<'b> {
+struct Settling<'b> {
+    /// Only takes back.
     tallier: Tallier<'b>,
-    sums: Sums,
-}
-
-#[derive(Default)]
-struct Sums {
-    tally: Tally,
-    traffic: Traffic,
-    kept: BTreeMap<Day, Vec<Kept>>,
+    options: &'b Options,
+    days: Days,
     records: Records,
+    requests_taken_back: u64,
+    outside_taken_back: u64,
+    spans: BTreeMap<Day, Span>,
+    cache_events: Vec<CacheEvent>,
+    kept: BTreeMap<Day, Vec<Kept>>,
     suspended: Vec<Suspended>,
 }
 
-impl<'b> SettledShards<'b> {
-    fn new(tallier: Tallier<'b>) -> SettledShards<'b> {
-        SettledShards { tallier, sums: Sums::default() }
+impl<'b> Settling<'b> {
+    fn new(books: &'b Books, studio_terms: &'b StudioTerms, options: &'b Options) -> Settling<'b> {
+        Settling {
+            tallier: Tallier::new(books, studio_terms, options.usage_tier),
+            options,
+            days: Days::default(),
+            records: Records::default(),
+            requests_taken_back: 0,
+            outside_taken_back: 0,
+            spans: BTreeMap::new(),
+            cache_events: Vec::new(),
+            kept: BTreeMap::new(),
+            suspended: Vec::new(),
+        }
     }
 
-    fn settle(&mut self, rows: &[&[u8]], groups: &Groups, read: &Read, options: &Options) -> Result<()> {
-        let (tallier, sums) = (&mut self.tallier, &mut self.sums);
-        dedupe::settle(rows, groups, |settled| {
-            match settled {
-                Settled::Unique(row) => {
-                    let day = row.at.day();
-                    let inside = options.window.contains(day);
-                    let records = &mut sums.records;
-                    *if inside { &mut records.requests } else { &mut records.outside_window } += 1;
-                    if options.sums(day) {
-                        let cell = tallier.add(&row, day)?;
-                        if inside && !row.detail().is_empty() {
-                            sums.kept.entry(day).or_default().push(read.kept(&row, cell));
-                        }
-                    }
-                }
-                Settled::Duplicate => sums.records.duplicates += 1,
-                Settled::Superseded => sums.records.superseded += 1,
-                Settled::UsageMissing(thread, place) => {
-                    let noted = read.threads[thread].missing[place as usize].clone();
-                    sums.suspended.push(read.with_line(noted));
-                }
+    fn settle(&mut self, shards: &[&Shard], groups: &SharedGroups, read: &Read<'_>) {
+        dedupe::settle(shards, groups, |settled| match settled {
+            Settled::Unique(row) => self.count(&row, groups, read),
+            Settled::Duplicate(row) => {
+                self.records.duplicates += 1;
+                self.take_back(&row, groups);
             }
-            Ok(())
-        })
-        .map_err(overflow)
+            Settled::Superseded(row) => {
+                self.records.superseded += 1;
+                self.take_back(&row, groups);
+            }
+            Settled::UsageMissing(thread, place) => {
+                let noted = read.threads[thread].missing[place as usize].clone();
+                self.suspended.push(read.with_line(noted));
+            }
+        });
     }
 
-    fn into_sums(self) -> Sums {
-        let (tally, traffic) = self.tallier.into_sums();
-        Sums { tally, traffic, ..self.sums }
+    /// Of a request that counts: notes when it was, what it did to a cache, and all of it when requests are kept.
+    fn count(&mut self, row: &Row<'_>, groups: &SharedGroups, read: &Read<'_>) {
+        let day = self.days.of(row.at);
+        if !self.options.sums(day) {
+            return;
+        }
+        let span = Span::of(row.at);
+        self.spans.entry(day).and_modify(|own| own.merge(span)).or_insert(span);
+        let is_kept = !row.detail().is_empty() && self.options.window.contains(day);
+        if !is_kept && !row.has(CACHE) {
+            return;
+        }
+        let usage = row.usage();
+        let cell = self.tallier(row, groups).cell(&tallied(row, day, &usage));
+        if is_kept {
+            self.kept.entry(day).or_default().push(read.kept(row, cell));
+        }
+        if let Some(CacheUse { act, name, expires, tokens }) = row.cache() {
+            let (at, name, group, usage_tier) = (row.at, name.as_ref().into(), row.group, cell.usage_tier);
+            self.cache_events.push(CacheEvent { at, act, name, expires, tokens, group, usage_tier });
+        }
+    }
+
+    /// Of a request that was added when it was read.
+    fn take_back(&mut self, row: &Row<'_>, groups: &SharedGroups) {
+        if row.has(USAGE_MISSING) {
+            return;
+        }
+        let day = self.days.of(row.at);
+        let inside = self.options.window.contains(day);
+        *if inside { &mut self.requests_taken_back } else { &mut self.outside_taken_back } += 1;
+        if self.options.sums(day) {
+            let usage = row.usage();
+            self.tallier(row, groups).take_back(&tallied(row, day, &usage));
+        }
+    }
+
+    fn tallier(&mut self, row: &Row<'_>, groups: &SharedGroups) -> &mut Tallier<'b> {
+        self.tallier.meet(row.group, &groups[row.group.0 as usize]);
+        &mut self.tallier
     }
 }
 
-impl Sums {
-    fn merge(mut self, other: Sums) -> Result<Sums> {
-        self.tally.merge(other.tally).map_err(overflow)?;
-        self.traffic.merge(other.traffic);
-        for (day, mut kept) in other.kept {
-            self.kept.entry(day).or_default().append(&mut kept);
-        }
-        self.records.add(&other.records);
-        self.suspended.extend(other.suspended);
-        Ok(self)
+fn tallied<'u>(row: &Row<'_>, day: Day, usage: &'u Usage) -> Tallied<'u> {
+    Tallied {
+        at: row.at,
+        day,
+        group: row.group,
+        no_id: row.has(NO_ID),
+        tokens_unknown: row.has(TOKENS_UNKNOWN),
+        undated: row.has(UNDATED),
+        usage,
     }
 }

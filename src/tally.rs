@@ -1,53 +1,44 @@
-//! Owns the hot loop after deduplication: every request that counts is guided (day, usage tier, context band) and added
-//! to its cell and its series. Knows no price.
+//! Owns the hot loop beside reading: every request is guided (day, usage tier, context band) and added to its cell and
+//! its series as soon as it is read; what turns out not to count is taken back. Knows no price.
+
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::books::Books;
 use crate::books::accounts::{StudioTerms, Timeline};
-use crate::mediate::row::{NO_ID, Row, TOKENS_UNKNOWN, TOTAL_MISMATCH, UNDATED};
-use crate::types::cache::{CacheEvent, CacheUse};
-use crate::types::day::Day;
-use crate::types::meter::{Meter, Slot};
+use crate::types::day::{Day, Instant};
+use crate::types::meter::Slot;
 use crate::types::request::{Facts, MethodKind};
-use crate::types::tally::{Arrival, Cell, CellKey, Groups, Overflow, SeriesKey, Span, Tally, Traffic, add};
+use crate::types::tally::{Arrival, Cell, CellKey, GroupId, Overflow, SeriesKey, Tally, Traffic};
 use crate::types::tier::{Channel, UsageTier};
+use crate::types::usage::Usage;
 
 /// What holds for all requests of a group.
-pub struct Guide<'b> {
+struct Guide<'b> {
+    facts: Arc<Facts<Box<str>>>,
     timeline: Timeline<'b>,
-    channel: Channel,
     /// Evidence against the books is looked for in inference that went well.
     is_evidence: bool,
+    /// Where the group's last request went: so does the next one, as a rule.
+    last: Option<(CellKey, u32)>,
 }
 
-/// The guides of a run's groups, in their order.
-pub fn guides<'b>(groups: &Groups, books: &'b Books, usage_tier_flag: Option<UsageTier>) -> Vec<Guide<'b>> {
-    let guide = |facts: &Facts<Box<str>>| Guide {
-        timeline: match facts.usage_tier {
-            Some(usage_tier) => Timeline::Always(usage_tier),
-            None => books.accounts.timeline(&facts.project_id, usage_tier_flag),
-        },
-        channel: facts.channel,
-        is_evidence: facts.status.went_well()
-            && books.methods.find(facts.method).kind == MethodKind::Inference,
-    };
-    groups.iter().map(guide).collect()
-}
-
-/// The two sums of one thread.
+/// The two sums of one thread. What is taken back stands in them below 0: their arithmetic wraps around, and comes out
+/// right when all threads' are summed up, since each request that is taken back was added by one of them.
 pub struct Tallier<'b> {
     books: &'b Books,
-    groups: &'b Groups,
-    guides: &'b [Guide<'b>],
     studio_terms: &'b StudioTerms,
-    cache_events: Vec<CacheEvent>,
+    usage_tier_flag: Option<UsageTier>,
+    /// By group; None of those not met yet.
+    guides: Vec<Option<Guide<'b>>>,
     /// Where in `open` a cell is: cells are large, and a table of small things is moved for less when it grows.
     places: HashMap<CellKey, u32, FixedState>,
     open: Vec<Open>,
+    taken_back: Traffic,
     /// See [`Tally::everything`].
-    everything: u64,
+    everything: i128,
 }
 
 /// A cell that is being added to.
@@ -58,116 +49,134 @@ struct Open {
     context_window: u64,
     /// A bit for each slot that an allowance fits (C8).
     allowance_slots: u64,
+    /// The second with which the day begins.
+    day_start: i64,
     arrivals: Vec<Arrival>,
     /// Of requests of which the log doesn't say when they were.
     undated: Vec<Arrival>,
-    day_start: i64,
-    span: Span,
+}
+
+/// A request as it goes to its cell.
+#[derive(Clone, Copy, Debug)]
+pub struct Tallied<'r> {
+    pub at: Instant,
+    pub day: Day,
+    pub group: GroupId,
+    pub no_id: bool,
+    pub tokens_unknown: bool,
+    pub undated: bool,
+    pub usage: &'r Usage,
 }
 
 impl<'b> Tallier<'b> {
     pub fn new(
         books: &'b Books,
-        groups: &'b Groups,
-        guides: &'b [Guide<'b>],
         studio_terms: &'b StudioTerms,
+        usage_tier_flag: Option<UsageTier>,
     ) -> Tallier<'b> {
         Tallier {
             books,
-            groups,
-            guides,
             studio_terms,
-            cache_events: Vec::new(),
+            usage_tier_flag,
+            guides: Vec::new(),
             places: HashMap::default(),
             open: Vec::new(),
+            taken_back: Traffic::default(),
             everything: 0,
         }
     }
 
-    /// Adds a request that counts, of `day`; gives the cell it went to.
-    pub fn add(&mut self, row: &Row<'_>, day: Day) -> Result<CellKey, Overflow> {
-        let (total, thoughts, quantities) = row.usage();
-        let (mut input, mut cached, mut tool, mut slots) = (0, 0, 0, 0u64);
-        let mut everything = 1 + total + thoughts;
-        // The sums by meter are needed before the cell is known, and few quantities are cheap to read twice.
-        for (slot, quantity) in row.usage().2 {
-            everything += quantity;
-            match slot.meter() {
-                Meter::Input => input += quantity,
-                Meter::InputCached => cached += quantity,
-                Meter::InputTool => tool += quantity,
-                _ => slots |= 1 << slot.0,
-            }
+    /// Takes note of a group, before any of its requests is added.
+    pub fn meet(&mut self, group: GroupId, facts: &Arc<Facts<Box<str>>>) {
+        let group = group.0 as usize;
+        if self.guides.len() <= group {
+            self.guides.resize_with(group + 1, || None);
         }
-        add(&mut self.everything, everything)?;
-        let prompt = input + cached;
-        let guide = &self.guides[row.group.0 as usize];
-        let usage_tier = guide.timeline.at(row.at);
-        let key = CellKey {
-            day,
-            group: row.group,
-            usage_tier,
-            context_band: self.books.prices.context_band(prompt),
-            terms: match guide.channel {
-                Channel::Api => usage_tier.terms(),
-                Channel::AiStudio => self.studio_terms.at(row.at, usage_tier),
-            },
-        };
-        if let Some(CacheUse { act, name, expires, tokens }) = row.cache() {
-            let name = name.as_ref().into();
-            let (at, group) = (row.at, row.group);
-            self.cache_events.push(CacheEvent { at, act, name, expires, tokens, group, usage_tier });
-        }
-        let (books, groups) = (self.books, self.groups);
-        let place = *self.places.entry(key).or_insert_with(|| {
-            self.open.push(Open::new(books, groups, guide, key, Span::of(row.at)));
-            self.open.len() as u32 - 1
-        });
-        let open = &mut self.open[place as usize];
-        let cell = &mut open.cell;
-        cell.requests += 1;
-        cell.requests_without_id += u64::from(row.has(NO_ID));
-        cell.requests_total_mismatch += u64::from(row.has(TOTAL_MISMATCH));
-        cell.requests_tokens_unknown += u64::from(row.has(TOKENS_UNKNOWN));
-        cell.requests_above_context_window += u64::from(prompt > open.context_window);
-        cell.requests_with_tool_tokens += u64::from(tool > 0);
-        cell.requests_with_cached_tokens += u64::from(cached > 0);
-        cell.requests_with_allowance += u64::from(slots & open.allowance_slots != 0);
-        cell.thoughts += thoughts;
-        cell.total_tokens += total;
-        for (slot, quantity) in quantities {
-            cell.quantities[usize::from(slot.0)] += quantity;
-        }
-        let arrivals = if row.has(UNDATED) { &mut open.undated } else { &mut open.arrivals };
-        arrivals.push(Arrival::new((row.at.seconds() - open.day_start) as u32, prompt + tool));
-        open.span.merge(Span::of(row.at));
-        Ok(key)
+        let (books, flag) = (self.books, self.usage_tier_flag);
+        self.guides[group].get_or_insert_with(|| Guide::new(facts.clone(), books, flag));
     }
 
-    pub fn into_sums(self) -> (Tally, Traffic) {
-        let mut tally =
-            Tally { everything: self.everything, cache_events: self.cache_events, ..Tally::default() };
-        let mut traffic = Traffic::default();
-        for mut open in self.open {
-            let key = open.key;
-            let CellKey { day, group, usage_tier, .. } = key;
-            tally.cells.insert(key, open.cell);
-            for (undated, arrivals) in [(false, &mut open.arrivals), (true, &mut open.undated)] {
-                if !arrivals.is_empty() {
-                    let key = SeriesKey { day, group, usage_tier, undated };
-                    traffic.series.entry(key).or_default().append(arrivals);
-                }
-            }
-            tally.spans.entry(day).and_modify(|span| span.merge(open.span)).or_insert(open.span);
+    /// Adds a request that counts, as far as is known.
+    pub fn add(&mut self, request: &Tallied<'_>) {
+        let open = self.open(request);
+        let arrival = open.put(request, |sum, addend| *sum = sum.wrapping_add(addend));
+        let arrivals = if request.undated { &mut open.undated } else { &mut open.arrivals };
+        if arrivals.len() == arrivals.capacity() {
+            // Half as much again: there are many lists, and what they reserve in vain is memory.
+            arrivals.reserve_exact(arrivals.len() / 2 + 4);
         }
-        (tally, traffic)
+        arrivals.push(arrival);
+        self.everything += everything(request.usage);
+    }
+
+    /// Takes back a request that was added, by this thread or another one.
+    pub fn take_back(&mut self, request: &Tallied<'_>) {
+        let open = self.open(request);
+        let arrival = open.put(request, |sum, addend| *sum = sum.wrapping_sub(addend));
+        let series = series_of(&open.key, request.undated);
+        self.taken_back.series.entry(series).or_default().push(arrival);
+        self.everything -= everything(request.usage);
+    }
+
+    /// The cell a request goes to.
+    pub fn cell(&mut self, request: &Tallied<'_>) -> CellKey {
+        self.open(request).key
+    }
+
+    #[inline]
+    fn open(&mut self, request: &Tallied<'_>) -> &mut Open {
+        let guide = self.guides[request.group.0 as usize].as_mut().expect("groups are met first");
+        let usage_tier = guide.timeline.at(request.at);
+        let key = CellKey {
+            day: request.day,
+            group: request.group,
+            usage_tier,
+            context_band: self.books.prices.context_band(request.usage.prompt),
+            terms: match guide.facts.channel {
+                Channel::Api => usage_tier.terms(),
+                Channel::AiStudio => self.studio_terms.at(request.at, usage_tier),
+            },
+        };
+        let place = match guide.last {
+            Some((last, place)) if last == key => place,
+            _ => *self.places.entry(key).or_insert_with(|| {
+                self.open.push(Open::new(self.books, guide, key));
+                self.open.len() as u32 - 1
+            }),
+        };
+        guide.last = Some((key, place));
+        &mut self.open[place as usize]
+    }
+}
+
+fn series_of(key: &CellKey, undated: bool) -> SeriesKey {
+    SeriesKey { day: key.day, group: key.group, usage_tier: key.usage_tier, undated }
+}
+
+/// All that a request adds to any sum.
+fn everything(usage: &Usage) -> i128 {
+    let quantities: u64 = usage.quantities().iter().map(|(_, quantity)| quantity).sum();
+    i128::from(1 + usage.total.unwrap_or(0) + usage.thoughts + quantities)
+}
+
+impl<'b> Guide<'b> {
+    fn new(facts: Arc<Facts<Box<str>>>, books: &'b Books, usage_tier_flag: Option<UsageTier>) -> Guide<'b> {
+        Guide {
+            timeline: match facts.usage_tier {
+                Some(usage_tier) => Timeline::Always(usage_tier),
+                None => books.accounts.timeline(&facts.project_id, usage_tier_flag),
+            },
+            is_evidence: facts.status.went_well()
+                && books.methods.find(facts.method).kind == MethodKind::Inference,
+            last: None,
+            facts,
+        }
     }
 }
 
 impl Open {
-    fn new(books: &Books, groups: &Groups, guide: &Guide<'_>, key: CellKey, span: Span) -> Open {
-        let facts = &groups[key.group.0 as usize];
-        let base_model = books.base_model(facts, key.day);
+    fn new(books: &Books, guide: &Guide<'_>, key: CellKey) -> Open {
+        let base_model = books.base_model(&guide.facts, key.day);
         let known = books.models.find(base_model).filter(|_| guide.is_evidence);
         let fits = |slot: &Slot| books.allowances.find(base_model, slot.meter(), key.day).is_some();
         Open {
@@ -175,10 +184,66 @@ impl Open {
             cell: Cell::default(),
             context_window: known.and_then(|model| model.context_window).unwrap_or(u64::MAX),
             allowance_slots: Slot::all().filter(fits).fold(0, |slots, slot| slots | 1 << slot.0),
+            day_start: key.day.start().seconds(),
             arrivals: Vec::new(),
             undated: Vec::new(),
-            day_start: key.day.start().seconds(),
-            span,
         }
     }
+
+    /// Puts a request's figures to the sums of the cell; gives its arrival.
+    #[inline(always)]
+    fn put(&mut self, request: &Tallied<'_>, put: impl Fn(&mut u64, u64)) -> Arrival {
+        let (cell, usage) = (&mut self.cell, request.usage);
+        let slots = usage.quantities().iter().fold(0, |slots, (slot, _)| slots | 1 << slot.0);
+        put(&mut cell.requests, 1);
+        put(&mut cell.requests_without_id, u64::from(request.no_id));
+        put(&mut cell.requests_total_mismatch, u64::from(usage.total_mismatch));
+        put(&mut cell.requests_tokens_unknown, u64::from(request.tokens_unknown));
+        put(&mut cell.requests_above_context_window, u64::from(usage.prompt > self.context_window));
+        put(&mut cell.requests_with_tool_tokens, u64::from(usage.tool > 0));
+        put(&mut cell.requests_with_cached_tokens, u64::from(usage.cached > 0));
+        put(&mut cell.requests_with_allowance, u64::from(self.allowance_slots & slots != 0));
+        put(&mut cell.thoughts, usage.thoughts);
+        put(&mut cell.total_tokens, usage.total.unwrap_or(0));
+        for &(slot, quantity) in usage.quantities() {
+            put(&mut cell.quantities[usize::from(slot.0)], quantity);
+        }
+        Arrival::new((request.at.seconds() - self.day_start) as u32, usage.prompt + usage.tool)
+    }
+}
+
+/// The sums of all threads. No cell and no series is left of requests that were all taken back.
+pub fn sum_up(talliers: Vec<Tallier<'_>>) -> Result<(Tally, Traffic), Overflow> {
+    let everything: i128 = talliers.iter().map(|tallier| tallier.everything).sum();
+    let everything = i64::try_from(everything).map_err(|_| Overflow)?;
+    let mut tally = Tally { everything: everything as u64, ..Tally::default() };
+    let mut traffic = Traffic::default();
+    let mut taken_back = Traffic::default();
+    for tallier in talliers {
+        for Open { key, cell, arrivals, undated, .. } in tallier.open {
+            tally.cells.entry(key).or_default().merge(&cell);
+            for (is_undated, mut arrivals) in [(false, arrivals), (true, undated)] {
+                if !arrivals.is_empty() {
+                    traffic.series.entry(series_of(&key, is_undated)).or_default().append(&mut arrivals);
+                }
+            }
+        }
+        taken_back.merge(tallier.taken_back);
+    }
+    for (key, back) in taken_back.series {
+        if let Some(arrivals) = traffic.series.get_mut(&key) {
+            take_out(arrivals, back);
+        }
+    }
+    tally.cells.retain(|_, cell| cell.requests > 0);
+    traffic.series.retain(|_, arrivals| !arrivals.is_empty());
+    Ok((tally, traffic))
+}
+
+/// Takes each of `back` out of `arrivals` once.
+fn take_out(arrivals: &mut Vec<Arrival>, mut back: Vec<Arrival>) {
+    back.sort_unstable();
+    arrivals.sort_unstable();
+    let mut back = back.into_iter().peekable();
+    arrivals.retain(|arrival| back.next_if_eq(arrival).is_none());
 }

@@ -1,24 +1,32 @@
 //! Owns identity (design §3): which record of a request counts. Requests are dealt into shards by a hash of their
 //! identity; once all are read each shard is settled by itself, so no thread waits for another.
 //!
-//! An identity is 128 bits of XXH3 under a key that is new for each run: among 10⁹ requests two share one with a
-//! probability of about 10⁻²¹, and nobody who forges ids can aim at one.
+//! Nearly every record counts, so all are summed when they are dealt, and what settling finds not to count is taken
+//! back: the rows are looked at once more, but hardly ever read.
+//!
+//! ```text
+//! shard 0  a b c a' d …   ──▶  table of places by hash: a b c d …   ──▶  again: a a'  ──▶  a' counts, a is taken back
+//! ```
+//! An identity is 96 bits of XXH3 under a key that is new for each run: among 10⁹ requests two share one with a
+//! probability of about 10⁻¹¹, and nobody who forges ids can aim at one.
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;
 
-use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use super::groups::{AllGroups, SeenGroups};
-use super::row::{self, Row};
+use super::groups::SharedGroups;
+use super::row::{self, Head, Identity, Row, Shard};
+use crate::types::cache::CacheUse;
 use crate::types::day::Instant;
-use crate::types::detail::Place;
-use crate::types::request::Request;
-use crate::types::tally::Groups;
+use crate::types::detail::{Detail, Place};
+use crate::types::request::Status;
+use crate::types::tally::GroupId;
+use crate::types::usage::Usage;
 
-/// Enough for every thread to have several, few enough for their ends to stay in the cache while rows are dealt.
-pub const SHARDS: usize = 64;
+/// As many as an identity's last byte tells apart: so many that the table of one stays in the cache, so few that their
+/// ends do while rows are dealt.
+pub const SHARDS: usize = 256;
 
 /// The key of a run's identities.
 #[derive(Clone, Copy, Debug)]
@@ -36,82 +44,98 @@ impl Default for IdentityKey {
     }
 }
 
-/// One thread's rows, by shard.
-pub struct Dealer<'g> {
-    groups: SeenGroups<'g>,
-    key: IdentityKey,
-    identity: Vec<u8>,
-    without_id: usize,
-    shards: Vec<Vec<u8>>,
+/// A request to be dealt.
+#[derive(Debug)]
+pub struct Hand<'r> {
+    pub at: Instant,
+    /// Empty without one.
+    pub request_id: &'r [u8],
+    pub project_id: &'r [u8],
+    pub status: Status,
+    pub group: GroupId,
+    pub usage: Dealt<'r>,
+    /// See [`Request`](crate::types::request::Request).
+    pub tokens_unknown: bool,
+    pub undated: bool,
+    /// What `--detail` shows, when it is asked for.
+    pub detail: Option<(Detail<'r>, Place)>,
+}
+
+/// What is dealt of a request's usage.
+#[derive(Debug)]
+pub enum Dealt<'r> {
+    Usage(Option<&'r Usage>),
+    Cache(&'r CacheUse<'r>),
+    /// It is missing; where the line is noted.
+    Missing(MissingPlace),
 }
 
 /// Where the line of a request without usage is noted.
 pub type MissingPlace = u64;
 
-impl<'g> Dealer<'g> {
-    pub fn new(groups: &'g AllGroups, key: IdentityKey) -> Dealer<'g> {
-        Dealer {
-            groups: SeenGroups::new(groups),
-            key,
-            identity: Vec::new(),
-            without_id: 0,
-            shards: vec![Vec::new(); SHARDS],
-        }
+/// One thread's rows, by shard.
+pub struct Dealer {
+    key: IdentityKey,
+    /// Buffers, used again and again.
+    identity: Vec<u8>,
+    row: Vec<u8>,
+    without_id: usize,
+    shards: Vec<Shard>,
+}
+
+impl Dealer {
+    pub fn new(key: IdentityKey) -> Dealer {
+        let shards = (0..SHARDS).map(|_| Shard::default()).collect();
+        Dealer { key, identity: Vec::new(), row: Vec::new(), without_id: 0, shards }
     }
 
-    /// Deals a request. One whose usage is missing is at `missing` of those that the thread noted; with `place` its
-    /// detail is kept too.
-    pub fn deal(&mut self, request: &Request<'_>, missing: MissingPlace, place: Option<Place>) {
-        let group = self.groups.id(&request.facts);
-        let identity = self.identity(request);
-        let shard = match request.request_id {
-            Some(_) => identity as usize % SHARDS,
-            None => {
-                self.without_id += 1;
-                self.without_id % SHARDS
-            }
-        };
-        let shard = &mut self.shards[shard];
-        let start = shard.len();
+    pub fn deal(&mut self, hand: &Hand<'_>) {
+        let no_id = hand.request_id.is_empty();
+        let identity = if no_id { self.no_identity() } else { self.identity(hand) };
         let flag = |flag, holds| if holds { flag } else { 0 };
-        let flags = flag(row::NO_ID, request.request_id.is_none())
-            | flag(row::UNDATED, request.undated)
-            | flag(row::TOKENS_UNKNOWN, request.tokens_unknown);
-        if request.usage_missing {
-            row::append_missing(shard, identity, request.at, group, flags, missing);
-        } else if let Some(cache) = &request.cache {
-            row::append_cache(shard, identity, request.at, group, flags, cache);
-        } else {
-            row::append(shard, identity, request.at, group, flags, request.usage.as_ref());
+        let flags = flag(row::NO_ID, no_id)
+            | flag(row::UNDATED, hand.undated)
+            | flag(row::TOKENS_UNKNOWN, hand.tokens_unknown);
+        let head = Head { identity, at: hand.at, group: hand.group, flags };
+        match hand.usage {
+            Dealt::Usage(usage) => row::write(&mut self.row, &head, usage),
+            Dealt::Cache(cache) => row::write_cache(&mut self.row, &head, cache),
+            Dealt::Missing(place) => row::write_missing(&mut self.row, &head, place),
         }
-        if let Some(place) = place {
-            let request_id = request.request_id.as_deref().unwrap_or_default();
-            row::append_detail(shard, start, request_id, &request.detail, place);
+        if let Some((detail, place)) = &hand.detail {
+            row::write_detail(&mut self.row, &String::from_utf8_lossy(hand.request_id), detail, *place);
         }
+        self.shards[identity.shard()].append(&self.row);
     }
 
-    pub fn into_shards(self) -> Vec<Vec<u8>> {
+    pub fn into_shards(self) -> Vec<Shard> {
         self.shards
     }
 
     /// Of a request that went well its project and id; a failed one is the same only with the same status and
     /// timestamp, since a retry under one id is a request of its own.
-    fn identity(&mut self, request: &Request<'_>) -> u128 {
-        let Some(request_id) = &request.request_id else {
-            return 0;
-        };
-        let project = request.facts.project_id.as_bytes();
+    fn identity(&mut self, hand: &Hand<'_>) -> Identity {
+        let project = hand.project_id;
         self.identity.clear();
         self.identity.extend_from_slice(&(project.len() as u64).to_le_bytes());
         self.identity.extend_from_slice(project);
-        if !request.facts.status.went_well() {
-            self.identity.extend_from_slice(&request.facts.status.http().unwrap_or(0).to_le_bytes());
-            self.identity.extend_from_slice(&request.at.0.to_le_bytes());
+        if !hand.status.went_well() {
+            self.identity.extend_from_slice(&hand.status.http().unwrap_or(0).to_le_bytes());
+            self.identity.extend_from_slice(&hand.at.0.to_le_bytes());
             // Never the beginning of an id: no UTF-8 has it.
             self.identity.push(0xff);
         }
-        self.identity.extend_from_slice(request_id.as_bytes());
-        xxh3_128_with_seed(&self.identity, self.key.0)
+        self.identity.extend_from_slice(hand.request_id);
+        let hash = xxh3_128_with_seed(&self.identity, self.key.0).to_le_bytes();
+        Identity(*hash.first_chunk().expect("16 bytes"))
+    }
+
+    /// For a request without an id, which is never looked for: only the shard, each in turn.
+    fn no_identity(&mut self) -> Identity {
+        self.without_id += 1;
+        let mut identity = [0; 12];
+        identity[11] = self.without_id as u8;
+        Identity(identity)
     }
 }
 
@@ -120,86 +144,138 @@ pub enum Settled<'s> {
     /// It counts.
     Unique(Row<'s>),
     /// Equal to the one that counts in every fact that figures depend on.
-    Duplicate,
+    Duplicate(Row<'s>),
     /// Another record of its identity counts.
-    Superseded,
+    Superseded(Row<'s>),
     /// No record of its identity has usage. The thread whose row it is, and which of those it noted.
     UsageMissing(usize, MissingPlace),
 }
 
 /// Settles one shard: its rows by thread. Which record counts depends on the records alone, not on their order.
-pub fn settle<'s, E>(
-    threads: &[&'s [u8]],
-    groups: &Groups,
-    mut tell: impl FnMut(Settled<'s>) -> Result<(), E>,
-) -> Result<(), E> {
-    /// A row of an identity, and the one before it.
-    struct Link<'s> {
-        row: Row<'s>,
-        thread: usize,
-        previous: Option<usize>,
-    }
-    let mut links: Vec<Link<'s>> = Vec::new();
-    let mut last_of: HashTable<usize> = HashTable::new();
-    for (thread, rows) in threads.iter().enumerate() {
-        let mut offset = 0;
-        while offset < rows.len() {
-            let (row, next) = Row::read(rows, offset);
-            offset = next;
-            if row.has(row::NO_ID) {
-                tell(alone(row, thread))?;
-                continue;
-            }
-            let hash = |row: &Row<'_>| (row.identity >> 64) as u64;
-            let entry = last_of.entry(
-                hash(&row),
-                |&last| links[last].row.identity == row.identity,
-                |&last| hash(&links[last].row),
-            );
-            let place = links.len();
-            let previous = match entry {
-                hashbrown::hash_table::Entry::Occupied(mut last) => {
-                    Some(std::mem::replace(last.get_mut(), place))
-                }
-                hashbrown::hash_table::Entry::Vacant(free) => {
-                    free.insert(place);
-                    None
-                }
-            };
-            links.push(Link { row, thread, previous });
+pub fn settle<'s>(threads: &[&'s Shard], groups: &SharedGroups, mut tell: impl FnMut(Settled<'s>)) {
+    let rows = Rows::new(threads);
+    let mut again = rows.again();
+    again.sort_unstable();
+    let mut told_below: Vec<Spot> = again.iter().flat_map(|&(first, next)| [first, next]).collect();
+    told_below.sort_unstable();
+    told_below.dedup();
+    let mut told_below = told_below.into_iter().peekable();
+    rows.each(|spot, _| {
+        if told_below.next_if_eq(&spot).is_none() {
+            tell(rows.alone(spot));
         }
-    }
-    for &last in &last_of {
-        let chain =
-            std::iter::successors(Some(&links[last]), |link| link.previous.map(|previous| &links[previous]));
-        if links[last].previous.is_none() {
-            tell(alone(links[last].row, links[last].thread))?;
+    });
+
+    for same in again.chunk_by(|(first, _), (other, _)| first == other) {
+        let spots = || std::iter::once(same[0].0).chain(same.iter().map(|(_, next)| *next));
+        let best = spots()
+            .max_by(|one, other| compare(&rows.read(*one), &rows.read(*other), groups))
+            .expect("there is a first one");
+        let best_row = rows.read(best);
+        if best_row.has(row::USAGE_MISSING) {
+            spots().for_each(|spot| tell(rows.alone(spot)));
             continue;
         }
-        let best = chain
-            .clone()
-            .max_by(|one, other| compare(&one.row, &other.row, groups))
-            .expect("a chain has a link");
-        if best.row.has(row::USAGE_MISSING) {
-            for link in chain {
-                tell(alone(link.row, link.thread))?;
-            }
-            continue;
-        }
-        tell(Settled::Unique(best.row))?;
-        for link in chain.filter(|link| !std::ptr::eq(*link, best)) {
-            let same = link.row.same_facts(&best.row);
-            tell(if same { Settled::Duplicate } else { Settled::Superseded })?;
+        tell(Settled::Unique(best_row));
+        for row in spots().filter(|spot| *spot != best).map(|spot| rows.read(spot)) {
+            let is_same = row.same_facts(&best_row);
+            tell(if is_same { Settled::Duplicate(row) } else { Settled::Superseded(row) });
         }
     }
-    Ok(())
 }
 
-fn alone(row: Row<'_>, thread: usize) -> Settled<'_> {
-    if row.has(row::USAGE_MISSING) {
-        Settled::UsageMissing(thread, row.missing_place())
-    } else {
-        Settled::Unique(row)
+/// The rows of one shard, of all threads.
+struct Rows<'s> {
+    /// Each with its thread.
+    chunks: Vec<(&'s [u8], usize)>,
+    rows: usize,
+}
+
+/// Where a row is: its chunk above, its offset below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Spot(u32);
+
+impl Spot {
+    fn new(chunk: usize, offset: usize) -> Spot {
+        let chunk = u32::try_from(chunk).ok().filter(|chunk| *chunk < 1 << (32 - Shard::CHUNK_BITS));
+        Spot(chunk.expect("a shard of at most 4 GB") << Shard::CHUNK_BITS | offset as u32)
+    }
+
+    fn chunk(self) -> usize {
+        (self.0 >> Shard::CHUNK_BITS) as usize
+    }
+
+    fn offset(self) -> usize {
+        self.0 as usize & ((1 << Shard::CHUNK_BITS) - 1)
+    }
+}
+
+impl<'s> Rows<'s> {
+    fn new(threads: &[&'s Shard]) -> Rows<'s> {
+        let chunks = threads
+            .iter()
+            .enumerate()
+            .flat_map(|(thread, shard)| shard.chunks().map(move |chunk| (chunk, thread)));
+        Rows { chunks: chunks.collect(), rows: threads.iter().map(|shard| shard.rows()).sum() }
+    }
+
+    fn read(&self, spot: Spot) -> Row<'s> {
+        Row::read(self.chunks[spot.chunk()].0, spot.offset())
+    }
+
+    fn identity(&self, spot: Spot) -> Identity {
+        Row::identity_at(self.chunks[spot.chunk()].0, spot.offset())
+    }
+
+    /// A row without another one of its identity that would count.
+    fn alone(&self, spot: Spot) -> Settled<'s> {
+        let row = self.read(spot);
+        if row.has(row::USAGE_MISSING) {
+            Settled::UsageMissing(self.chunks[spot.chunk()].1, row.missing_place())
+        } else {
+            Settled::Unique(row)
+        }
+    }
+
+    /// Gives each row's spot, ascending, and its flags.
+    fn each(&self, mut row: impl FnMut(Spot, u16)) {
+        for (place, (chunk, _)) in self.chunks.iter().enumerate() {
+            let mut offset = 0;
+            while offset < chunk.len() {
+                let (flags, next) = Row::flags_at(chunk, offset);
+                row(Spot::new(place, offset), flags);
+                offset = next;
+            }
+        }
+    }
+
+    /// The rows whose identity another row before them has, each after the first of its identity.
+    fn again(&self) -> Vec<(Spot, Spot)> {
+        /// Half of a hash above, a spot below. No row is at the last spot, which is the end of a chunk.
+        const FREE: u64 = u64::MAX;
+        let mut again = Vec::new();
+        // At most half full, so that a free place is near.
+        let mut table = vec![FREE; (self.rows * 2).next_power_of_two()];
+        let last = table.len() - 1;
+        self.each(|spot, flags| {
+            if flags & row::NO_ID != 0 {
+                return;
+            }
+            let identity = self.identity(spot);
+            let hash = identity.hash();
+            let half = hash >> 32;
+            let mut place = hash as usize & last;
+            while table[place] != FREE {
+                let other = Spot(table[place] as u32);
+                if table[place] >> 32 == half && self.identity(other) == identity {
+                    again.push((other, spot));
+                    return;
+                }
+                place = (place + 1) & last;
+            }
+            table[place] = half << 32 | u64::from(spot.0);
+        });
+        again
     }
 }
 
@@ -207,7 +283,7 @@ fn cache_end<'s>(row: &Row<'s>) -> Option<(Option<Instant>, Cow<'s, str>)> {
     row.cache().map(|cache| (cache.expires, cache.name))
 }
 
-fn compare(one: &Row<'_>, other: &Row<'_>, groups: &Groups) -> std::cmp::Ordering {
+fn compare(one: &Row<'_>, other: &Row<'_>, groups: &SharedGroups) -> std::cmp::Ordering {
     let names = |row: &Row<'_>| &groups[row.group.0 as usize];
     one.rank()
         .cmp(&other.rank())

@@ -1,75 +1,71 @@
 //! Owns the groups of a run: requests that share all facts share a small number, so that a row is a few bytes. A run
-//! has few groups, so threads keep what they have seen and ask the common list only for what is new.
+//! has few groups, and a thread asks once for each spelling of one.
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;
-use std::sync::Mutex;
+use std::sync::{Arc, RwLock};
 
 use foldhash::fast::RandomState;
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashTable;
 
 use crate::types::key::shown;
 use crate::types::request::Facts;
-use crate::types::tally::{GroupId, Groups};
+use crate::types::tally::GroupId;
 
-/// The common list.
+/// The facts of each group while threads share them.
+pub type SharedGroups = Vec<Arc<Facts<Box<str>>>>;
+
+/// The groups met so far, by all threads.
 #[derive(Default)]
-pub struct AllGroups(Mutex<Inner>);
+pub struct AllGroups {
+    hasher: RandomState,
+    met: RwLock<Met>,
+}
 
 #[derive(Default)]
-struct Inner {
-    ids: HashMap<Facts<Box<str>>, GroupId, RandomState>,
-    groups: Groups,
+struct Met {
+    ids: HashTable<GroupId>,
+    groups: SharedGroups,
 }
 
 impl AllGroups {
-    pub fn into_groups(self) -> Groups {
-        self.0.into_inner().expect("no thread panicked").groups
+    pub fn into_groups(self) -> SharedGroups {
+        self.met.into_inner().expect("no thread panicked").groups
     }
 
-    fn id(&self, facts: Facts<Box<str>>) -> GroupId {
-        let mut inner = self.0.lock().expect("no thread panicked");
-        let next = GroupId(u32::try_from(inner.groups.len()).expect("fewer groups than a u32 counts"));
-        if let Some(id) = inner.ids.get(&facts) {
-            return *id;
-        }
-        inner.groups.push(facts.clone());
-        inner.ids.insert(facts, next);
-        next
-    }
-}
-
-/// What one thread has seen.
-pub struct SeenGroups<'g> {
-    all: &'g AllGroups,
-    hasher: RandomState,
-    seen: HashTable<(Facts<Box<str>>, GroupId)>,
-}
-
-impl<'g> SeenGroups<'g> {
-    pub fn new(all: &'g AllGroups) -> SeenGroups<'g> {
-        SeenGroups { all, hasher: RandomState::default(), seen: HashTable::new() }
-    }
-
-    pub fn id(&mut self, facts: &Facts<Cow<'_, str>>) -> GroupId {
-        let hash = self.hasher.hash_one(facts);
-        if let Some((_, id)) = self.seen.find(hash, |(seen, _)| same(seen, facts)) {
-            return *id;
-        }
+    /// The number of a group, a new one if nobody met it, and its facts as they may be shown.
+    pub fn meet(&self, facts: &Facts<Cow<'_, str>>) -> (GroupId, Arc<Facts<Box<str>>>) {
         // A name leaves the program only through its group, so here API keys in names are hashed.
-        let id = self.all.id(facts.map_names(|name| shown(name).into()));
-        let hasher = &self.hasher;
-        let own = facts.map_names(Box::from);
-        self.seen.insert_unique(hash, (own, id), |(seen, _)| hasher.hash_one(seen));
-        id
+        let facts = facts.map_names(|name| shown(name));
+        let hash = self.hasher.hash_one(&facts);
+        if let Some(found) = self.met.read().expect("no thread panicked").find(hash, &facts) {
+            return found;
+        }
+        let mut met = self.met.write().expect("no thread panicked");
+        if let Some(found) = met.find(hash, &facts) {
+            return found;
+        }
+        let id = GroupId(u32::try_from(met.groups.len()).expect("fewer groups than a u32 counts"));
+        let Met { ids, groups } = &mut *met;
+        let facts = Arc::new(facts.map_names(Box::from));
+        groups.push(facts.clone());
+        ids.insert_unique(hash, id, |id| self.hasher.hash_one(&groups[id.0 as usize]));
+        (id, facts)
     }
 }
 
-fn same(seen: &Facts<Box<str>>, facts: &Facts<Cow<'_, str>>) -> bool {
-    *seen.project_id == *facts.project_id
-        && *seen.model == *facts.model
-        && *seen.model_version == *facts.model_version
-        && *seen.base_model == *facts.base_model
-        && (seen.method, seen.status, seen.service_tier, seen.usage_tier, seen.channel, seen.tools)
+impl Met {
+    fn find(&self, hash: u64, facts: &Facts<Cow<'_, str>>) -> Option<(GroupId, Arc<Facts<Box<str>>>)> {
+        let id = *self.ids.find(hash, |id| same(&self.groups[id.0 as usize], facts))?;
+        Some((id, self.groups[id.0 as usize].clone()))
+    }
+}
+
+fn same(group: &Facts<Box<str>>, facts: &Facts<Cow<'_, str>>) -> bool {
+    *group.project_id == *facts.project_id
+        && *group.model == *facts.model
+        && *group.model_version == *facts.model_version
+        && *group.base_model == *facts.base_model
+        && (group.method, group.status, group.service_tier, group.usage_tier, group.channel, group.tools)
             == (facts.method, facts.status, facts.service_tier, facts.usage_tier, facts.channel, facts.tools)
 }

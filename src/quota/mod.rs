@@ -4,7 +4,9 @@
 mod upgrade;
 pub mod window;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
 
 use crate::books::Books;
 use crate::books::limits::Metric;
@@ -13,17 +15,23 @@ use crate::types::quota_use::{DayUse, Minute, MinuteUse, QuotaKey, QuotaUse, Upg
 use crate::types::request::{Facts, Outcome};
 use crate::types::tally::{Arrival, Groups, SeriesKey};
 use crate::types::tier::{ServiceTier, UsageTier};
-use window::Second;
+use window::{Second, Series};
 
 /// A day's use of quota.
 #[derive(Debug, Default)]
 pub struct Measured<'r> {
     pub quota: BTreeMap<QuotaKey<'r>, QuotaUse>,
-    /// By minute of the day, counted from its midnight.
-    pub minutes: BTreeMap<(QuotaKey<'r>, u32), Minute>,
+    /// By key; none of keys with requests of which the log doesn't say when they were.
+    pub minutes: Vec<(QuotaKey<'r>, Minutes)>,
     /// Of rows that have a next usage tier.
     pub upgrades: BTreeMap<QuotaKey<'r>, Upgrade>,
 }
+
+/// Minutes of the day, counted from its midnight, those with a request.
+pub type Minutes = Vec<(u32, Minute)>;
+
+/// What is measured together: usage tiers of one project's model on one day.
+type Tiers<'r> = Vec<(QuotaKey<'r>, Vec<Series<'r>>)>;
 
 /// Measures the series of a day.
 pub fn measure<'r>(
@@ -32,45 +40,62 @@ pub fn measure<'r>(
     groups: &'r Groups,
     books: &'r Books,
 ) -> Measured<'r> {
-    let mut rows: BTreeMap<QuotaKey<'r>, Vec<Second>> = BTreeMap::new();
-    // Rows with requests of which the log doesn't say when they were: nothing is known of their minutes.
-    let mut undated: BTreeSet<QuotaKey<'r>> = BTreeSet::new();
+    let mut rows: BTreeMap<QuotaKey<'r>, Vec<Series<'r>>> = BTreeMap::new();
     for (key, arrivals) in series {
         let facts = &groups[key.group.0 as usize];
         if !q3_q8_is_measured(facts, books) {
             continue;
         }
         let outcome = books.outcomes.find(facts.status);
-        let throttled = outcome.outcome == Outcome::Throttled;
         let quota_model = q1_quota_model(facts, key.usage_tier, day, books);
         let row = QuotaKey { project_id: &facts.project_id, quota_model, usage_tier: key.usage_tier };
-        if key.undated {
-            undated.insert(row);
+        rows.entry(row).or_default().push(Series {
+            arrivals,
+            counted: outcome.counts_against_quota,
+            throttled: outcome.outcome == Outcome::Throttled,
+            undated: key.undated,
+        });
+    }
+    // Seconds are many, so no more of them stand at once than are looked at together.
+    let mut models: Vec<Tiers<'r>> = Vec::new();
+    for (key, series) in rows {
+        match models.last_mut() {
+            Some(tiers) if tiers[0].0.is_same_model(&key) => tiers.push((key, series)),
+            _ => models.push(vec![(key, series)]),
         }
-        let seconds = window::by_second(arrivals, outcome.counts_against_quota, throttled);
-        rows.entry(row).or_default().extend(seconds);
     }
-    for seconds in rows.values_mut() {
-        window::merge(seconds);
-    }
-    let mut by_model: HashMap<(&str, &str), Vec<&[Second]>> = HashMap::new();
-    for (key, seconds) in &rows {
-        by_model.entry((key.project_id, key.quota_model)).or_default().push(seconds);
-    }
+    let rows: Vec<Row<'r>> =
+        models.par_iter().flat_map_iter(|tiers| measure_model(tiers, day, books)).collect();
     let mut measured = Measured::default();
-    for (key, seconds) in &rows {
-        let over_tiers = &by_model[&(key.project_id, key.quota_model)];
-        let dated = !undated.contains(key);
-        if dated && let Some(upgrade) = upgrade::upgrade(key, seconds, over_tiers, day, books) {
-            measured.upgrades.insert(*key, upgrade);
-        }
-        measured.quota.insert(*key, quota_use(key, seconds, dated, over_tiers, day, books));
-        if dated {
-            let minutes = window::by_minute(seconds).into_iter();
-            measured.minutes.extend(minutes.map(|(minute, sums)| ((*key, minute), sums)));
-        }
+    for Row { key, used, minutes, upgrade } in rows {
+        measured.quota.insert(key, used);
+        measured.minutes.extend(minutes.map(|minutes| (key, minutes)));
+        measured.upgrades.extend(upgrade.map(|upgrade| (key, upgrade)));
     }
     measured
+}
+
+/// What is measured of one key.
+struct Row<'r> {
+    key: QuotaKey<'r>,
+    used: QuotaUse,
+    minutes: Option<Minutes>,
+    upgrade: Option<Upgrade>,
+}
+
+fn measure_model<'r>(tiers: &Tiers<'r>, day: Day, books: &Books) -> Vec<Row<'r>> {
+    let seconds: Vec<Vec<Second>> = tiers.iter().map(|(_, series)| window::by_second(series)).collect();
+    let measure = |((key, series), of_key): (&(QuotaKey<'r>, Vec<Series<'r>>), &Vec<Second>)| {
+        // Where the log doesn't say when some requests were nothing is known of minutes.
+        let dated = !series.iter().any(|series| series.undated);
+        Row {
+            key: *key,
+            used: quota_use(key, of_key, dated, &seconds, day, books),
+            minutes: dated.then(|| window::by_minute(of_key)),
+            upgrade: dated.then(|| upgrade::upgrade(key, of_key, &seconds, day, books)).flatten(),
+        }
+    };
+    tiers.iter().zip(&seconds).map(measure).collect()
 }
 
 /// Q3. countTokens counts against no inference quota (billing page), nor does a method that methods.csv says doesn't.
@@ -103,7 +128,7 @@ fn quota_use(
     key: &QuotaKey<'_>,
     seconds: &[Second],
     dated: bool,
-    over_tiers: &[&[Second]],
+    over_tiers: &[Vec<Second>],
     day: Day,
     books: &Books,
 ) -> QuotaUse {
@@ -111,7 +136,7 @@ fn quota_use(
     let last = seconds.last().map_or(0, |second| second.second);
     // Q5. What was used before an upgrade still counts that day, so days are summed over usage tiers.
     let used = |weight: fn(&Second) -> u64| {
-        over_tiers.iter().copied().flatten().filter(|second| second.second <= last).map(weight).sum()
+        over_tiers.iter().flatten().filter(|second| second.second <= last).map(weight).sum()
     };
     let minute_use = |metric, weight: fn(&Second) -> u64| {
         let limit = limit(metric);

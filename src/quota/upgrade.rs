@@ -11,7 +11,7 @@ use crate::types::quota_use::{QuotaKey, Upgrade};
 pub fn upgrade(
     key: &QuotaKey<'_>,
     seconds: &[Second],
-    over_tiers: &[&[Second]],
+    over_tiers: &[Vec<Second>],
     day: Day,
     books: &Books,
 ) -> Option<Upgrade> {
@@ -20,7 +20,7 @@ pub fn upgrade(
     let (rpm, tpm, rpd) = (limit(Metric::Rpm), limit(Metric::Tpm), limit(Metric::Rpd));
     let within = |used: u64, limit: Option<u64>| limit.is_none_or(|limit| used <= limit);
     let mut of_day: Vec<(u32, u64)> =
-        over_tiers.iter().copied().flatten().map(|second| (second.second, second.admitted())).collect();
+        over_tiers.iter().flatten().map(|second| (second.second, second.admitted())).collect();
     of_day.sort_unstable();
     let (mut start, mut requests, mut tokens) = (0, 0, 0);
     let (mut reached, mut requests_of_day) = (0, 0);

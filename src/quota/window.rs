@@ -1,15 +1,13 @@
 //! Owns sums over time: by second, by calendar minute, over any 60 consecutive seconds (Q7). Seconds are counted from
 //! the day's midnight Pacific, so days of 23 and 25 hours need nothing. Knows no limit but the one it is given.
 
-use std::collections::BTreeMap;
-
 use crate::types::quota_use::Minute;
 use crate::types::tally::Arrival;
 
 pub const WINDOW: u32 = 60;
 
 /// The requests of one second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Second {
     pub second: u32,
     /// Throttled included.
@@ -36,58 +34,114 @@ impl Second {
     }
 }
 
-/// The arrivals of one series by second.
-pub fn by_second(arrivals: &[Arrival], counted: bool, throttled: bool) -> Vec<Second> {
-    let mut sorted = arrivals.to_vec();
-    sorted.sort_unstable();
-    let seconds = sorted.chunk_by(|one, next| one.second_of_day() == next.second_of_day());
-    seconds
-        .map(|second| {
-            let requests = second.len() as u64;
-            let input_tokens: u64 = second.iter().map(|arrival| arrival.input_tokens()).sum();
-            let if_so = |so: bool, number: u64| if so { number } else { 0 };
-            let refused = throttled && !counted;
-            Second {
-                second: second[0].second_of_day(),
-                requests,
-                counted: if_so(counted, requests),
-                throttled: if_so(throttled, requests),
-                input_tokens: if_so(counted, input_tokens),
-                refused: if_so(refused, requests),
-                input_tokens_refused: if_so(refused, input_tokens),
-            }
-        })
-        .collect()
+/// Arrivals that share their outcome.
+#[derive(Clone, Copy, Debug)]
+pub struct Series<'r> {
+    pub arrivals: &'r [Arrival],
+    pub counted: bool,
+    pub throttled: bool,
+    /// The log doesn't say when they were.
+    pub undated: bool,
 }
 
-/// Sorts and sums the seconds of several series, so that each stands once.
-pub fn merge(seconds: &mut Vec<Second>) {
-    seconds.sort_unstable_by_key(|second| second.second);
-    seconds.dedup_by(|next, sum| {
-        let same = next.second == sum.second;
-        if same {
-            sum.requests += next.requests;
-            sum.counted += next.counted;
-            sum.throttled += next.throttled;
-            sum.input_tokens += next.input_tokens;
-            sum.refused += next.refused;
-            sum.input_tokens_refused += next.input_tokens_refused;
-        }
-        same
-    });
-}
-
-/// Sums by minute from the day's midnight.
-pub fn by_minute(seconds: &[Second]) -> BTreeMap<u32, Minute> {
-    let mut minutes: BTreeMap<u32, Minute> = BTreeMap::new();
-    for second in seconds {
-        let minute = minutes.entry(second.second / 60).or_default();
-        minute.requests += second.requests;
-        minute.requests_counted += second.counted;
-        minute.requests_throttled += second.throttled;
-        minute.input_tokens += second.input_tokens;
+/// The arrivals of several series by second, ascending.
+pub fn by_second(series: &[Series<'_>]) -> Vec<Second> {
+    let mut marked: Vec<Marked> = Vec::with_capacity(series.iter().map(|series| series.arrivals.len()).sum());
+    for series in series {
+        let marks = Marked::marks(series.counted, series.throttled);
+        marked.extend(series.arrivals.iter().map(|arrival| Marked(arrival.bits() | marks)));
     }
-    minutes
+    sort(&mut marked);
+    let seconds = marked.chunk_by(|one, next| one.second() == next.second());
+    let sum = |second: &[Marked]| {
+        let mut sums = Second { second: second[0].second(), ..Second::default() };
+        for request in second {
+            let input_tokens = request.arrival().input_tokens();
+            sums.requests += 1;
+            sums.throttled += u64::from(request.is_throttled());
+            if request.is_counted() {
+                sums.counted += 1;
+                sums.input_tokens += input_tokens;
+            } else if request.is_throttled() {
+                sums.refused += 1;
+                sums.input_tokens_refused += input_tokens;
+            }
+        }
+        sums
+    };
+    seconds.map(sum).collect()
+}
+
+/// An arrival with its outcome in bits that it doesn't need.
+#[derive(Clone, Copy, Default)]
+struct Marked(u64);
+
+impl Marked {
+    const COUNTED: u64 = 1 << 63;
+    const THROTTLED: u64 = 1 << 62;
+    const MARKS: u64 = Marked::COUNTED | Marked::THROTTLED;
+
+    fn marks(counted: bool, throttled: bool) -> u64 {
+        const { assert!(Arrival::SPARE_BITS >= 2) };
+        (if counted { Marked::COUNTED } else { 0 }) | (if throttled { Marked::THROTTLED } else { 0 })
+    }
+
+    fn arrival(self) -> Arrival {
+        Arrival::from_bits(self.0 & !Marked::MARKS)
+    }
+
+    fn second(self) -> u32 {
+        self.arrival().second_of_day()
+    }
+
+    fn is_counted(self) -> bool {
+        self.0 & Marked::COUNTED != 0
+    }
+
+    fn is_throttled(self) -> bool {
+        self.0 & Marked::THROTTLED != 0
+    }
+}
+
+/// Sorts by second: many by radix, 9 bits at once.
+fn sort(marked: &mut Vec<Marked>) {
+    const MANY: usize = 1 << 10;
+    const BITS: u32 = 9;
+    if marked.len() < MANY {
+        return marked.sort_unstable_by_key(|request| request.second());
+    }
+    let mut sorted = vec![Marked::default(); marked.len()];
+    for pass in 0..2 {
+        let digit = |request: Marked| (request.second() >> (pass * BITS)) as usize & ((1 << BITS) - 1);
+        let mut starts = [0; 1 << BITS];
+        marked.iter().for_each(|request| starts[digit(*request)] += 1);
+        let mut start = 0;
+        for place in &mut starts {
+            (*place, start) = (start, start + *place);
+        }
+        for request in marked.iter() {
+            let place = &mut starts[digit(*request)];
+            sorted[*place] = *request;
+            *place += 1;
+        }
+        std::mem::swap(marked, &mut sorted);
+    }
+}
+
+/// Sums by minute from the day's midnight, of `seconds` that ascend; of minutes with a request.
+pub fn by_minute(seconds: &[Second]) -> Vec<(u32, Minute)> {
+    let minutes = seconds.chunk_by(|one, next| one.second / 60 == next.second / 60);
+    let sum = |minute: &[Second]| {
+        let mut sums = Minute::default();
+        for second in minute {
+            sums.requests += second.requests;
+            sums.requests_counted += second.counted;
+            sums.requests_throttled += second.throttled;
+            sums.input_tokens += second.input_tokens;
+        }
+        (minute[0].second / 60, sums)
+    };
+    minutes.map(sum).collect()
 }
 
 /// The highest sum over 60 consecutive seconds, and the earliest of `seconds` that begins such a window; None when the
@@ -131,6 +185,32 @@ pub fn over_seconds(seconds: &[(u32, u64)], limit: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seconds_are_the_same_however_they_are_sorted() {
+        let arrivals: Vec<Arrival> =
+            (0..5000u32).map(|place| Arrival::new(place * 7919 % 90_000, u64::from(place % 11))).collect();
+        let series = |arrivals| Series { arrivals, counted: true, throttled: false, undated: false };
+        let throttled = Series { counted: false, throttled: true, ..series(&arrivals[..300]) };
+        let whole = by_second(&[series(&arrivals), throttled]);
+        let mut sums = std::collections::BTreeMap::new();
+        for (arrivals, counted) in [(&arrivals[..], true), (&arrivals[..300], false)] {
+            for arrival in arrivals {
+                let second = arrival.second_of_day();
+                let sum: &mut Second = sums.entry(second).or_default();
+                (sum.second, sum.requests) = (second, sum.requests + 1);
+                let (requests, tokens) = match counted {
+                    true => (&mut sum.counted, &mut sum.input_tokens),
+                    false => (&mut sum.refused, &mut sum.input_tokens_refused),
+                };
+                *requests += 1;
+                *tokens += arrival.input_tokens();
+                sum.throttled = sum.refused;
+            }
+        }
+        let expected: Vec<Second> = sums.into_values().collect();
+        assert_eq!(whole, expected);
+    }
 
     #[test]
     fn a_peak_may_lie_across_two_minutes() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::container::{Container, Cutter, HEAD};
 use super::decompress::{Broken, Unpacked};
+use super::shape::plain::MARGIN;
 use super::shape::value::Value;
 use super::shape::{Shape, canonical};
 use super::{Progress, Reading, Settings};
@@ -46,11 +47,17 @@ impl Block {
     /// All lines are there.
     pub fn end(&mut self) {
         self.end = self.buffer.len();
+        self.buffer.resize(self.end + MARGIN, 0);
     }
 
     /// Lines, each but perhaps the last ended by a newline.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[..self.end]
+    }
+
+    /// The lines, and after them what doesn't count: [`MARGIN`] bytes or more, unless there is no line.
+    pub fn bytes_and_margin(&self) -> &[u8] {
+        &self.buffer
     }
 }
 
@@ -180,8 +187,8 @@ impl Lines {
         block.ended_by = None;
         self.next_index += 1;
         let mut filled = self.rest.len();
-        if block.buffer.len() < filled {
-            block.buffer.resize(filled, 0);
+        if block.buffer.len() < filled + MARGIN {
+            block.buffer.resize(filled + MARGIN, 0);
         }
         block.buffer[..filled].copy_from_slice(&self.rest);
         self.rest.clear();
@@ -189,10 +196,11 @@ impl Lines {
         let mut searched = filled;
         let mut skipping = false;
         while !self.ended {
-            if block.buffer.len() < filled + BLOCK {
-                block.buffer.resize(filled + BLOCK, 0);
+            if block.buffer.len() < filled + BLOCK + MARGIN {
+                block.buffer.resize(filled + BLOCK + MARGIN, 0);
             }
-            match self.source.read(&mut block.buffer[filled..]) {
+            let room = block.buffer.len() - MARGIN;
+            match self.source.read(&mut block.buffer[filled..room]) {
                 Ok(0) => self.ended = true,
                 Ok(count) => filled += count,
                 Err(Broken::Storage(error)) => return Err(cannot_read(&self.name, &error)),

@@ -25,7 +25,9 @@ pub const REPORT: Report = Report {
 /// The rows of one day.
 pub fn rows(day: Day, measured: &Measured<'_>) -> Rows {
     let mut rows = Rows::new(&REPORT);
-    for ((key, minute), sums) in &measured.minutes {
+    let minutes =
+        measured.minutes.iter().flat_map(|(key, minutes)| minutes.iter().map(move |minute| (key, minute)));
+    for (key, (minute, sums)) in minutes {
         rows.push([
             day.into(),
             key.project_id.into(),

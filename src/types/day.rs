@@ -12,7 +12,7 @@ const NANOS: i64 = 1_000_000_000;
 const DAY_SECONDS: i64 = 86_400;
 
 /// A point in time, in nanoseconds since 1970-01-01T00:00:00Z. Logs have 1970 to 2261, which fits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(pub i64);
 
 /// A calendar day in America/Los_Angeles, counted from 1970-01-01.
@@ -38,6 +38,11 @@ impl Instant {
     /// nanoseconds; years 1970 to 2261; no leap second). Without an offset `zone` says which wall clock it was.
     pub fn parse(text: &str, zone: Option<&TimeZone>) -> Result<Instant, &'static str> {
         parse_timestamp(text.as_bytes(), zone)
+    }
+
+    /// As [`Instant::parse`], of a time with an offset.
+    pub fn parse_plain(text: &[u8]) -> Option<Instant> {
+        parse_timestamp(text, None).ok()
     }
 }
 
@@ -126,6 +131,31 @@ macro_rules! serde_as_text {
 }
 serde_as_text!(Day, Day::parse);
 serde_as_text!(Instant, |text| Instant::parse(text, None).ok());
+
+/// Finds days of instants of which most lie in the day of the one before.
+#[derive(Debug)]
+pub struct Days {
+    day: Day,
+    from: Instant,
+    until: Instant,
+}
+
+impl Default for Days {
+    fn default() -> Days {
+        // Of nothing, so that the first instant is looked up.
+        Days { day: Day(0), from: Instant(0), until: Instant(0) }
+    }
+}
+
+impl Days {
+    pub fn of(&mut self, at: Instant) -> Day {
+        if at < self.from || at >= self.until {
+            self.day = at.day();
+            (self.from, self.until) = (self.day.start(), self.day.next().start());
+        }
+        self.day
+    }
+}
 
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,6 +12,13 @@ pub struct QuotaKey<'r> {
     pub usage_tier: UsageTier,
 }
 
+impl QuotaKey<'_> {
+    /// Whether usage tiers alone tell them apart.
+    pub fn is_same_model(&self, other: &QuotaKey<'_>) -> bool {
+        (self.project_id, self.quota_model) == (other.project_id, other.quota_model)
+    }
+}
+
 /// Use of a limit that holds for the day. The limit is None where no book has one, 0 where the usage tier
 /// doesn't offer the model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

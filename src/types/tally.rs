@@ -81,19 +81,21 @@ pub fn add(sum: &mut u64, addend: u64) -> Result<(), Overflow> {
 }
 
 impl Cell {
+    /// Wraps around: a part may be below 0, of requests that are taken back; the whole never is.
     pub fn merge(&mut self, other: &Cell) {
-        self.requests += other.requests;
-        self.requests_without_id += other.requests_without_id;
-        self.requests_total_mismatch += other.requests_total_mismatch;
-        self.requests_tokens_unknown += other.requests_tokens_unknown;
-        self.requests_above_context_window += other.requests_above_context_window;
-        self.requests_with_tool_tokens += other.requests_with_tool_tokens;
-        self.requests_with_cached_tokens += other.requests_with_cached_tokens;
-        self.requests_with_allowance += other.requests_with_allowance;
-        self.thoughts += other.thoughts;
-        self.total_tokens += other.total_tokens;
+        let add = |sum: &mut u64, addend: u64| *sum = sum.wrapping_add(addend);
+        add(&mut self.requests, other.requests);
+        add(&mut self.requests_without_id, other.requests_without_id);
+        add(&mut self.requests_total_mismatch, other.requests_total_mismatch);
+        add(&mut self.requests_tokens_unknown, other.requests_tokens_unknown);
+        add(&mut self.requests_above_context_window, other.requests_above_context_window);
+        add(&mut self.requests_with_tool_tokens, other.requests_with_tool_tokens);
+        add(&mut self.requests_with_cached_tokens, other.requests_with_cached_tokens);
+        add(&mut self.requests_with_allowance, other.requests_with_allowance);
+        add(&mut self.thoughts, other.thoughts);
+        add(&mut self.total_tokens, other.total_tokens);
         for (sum, addend) in self.quantities.iter_mut().zip(other.quantities) {
-            *sum += addend;
+            add(sum, addend);
         }
     }
 
@@ -163,6 +165,17 @@ impl Arrival {
 
     pub fn new(second_of_day: u32, input_tokens: u64) -> Arrival {
         Arrival(u64::from(second_of_day) << Self::TOKEN_BITS | input_tokens)
+    }
+
+    /// Bits that no arrival needs: a day has less than 2¹⁷ seconds.
+    pub const SPARE_BITS: u32 = 64 - Self::TOKEN_BITS - 17;
+
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+
+    pub fn from_bits(bits: u64) -> Arrival {
+        Arrival(bits)
     }
 
     /// Seconds since the day's midnight.

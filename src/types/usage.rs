@@ -51,6 +51,18 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Of a method that has no tokens.
+    pub const NONE: Usage = Usage {
+        prompt: 0,
+        cached: 0,
+        tool: 0,
+        output: 0,
+        thoughts: 0,
+        total: None,
+        total_mismatch: false,
+        quantities: Vec::new(),
+    };
+
     /// Quantities above 0, ascending by slot.
     pub fn quantities(&self) -> &[(Slot, u64)] {
         &self.quantities
@@ -124,6 +136,29 @@ impl Usage {
             self.push(Slot::of_quantity(index), quantity);
         }
         Ok(())
+    }
+
+    /// Puts together again what was taken apart: `quantities` above 0, ascending by slot.
+    pub fn from_quantities(
+        quantities: Vec<(Slot, u64)>,
+        thoughts: u64,
+        total: Option<u64>,
+        total_mismatch: bool,
+    ) -> Usage {
+        let of = |wanted: &[Meter]| {
+            let slots = quantities.iter().filter(|(slot, _)| wanted.contains(&slot.meter()));
+            slots.map(|(_, quantity)| quantity).sum()
+        };
+        Usage {
+            prompt: of(&[Meter::Input, Meter::InputCached]),
+            cached: of(&[Meter::InputCached]),
+            tool: of(&[Meter::InputTool]),
+            output: of(&[Meter::Output, Meter::OutputThinking]),
+            thoughts,
+            total,
+            total_mismatch,
+            quantities,
+        }
     }
 
     fn push(&mut self, slot: Slot, quantity: u64) {
@@ -228,6 +263,23 @@ mod tests {
         assert_eq!(quantities(counts(160)).last(), Some(&("unexplained", "any", 10)));
         let below = Usage::from_counts(&counts(140)).unwrap();
         assert!(below.total_mismatch && below.output == 50);
+    }
+
+    #[test]
+    fn what_is_put_together_again_is_the_same() {
+        let counts = Counts {
+            prompt: 100,
+            cached: 40,
+            tool: 7,
+            candidates: 50,
+            thoughts: 20,
+            total: Some(200),
+            prompt_details: [0, 50, 0, 0, 20],
+            ..Counts::default()
+        };
+        let usage = Usage::from_counts(&counts).unwrap();
+        let (quantities, total) = (usage.quantities.clone(), usage.total);
+        assert_eq!(Usage::from_quantities(quantities, 20, total, false), usage);
     }
 
     #[test]

@@ -11,5 +11,6 @@ mod gateways;
 mod generate;
 mod laws;
 mod oracle;
+mod plain;
 mod run;
 mod show;

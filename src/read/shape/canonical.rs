@@ -517,6 +517,15 @@ fn labels<'line>(
     Ok(labels)
 }
 
+/// Labels as they are shown, of an object of texts; empty without any.
+pub(super) fn labels_as_shown<'l>(object: &str) -> Cow<'l, str> {
+    if object.is_empty() {
+        return Cow::default();
+    }
+    let labels = labels(&mut Json::new(object), &mut Faults::default());
+    labels.map(|labels| labels_text(&labels)).unwrap_or_default()
+}
+
 /// A JSON object; empty without labels.
 fn labels_text<'line>(labels: &BTreeMap<String, Cow<'_, str>>) -> Cow<'line, str> {
     if labels.is_empty() {

@@ -36,6 +36,7 @@ mod interactions;
 mod langfuse;
 mod litellm;
 mod openai;
+pub mod plain;
 mod provider;
 pub mod raw;
 pub mod record;

@@ -12,7 +12,7 @@ use crate::types::tier::words;
 use crate::types::usage::{Counts, GREATEST_COUNT};
 
 /// A sum of details that exceeds any count; so that sums of forged details stay in 64 bits.
-const GREATEST_SUM: u64 = GREATEST_COUNT << 10;
+pub(super) const GREATEST_SUM: u64 = GREATEST_COUNT << 10;
 
 words! {
     /// The members of usageMetadata that are read.
