@@ -261,7 +261,7 @@ pub fn rate<'r>(
         }
         let mut warnings = evidence::warnings(day, &cells, &replay.groups, books);
         let requests: u64 = cells.iter().map(|(_, cell)| cell.requests).sum();
-        if day == plan.first && !plan.is_whole && requests > 0 {
+        if day == plan.first && plan.carry_missing && requests > 0 {
             warnings.insert(Warning::CarryMissing, requests);
         }
         let next = walked.carry.hash();

@@ -34,8 +34,8 @@ pub struct Plan {
     pub gaps: Vec<(Day, Day)>,
     /// Published days whose carry the walk takes over on the next day: that before the first, and the latest in a gap.
     pub taken_over: Vec<Day>,
-    /// Whether the first day published begins with all that days before it handed on: they are published, or in the logs.
-    pub is_whole: bool,
+    /// The first day published begins with nothing, or after days of which neither the output nor the logs know.
+    pub carry_missing: bool,
 }
 
 impl Plan {
@@ -72,8 +72,10 @@ impl Plan {
             .iter()
             .filter_map(|(from, to)| published.iter().copied().rfind(|day| (*from..=*to).contains(day)));
         let taken_over = known.into_iter().chain(in_gaps).collect();
-        let is_whole = known.is_some() && seen_between == between as usize;
-        Some(Plan { begin, first, last, gaps, taken_over, is_whole })
+        // Days that an open window would not publish either are no loss.
+        let unknown = (seen_between as i32) < between && between <= LONGEST_GAP;
+        let carry_missing = if known.is_some() { unknown } else { begin == first };
+        Some(Plan { begin, first, last, gaps, taken_over, carry_missing })
     }
 
     /// All days of the walk.
@@ -211,18 +213,25 @@ mod tests {
 
     #[test]
     fn a_walk_begins_after_the_latest_published_day_or_with_the_first_in_the_logs() {
-        for (published, begin, is_whole) in [
-            (&[][..], 1, false),
-            (&[1], 2, false),
-            (&[1, 2], 3, false),
-            (&[1, 3], 4, false),
-            (&[4, 9], 5, true),
+        for (seen, published, begin, carry_missing) in [
+            (&[5][..], &[][..], 5, true),
+            (&[1, 2, 3, 5], &[], 1, false),
+            (&[1, 2, 3, 5], &[1], 2, true),
+            (&[1, 2, 3, 5], &[1, 3], 4, true),
+            (&[1, 2, 3, 5], &[4, 9], 5, false),
+            (&[3, 4, 5], &[2], 3, false),
+            (&[5], &[-27], -26, true),
+            (&[5], &[-28], -27, false),
         ] {
-            let plan = plan(&[1, 2, 3, 5], Some(5), Some(5), published);
-            assert_eq!((plan.begin, plan.is_whole), (Day(begin), is_whole), "{published:?}");
+            let plan = plan(seen, Some(5), Some(5), published);
+            assert_eq!(
+                (plan.begin, plan.carry_missing),
+                (Day(begin), carry_missing),
+                "{seen:?} {published:?}"
+            );
+            let taken_over = published.iter().copied().rfind(|day| *day < 5);
+            assert_eq!(plan.taken_over, days(taken_over.as_slice()));
         }
-        let walked = plan(&[3, 4, 5], Some(5), Some(5), &[2]);
-        assert_eq!((walked.begin, walked.is_whole, walked.taken_over), (Day(3), true, days(&[2])));
     }
 
     #[test]

@@ -132,6 +132,13 @@ impl Replay {
         summary::suspense(&replay, &days);
         summary::assumptions(&days);
         self.say_published(&published, replay.suspended.iter().any(|line| line.day.is_none()));
+        for plan in plan.iter().filter(|plan| plan.taken_over.is_empty() && plan.begin < plan.first) {
+            screen::say(format_args!(
+                "  no day before {} is published: caches, free units and credits used\n  before it are those of these \
+                 logs, from {} on",
+                plan.first, plan.begin
+            ));
+        }
         for (from, to) in plan.iter().flat_map(|plan| &plan.gaps) {
             screen::say(format_args!(
                 "  no line from {from} to {to}: days that aren't published\n  (a wrong clock?); --from and --to \

@@ -42,8 +42,7 @@ def calendar(window, seen, requested):
     else:
         published = set(days_between(first, last))
     begin = min([day for day in requested if day < first], default=first)
-    # Nothing is published before: what came before the logs isn't known.
-    return Calendar(days_between(begin, last), published, first)
+    return Calendar(days_between(begin, last), published, first if begin == first else None)
 
 
 def days_of_gaps(seen):
