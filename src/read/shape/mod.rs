@@ -29,6 +29,7 @@ pub mod canonical;
 mod cloud_logging;
 pub mod faults;
 mod gemini_cli;
+mod helicone;
 mod otlp;
 pub mod raw;
 pub mod record;
@@ -42,8 +43,14 @@ use value::{Fields, Value};
 
 /// All shapes, in the order in which an item is tried: those with marks of their own, the canonical record, and last the
 /// raw answers, whose marks others have too.
-pub const SHAPES: &[&Shape] =
-    &[&cloud_logging::SHAPE, &gemini_cli::SHAPE, &otlp::SHAPE, &canonical::SHAPE, &raw::SHAPE];
+pub const SHAPES: &[&Shape] = &[
+    &cloud_logging::SHAPE,
+    &gemini_cli::SHAPE,
+    &otlp::SHAPE,
+    &helicone::SHAPE,
+    &canonical::SHAPE,
+    &raw::SHAPE,
+];
 
 /// One shape: what the code and its page of documentation know of it.
 #[derive(Debug)]
