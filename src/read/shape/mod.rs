@@ -30,6 +30,7 @@ mod cloud_logging;
 pub mod faults;
 mod gemini_cli;
 mod helicone;
+mod live;
 mod otlp;
 pub mod raw;
 pub mod record;
@@ -49,6 +50,7 @@ pub const SHAPES: &[&Shape] = &[
     &otlp::SHAPE,
     &helicone::SHAPE,
     &canonical::SHAPE,
+    &live::SHAPE,
     &raw::SHAPE,
 ];
 
