@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::container::{Container, Cutter, HEAD};
 use super::decompress::{Broken, Unpacked};
 use super::shape::value::Value;
-use super::shape::{Shape, canonical};
+use super::shape::{Shape, canonical, map};
 use super::{Progress, Reading, Settings};
 use crate::error::{Error, Result};
 use crate::types::origin::{InputId, InputSummary};
@@ -62,6 +62,8 @@ pub struct Lines {
     container: Container,
     /// Whoever reads it need not be told.
     shape: Option<&'static Shape>,
+    /// Names seen where the shape can't be told.
+    columns: Vec<String>,
     max_line: usize,
     /// The beginning of a line whose end wasn't read yet.
     rest: Vec<u8>,
@@ -88,6 +90,7 @@ impl Lines {
             container: source.container,
             source,
             shape: settings.shape,
+            columns: Vec::new(),
             max_line: settings.max_line,
             rest: Vec::new(),
             next_index: 0,
@@ -144,7 +147,9 @@ impl Lines {
                 let Ok(sketch) = Value::sketch(line, self.container == Container::Csv) else { continue };
                 is_foreign |= sketch.is_object();
                 self.shape = self.shape.or_else(|| Shape::tell(&sketch));
-                seen = seen.or_else(|| Some(sketch.described()));
+                if seen.is_none() {
+                    (seen, self.columns) = (Some(sketch.described()), map::columns(&sketch));
+                }
                 if self.shape.is_some() {
                     break;
                 }
@@ -247,6 +252,7 @@ impl Lines {
             hash,
             container: self.container.name(),
             shape: self.shape.map(|shape| shape.name),
+            columns: if self.shape.is_none() { self.columns } else { Vec::new() },
             same_as: None,
         })
     }
