@@ -736,9 +736,8 @@ impl<'r, 'b> Reader<'r, 'b> {
             }
         };
         let mut items = std::mem::take(&mut self.items);
-        if (shape.tells)(&value) {
-            let (shape::Read::AsItIs(read) | shape::Read::Items(read)) = shape.read;
-            read(&value, &mut items);
+        if shape.is_own(&value) {
+            shape.read_item(&value, &mut items);
             if items.list.is_empty() {
                 items.not_request(NotRequest::Event);
             }

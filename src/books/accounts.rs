@@ -181,27 +181,30 @@ impl Accounts {
 
     /// Reads the file's text. `file` is its name for messages.
     pub fn parse(file: &str, text: &str) -> Result<Accounts, Vec<Mistake>> {
-        let table = match DeTable::parse(text) {
-            Ok(table) => table.into_inner(),
-            Err(error) => {
-                let span = error.span().unwrap_or(0..0);
-                let found = match text.get(span.clone()).map(str::trim).filter(|found| !found.is_empty()) {
-                    Some(found) if found.len() <= 40 && !found.contains('\n') => format!(" at {found}"),
-                    _ => String::new(),
-                };
-                return Err(vec![Mistake {
-                    place: format!("{file}:{}", line_at(text, span.start)),
-                    what: format!("the line isn't valid TOML{found}: {}", error.message()),
-                }]);
-            }
-        };
+        let table = toml_table(file, text)?;
         let mut reader = Reader { file, text, mistakes: Vec::new() };
         let accounts = reader.accounts(&table);
         if reader.mistakes.is_empty() { Ok(accounts) } else { Err(reader.mistakes) }
     }
 }
 
-fn line_at(text: &str, byte: usize) -> usize {
+/// A file's text as TOML.
+pub fn toml_table<'t>(file: &str, text: &'t str) -> Result<DeTable<'t>, Vec<Mistake>> {
+    DeTable::parse(text).map(|table| table.into_inner()).map_err(|error| {
+        let span = error.span().unwrap_or(0..0);
+        let found = match text.get(span.clone()).map(str::trim).filter(|found| !found.is_empty()) {
+            Some(found) if found.len() <= 40 && !found.contains('\n') => format!(" at {found}"),
+            _ => String::new(),
+        };
+        vec![Mistake {
+            place: format!("{file}:{}", line_at(text, span.start)),
+            what: format!("the line isn't valid TOML{found}: {}", error.message()),
+        }]
+    })
+}
+
+/// The line of a byte.
+pub fn line_at(text: &str, byte: usize) -> usize {
     1 + text.as_bytes()[..byte.min(text.len())].iter().filter(|byte| **byte == b'\n').count()
 }
 

@@ -259,7 +259,8 @@ impl Loader<'_> {
     }
 }
 
-fn read_text(file: &Path, missing: &str) -> std::result::Result<String, Mistake> {
+/// The text of a file that the user wrote.
+pub fn read_text(file: &Path, missing: &str) -> std::result::Result<String, Mistake> {
     let name = file.display();
     let refused = |error: std::io::Error| {
         let what = match (error.kind(), nearest_path(file)) {

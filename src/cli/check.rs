@@ -8,6 +8,7 @@ use super::screen::{self, thousands};
 use super::{BookArgs, Done, LogArgs, Signal, WindowArgs, summary};
 use crate::error::Result;
 use crate::pipeline;
+use crate::read::shape::map;
 use crate::types::key::shown;
 use crate::walk::Plan;
 
@@ -15,7 +16,8 @@ use crate::walk::Plan;
 ///
 /// Prints each input with its lines and what of them is in suspense, and each
 /// Pacific day with its requests, on stdout; then the summary that replay
-/// gives, on stderr.
+/// gives, on stderr. For an input of unknown shape it proposes a map of its
+/// columns (--map), by their names.
 ///
 ///   rerate check logs/ --usage-tier tier1
 #[derive(Debug, Args)]
@@ -72,6 +74,14 @@ impl Check {
         }
         let by_day = if requests.is_empty() { String::new() } else { format!("\n{}\n", by_day.trim_fmt()) };
         screen::print(&format!("{}\n{by_day}", files.trim_fmt()))?;
+        for input in replay.inputs.iter().filter(|input| input.same_as.is_none()) {
+            if let Some(map) = map::propose(&input.columns) {
+                let name = shown(&input.name);
+                screen::print(&format!(
+                    "\n# a map for {name}, by the names of its columns: save it, complete it, give it with --map\n{map}"
+                ))?;
+            }
+        }
         summary::read(&replay, &signal.progress, took);
         summary::table(&replay, &days, &books);
         summary::accounts(&days);

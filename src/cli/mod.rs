@@ -22,6 +22,7 @@ use crate::error::{Error, Exit, Result};
 use crate::near::nearest;
 use crate::pipeline::{self, Options, Replay};
 use crate::read::container::Container;
+use crate::read::shape::map::{self, Map};
 use crate::read::shape::{SHAPES, Shape};
 use crate::read::{self, Defaults, Inputs, LONGEST_LINE, Progress, Settings};
 use crate::types::day::{Day, Instant, Window, time_zone, time_zones};
@@ -167,8 +168,12 @@ struct LogArgs {
     service_tier: Option<String>,
 
     /// What all inputs are; told for each by its first lines where it isn't given
-    #[arg(long, value_name = "SHAPE", value_parser = words(SHAPES.iter().map(|shape| shape.name)))]
+    #[arg(long, value_name = "SHAPE", value_parser = words(shapes()))]
     shape: Option<String>,
+
+    /// A map of the columns of all inputs, where no shape knows them (TOML; rerate check proposes one)
+    #[arg(long, value_name = "FILE", conflicts_with = "shape")]
+    map: Option<PathBuf>,
 
     /// How items lie in all inputs; told for each by its first bytes where it isn't given
     #[arg(long, value_name = "CONTAINER", value_parser = words(Container::ALL.iter().map(|word| word.name())))]
@@ -181,6 +186,11 @@ struct LogArgs {
     /// How many threads to use [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
+}
+
+/// What `--shape` may say: a map is given by `--map`.
+fn shapes() -> impl Iterator<Item = &'static str> {
+    SHAPES.iter().map(|shape| shape.name).filter(|name| *name != map::SHAPE.name)
 }
 
 impl LogArgs {
@@ -208,7 +218,10 @@ impl LogArgs {
         Ok(Options {
             settings: Settings {
                 container: self.container.as_deref().and_then(Container::from_name),
-                shape: self.shape.as_deref().and_then(Shape::named),
+                shape: match &self.map {
+                    Some(file) => Some(Map::load(file)?.into_shape()),
+                    None => self.shape.as_deref().and_then(Shape::named),
+                },
                 max_line: self.max_line,
                 defaults: Defaults {
                     project: self.project.clone().filter(|project| !project.is_empty()),

@@ -9,7 +9,7 @@ use super::container::{Container, Cutter, HEAD};
 use super::decompress::{Broken, Unpacked};
 use super::shape::plain::MARGIN;
 use super::shape::value::Value;
-use super::shape::{Shape, canonical};
+use super::shape::{Shape, canonical, map};
 use super::{Progress, Reading, Settings};
 use crate::error::{Error, Result};
 use crate::types::origin::{InputId, InputSummary};
@@ -69,6 +69,8 @@ pub struct Lines {
     container: Container,
     /// Whoever reads it need not be told.
     shape: Option<&'static Shape>,
+    /// Names seen where the shape can't be told.
+    columns: Vec<String>,
     max_line: usize,
     /// The beginning of a line whose end wasn't read yet.
     rest: Vec<u8>,
@@ -95,6 +97,7 @@ impl Lines {
             container: source.container,
             source,
             shape: settings.shape,
+            columns: Vec::new(),
             max_line: settings.max_line,
             rest: Vec::new(),
             next_index: 0,
@@ -151,7 +154,9 @@ impl Lines {
                 let Ok(sketch) = Value::sketch(line, self.container == Container::Csv) else { continue };
                 is_foreign |= sketch.is_object();
                 self.shape = self.shape.or_else(|| Shape::tell(&sketch));
-                seen = seen.or_else(|| Some(sketch.described()));
+                if seen.is_none() {
+                    (seen, self.columns) = (Some(sketch.described()), map::columns(&sketch));
+                }
                 if self.shape.is_some() {
                     break;
                 }
@@ -255,6 +260,7 @@ impl Lines {
             hash,
             container: self.container.name(),
             shape: self.shape.map(|shape| shape.name),
+            columns: if self.shape.is_none() { self.columns } else { Vec::new() },
             same_as: None,
         })
     }

@@ -20,6 +20,8 @@ pub struct InputSummary {
     pub container: &'static str,
     /// How they are spelled; None where it couldn't be told.
     pub shape: Option<&'static str>,
+    /// The names of its columns, where its shape couldn't be told: for a map of them.
+    pub columns: Vec<String>,
     /// The input given before whose stored bytes are the same, so that this one was not read.
     pub same_as: Option<Arc<str>>,
 }

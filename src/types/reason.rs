@@ -48,7 +48,9 @@ impl Reason {
     /// What a person can do about it.
     pub fn remedy(self) -> &'static str {
         match self {
-            Reason::UnknownShape => "say what it is with --shape (and --container), or take the file out",
+            Reason::UnknownShape => {
+                "say what it is with --shape (and --container) or --map (rerate check proposes one), or take the file out"
+            }
             Reason::OtherShape => "keep lines of different shapes in different files",
             Reason::TruncatedInput => "export or copy the file again: it is cut short or damaged",
             Reason::LineTooLong => "raise --max-line if the line is a request",

@@ -373,3 +373,22 @@ fn a_full_disk_is_named_and_leaves_published_days_as_they_were() {
     assert!(stderr(&full).contains("hint: free some space"), "{}", stderr(&full));
     assert_eq!(before, after);
 }
+
+#[test]
+fn the_map_that_check_proposes_reads_the_file_when_it_is_completed() {
+    let folder = scratch();
+    let folder = folder.path();
+    let table = "Log ID,Created At,Model Name,HTTP Status,Input Tokens,Note\n1,1780340400,gemini-2.5-flash,200,10,secret\n";
+    std::fs::write(folder.join("log.csv"), table).expect("a log");
+    let unknown = rerate(folder, &["check", "log.csv"]);
+    assert_eq!(unknown.status.code(), Some(3));
+    let printed = String::from_utf8_lossy(&unknown.stdout).into_owned();
+    assert!(!printed.contains("secret") && !printed.contains("Note"), "{printed}");
+    let (_, map) = printed.split_once("\n# a map for log.csv").expect("a map is proposed");
+    let map = format!("#{map}").replace("\"text\" ", "\"epoch_s\" ");
+    std::fs::write(folder.join("map.toml"), map).expect("a map");
+    let args = ["check", "log.csv", "--map", "map.toml", "--project", "p", "--usage-tier", "tier1"];
+    let read = rerate(folder, &args);
+    assert_eq!(read.status.code(), Some(0), "{}", stderr(&read));
+    assert!(stderr(&read).contains("= 1 requests"), "{}", stderr(&read));
+}

@@ -191,6 +191,10 @@ impl Rows {
             hash: format!("{:032x}", hash.digest128()),
             container: Container::Parquet.name(),
             shape: self.shape().map(|shape| shape.name),
+            columns: match self.shape() {
+                Some(_) => Vec::new(),
+                None => self.column_names(),
+            },
             same_as: None,
         }))
     }
@@ -218,6 +222,12 @@ impl Rows {
             let names = schema.iter().flat_map(|schema| schema.fields()).map(|field| field.name().clone());
             Value::Object(names.map(|name| (name.into(), Value::Null)).collect()).described()
         }))
+    }
+
+    /// Of all leaves, with dots.
+    fn column_names(&self) -> Vec<String> {
+        let schema = self.metadata.iter().flat_map(|metadata| metadata.parquet_schema().columns());
+        schema.map(|column| column.path().parts().join(".")).collect()
     }
 
     fn parts(self, shape: &'static Shape, runs: Vec<Run>, parts: usize) -> Vec<Rows> {

@@ -32,10 +32,15 @@ mod cloud_logging;
 mod completion;
 pub mod faults;
 mod fields;
+mod gemini_cli;
+mod helicone;
 mod interactions;
 mod langfuse;
 mod litellm;
+mod live;
+pub mod map;
 mod openai;
+mod otlp;
 pub mod plain;
 mod provider;
 pub mod raw;
@@ -48,17 +53,22 @@ use crate::types::tier::words;
 use record::Record;
 use value::{Fields, Value};
 
-/// All shapes, in the order in which an item is tried: those with marks of their own, the canonical record, and last the
-/// raw answers, whose marks others have too.
+/// All shapes, in the order in which an item is tried: those with marks of their own, the canonical record, then the
+/// raw answers, whose marks others have too. What a map reads is told by nothing.
 pub const SHAPES: &[&Shape] = &[
     &cloud_logging::SHAPE,
+    &gemini_cli::SHAPE,
+    &otlp::SHAPE,
+    &helicone::SHAPE,
     &batch::SHAPE,
     &interactions::SHAPE,
     &litellm::SHAPE,
     &langfuse::SHAPE,
     &openai::SHAPE,
     &canonical::SHAPE,
+    &live::SHAPE,
     &raw::SHAPE,
+    &map::SHAPE,
 ];
 
 /// One shape: what the code and its page of documentation know of it.
@@ -89,6 +99,8 @@ pub enum Read {
     /// It is a canonical record; of a row one is made.
     AsItIs(fn(&Value<'_>, &mut Items)),
     Items(fn(&Value<'_>, &mut Items)),
+    /// As a user's map says, which also tells its items.
+    ByMap(&'static map::Map),
 }
 
 /// Where a field of the canonical record comes from.
@@ -172,6 +184,22 @@ impl Shape {
     /// The shape of an item, if it is any's.
     pub fn tell(sketch: &Value<'_>) -> Option<&'static Shape> {
         SHAPES.iter().copied().find(|shape| (shape.tells)(sketch))
+    }
+
+    /// Whether an item, as read with its fields, is one of this shape.
+    pub fn is_own(&self, item: &Value<'_>) -> bool {
+        match self.read {
+            Read::ByMap(map) => map.tells(item),
+            _ => (self.tells)(item),
+        }
+    }
+
+    /// What an item comes to.
+    pub fn read_item(&self, item: &Value<'_>, items: &mut Items) {
+        match self.read {
+            Read::AsItIs(read) | Read::Items(read) => read(item, items),
+            Read::ByMap(map) => map.read(item, items),
+        }
     }
 
     /// What a message says of a canonical field, in the words of the shape.

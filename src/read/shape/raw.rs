@@ -4,7 +4,7 @@
 
 use super::record::{Record, without_provider};
 use super::value::{Fields, Value};
-use super::{Items, Lack, Mapped, NotRequest, Read, Shape};
+use super::{Items, Lack, Mapped, NotRequest, Read, Shape, live};
 
 pub const SHAPE: Shape = Shape {
     name: "raw",
@@ -149,6 +149,7 @@ fn tells(item: &Value<'_>) -> bool {
         Value::List(chunks) => chunks.first().is_some_and(tells_one),
         // A record that somebody has made of a response isn't raw any more.
         item if item.has("project_id") || item.has("request_id") => false,
+        item if live::tells(item) => false,
         item => {
             let response = spelled(item, "response");
             tells_one(item)
@@ -168,7 +169,7 @@ fn tells_one(response: &Value<'_>) -> bool {
 }
 
 /// A member in camelCase, or in snake_case where keys are as the item has them.
-fn spelled<'v, 'item>(value: &'v Value<'item>, key: &str) -> &'v Value<'item> {
+pub fn spelled<'v, 'item>(value: &'v Value<'item>, key: &str) -> &'v Value<'item> {
     let own = value.get(key);
     if !own.is_missing() {
         return own;

@@ -120,6 +120,13 @@ impl Record {
         self.put(field, json);
     }
 
+    /// Sets usageMetadata to the members that aren't missing. Where all are it stays missing: no usage isn't usage of 0.
+    pub fn set_usage(&mut self, members: &[(&str, &Value<'_>)]) {
+        if members.iter().any(|(_, value)| !value.is_missing()) {
+            self.set_object("usageMetadata", members);
+        }
+    }
+
     pub fn has(&self, field: &str) -> bool {
         self.fields.iter().any(|(name, _)| *name == field)
     }

@@ -9,8 +9,9 @@ use crate::suspense::{Refusal, quoted};
 use crate::types::reason::Reason;
 use crate::types::usage::GREATEST_COUNT;
 
-/// An item that holds more values that are read than this is refused: no real one has a tenth of it.
-const MOST_VALUES: usize = 1 << 18;
+/// An item that holds more values that are read than this is refused. What real ones have most is spans: a collector's batch
+/// of 8,192, with twenty attributes each, fits.
+const MOST_VALUES: usize = 1 << 20;
 /// In one object; so that looking for keys that stand twice stays cheap.
 const MOST_MEMBERS: usize = 1 << 10;
 
