@@ -7,6 +7,7 @@ mod r#gen;
 mod replay;
 mod screen;
 mod show;
+mod status;
 mod summary;
 
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ use crate::error::{Error, Exit, Result};
 use crate::near::nearest;
 use crate::pipeline::{self, LONGEST_LINE, Options, Replay};
 use crate::read::{self, Inputs, Progress};
-use crate::types::day::{Day, Window, time_zone, time_zones};
+use crate::types::day::{Day, Instant, Window, time_zone, time_zones};
 use crate::types::tier::UsageTier;
 
 const EXIT_CODES: &str = "\
@@ -30,7 +31,8 @@ Exit codes:
   0    all was used
   1    it failed; nothing was published, unless the message names days
   2    the command line is wrong
-  3    published, and some lines or quantities are in suspense
+  3    published, and some lines or quantities are in suspense; of status: a day
+       isn't closed and clean
   128+ ended by a signal (130: Ctrl-C)";
 
 /// Rebuilds token counts, quota use and charges from exported Gemini API request logs.
@@ -46,6 +48,7 @@ enum Command {
     Replay(replay::Replay),
     Check(check::Check),
     Show(show::Show),
+    Status(status::Status),
     Accounts(accounts::Accounts),
     Book(book::Book),
     Gen(r#gen::Gen),
@@ -62,6 +65,7 @@ pub fn run() -> ExitCode {
         Command::Replay(command) => command.run(&signal),
         Command::Check(command) => command.run(&signal),
         Command::Show(command) => command.run(),
+        Command::Status(command) => command.run(),
         Command::Accounts(command) => command.run(&signal),
         Command::Book(command) => command.run(),
         Command::Gen(command) => command.run(&signal),
@@ -270,9 +274,9 @@ impl BookArgs {
 /// Which days.
 #[derive(Debug, Args)]
 struct WindowArgs {
-    /// Only this Pacific day
-    #[arg(long, value_name = "DAY", value_parser = day, conflicts_with_all = ["from", "to"])]
-    date: Option<Day>,
+    /// Only this Pacific day, or yesterday
+    #[arg(long, value_name = "DAY", value_parser = When::parse, conflicts_with_all = ["from", "to"])]
+    date: Option<When>,
 
     /// Only from this Pacific day on
     #[arg(long, value_name = "DAY", value_parser = day)]
@@ -281,11 +285,43 @@ struct WindowArgs {
     /// Only up to and with this Pacific day
     #[arg(long, value_name = "DAY", value_parser = day)]
     to: Option<Day>,
+
+    /// The time it is taken to be, like 2026-06-02T01:00:00-07:00 [default: the clock's]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    now: Option<Instant>,
+}
+
+/// A day that is asked for.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    Day(Day),
+    /// The Pacific day before the one that it is now.
+    Yesterday,
+}
+
+impl When {
+    fn parse(text: &str) -> std::result::Result<When, String> {
+        match text {
+            "yesterday" => Ok(When::Yesterday),
+            _ => day(text).map(When::Day).map_err(|expected| format!("{expected}, or yesterday")),
+        }
+    }
 }
 
 impl WindowArgs {
+    fn now(&self) -> Instant {
+        self.now.unwrap_or_else(|| {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            Instant::from_seconds(since.map_or(0, |since| since.as_secs() as i64))
+        })
+    }
+
     fn window(&self) -> Result<Window> {
-        let window = Window { from: self.date.or(self.from), to: self.date.or(self.to) };
+        let date = self.date.map(|when| match when {
+            When::Day(day) => day,
+            When::Yesterday => self.now().day().previous(),
+        });
+        let window = Window { from: date.or(self.from), to: date.or(self.to) };
         match (window.from, window.to) {
             (Some(from), Some(to)) if from > to => {
                 Err(Error::usage(format!("--from {from} is after --to {to}"))
@@ -298,6 +334,13 @@ impl WindowArgs {
 
 fn day(text: &str) -> std::result::Result<Day, String> {
     Day::parse(text).ok_or_else(|| "expected a day of the calendar, like 2026-06-01".to_string())
+}
+
+fn instant(text: &str) -> std::result::Result<Instant, String> {
+    Instant::parse(text, None).map_err(|why| match text.len() {
+        19 => "it has no offset from UTC; expected a time like 2026-06-02T01:00:00-07:00".to_string(),
+        _ => why.to_string(),
+    })
 }
 
 fn whole(text: &str) -> std::result::Result<usize, String> {

@@ -288,7 +288,7 @@ fn read_text(path: &Path) -> Result<Option<String>> {
 }
 
 /// None where there is no such file.
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let Some(text) = read_text(path)? else {
         return Ok(None);
     };

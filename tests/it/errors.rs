@@ -94,13 +94,8 @@ impl Mistake {
         let mut last = None;
         for args in &self.runs {
             let stdin = fs::File::open(self.path.join("stdin")).map_or_else(|_| Stdio::null(), Stdio::from);
-            let output = Command::new(env!("CARGO_BIN_EXE_rerate"))
-                .current_dir(scratch.path())
-                .args(args)
-                .env_remove("COLUMNS")
-                .stdin(stdin)
-                .output()
-                .expect("the program starts");
+            let output =
+                run::command(scratch.path()).args(args).stdin(stdin).output().expect("the program starts");
             last = Some(output);
         }
         let output = last.expect("args has a run");

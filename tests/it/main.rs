@@ -4,6 +4,7 @@ mod awkward;
 mod carry;
 mod cases;
 mod cli;
+mod days;
 mod docs;
 mod errors;
 mod generate;
