@@ -3,20 +3,24 @@
 mod accounts;
 mod book;
 mod check;
+mod config;
 mod r#gen;
+mod hooks;
 mod replay;
 mod screen;
+mod settings;
 mod show;
 mod status;
 mod summary;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::books::{Books, Sources};
 use crate::error::{Error, Exit, Result};
@@ -25,6 +29,7 @@ use crate::pipeline::{self, LONGEST_LINE, Options, Replay};
 use crate::read::{self, Inputs, Progress};
 use crate::types::day::{Day, Instant, Window, time_zone, time_zones};
 use crate::types::tier::UsageTier;
+use settings::Settings;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -39,8 +44,20 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "rerate", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
+    #[command(flatten)]
+    everywhere: Everywhere,
+
     #[command(subcommand)]
     command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+struct Everywhere {
+    /// Read settings from this file [default: rerate.toml, where there is one]
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -51,47 +68,90 @@ enum Command {
     Status(status::Status),
     Accounts(accounts::Accounts),
     Book(book::Book),
+    Config(config::Config),
     Gen(r#gen::Gen),
 }
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return told(&error),
-    };
-    let signal = Signal::watch();
-    let result = match cli.command {
-        Command::Replay(command) => command.run(&signal),
-        Command::Check(command) => command.run(&signal),
-        Command::Show(command) => command.run(),
-        Command::Status(command) => command.run(),
-        Command::Accounts(command) => command.run(&signal),
-        Command::Book(command) => command.run(),
-        Command::Gen(command) => command.run(&signal),
-    };
-    match result {
-        Ok(Done::Whole) => ExitCode::SUCCESS,
-        Ok(Done::WithSuspense) => ExitCode::from(3),
-        Err(error) => {
+    match Cli::from_process() {
+        Ok((cli, settings)) => cli.run(&settings),
+        Err(code) => code,
+    }
+}
+
+impl Cli {
+    /// The command line, completed by what variables and the settings file say. What is wrong with it is told here.
+    fn from_process() -> std::result::Result<(Cli, Settings), ExitCode> {
+        let typed: Vec<OsString> = std::env::args_os().collect();
+        let mut app = Cli::command();
+        // What is needed may be said elsewhere: first only what was typed is looked at.
+        let partial = app.clone().mut_subcommands(|command| command.mut_args(|arg| arg.required(false)));
+        let Ok(matches) = partial.try_get_matches_from(&typed) else {
+            return match Cli::try_parse_from(&typed) {
+                Ok(cli) => Ok((cli, Settings::default())),
+                Err(error) => Err(told(&error, &[])),
+            };
+        };
+        // Now arguments of all commands are among a command's own.
+        app.build();
+        let (command, matches) = matches.subcommand().expect("the parser asks for a command");
+        let command = app.find_subcommand(command).expect("the parser knows it");
+        let failed = |error: Error| {
             screen::error(&error);
-            match error.exit {
-                Exit::Failed => ExitCode::from(1),
-                Exit::Usage => ExitCode::from(2),
-                Exit::Interrupted => ExitCode::from(128 + signal.number()),
+            ExitCode::from(2)
+        };
+        let file = matches.get_one::<PathBuf>("config").map(PathBuf::as_path);
+        let settings = Settings::load(&app, file, std::env::vars_os()).map_err(failed)?;
+        for unknown in &settings.unknown {
+            screen::say(format_args!("warning: {unknown}"));
+        }
+        let completed = settings.complete(&typed, command, matches);
+        match Cli::try_parse_from(&completed.line) {
+            Ok(cli) => Ok((cli, settings)),
+            Err(error) => Err(told(&error, &completed.origins_of(&error))),
+        }
+    }
+
+    fn run(self, settings: &Settings) -> ExitCode {
+        let signal = Signal::watch();
+        let result = match self.command {
+            Command::Replay(command) => command.run(&signal),
+            Command::Check(command) => command.run(&signal),
+            Command::Show(command) => command.run(),
+            Command::Status(command) => command.run(),
+            Command::Accounts(command) => command.run(&signal),
+            Command::Book(command) => command.run(),
+            Command::Config(command) => command.run(&Cli::command(), settings),
+            Command::Gen(command) => command.run(&signal),
+        };
+        match result {
+            Ok(Done::Whole) => ExitCode::SUCCESS,
+            Ok(Done::WithSuspense) => ExitCode::from(3),
+            Err(error) => {
+                screen::error(&error);
+                match error.exit {
+                    Exit::Failed => ExitCode::from(1),
+                    Exit::Usage => ExitCode::from(2),
+                    Exit::Interrupted => ExitCode::from(128 + signal.number()),
+                }
             }
         }
     }
 }
 
 /// Prints help, or what is wrong with the command line. That quotes what was typed, so an API key is hashed here too.
-fn told(error: &clap::Error) -> ExitCode {
+/// `origins`: where the arguments at fault stand, where they weren't typed.
+fn told(error: &clap::Error, origins: &[&str]) -> ExitCode {
     let text = error.to_string();
     if screen::visible(&text) == text {
         // Whoever reads may be gone, and that is no failure.
         let _ = error.print();
     } else {
         screen::say(text.trim_end());
+    }
+    if !origins.is_empty() {
+        screen::say(format_args!("hint: it is set by {}", origins.join(" and ")));
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
@@ -141,7 +201,7 @@ impl Signal {
 #[derive(Debug, Args)]
 struct LogArgs {
     /// Files, folders, patterns like 'logs/*.jsonl.gz', or - for stdin
-    #[arg(required = true, value_name = "LOGS")]
+    #[arg(required = true, value_name = "LOGS", value_hint = clap::ValueHint::AnyPath)]
     logs: Vec<String>,
 
     /// The Google Cloud project of lines that name none

@@ -11,4 +11,5 @@ mod generate;
 mod laws;
 mod oracle;
 mod run;
+mod settings;
 mod show;
