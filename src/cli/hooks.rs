@@ -14,3 +14,14 @@ pub fn is_variable(name: &str) -> bool {
 pub fn is_variable(_: &str) -> bool {
     false
 }
+
+/// Does as the variable says.
+#[cfg(debug_assertions)]
+pub fn set() {
+    if let Some(step) = std::env::var(CRASH_AT).ok().and_then(|step| step.parse().ok()) {
+        crate::publish::steps::kill_at(step);
+    }
+}
+
+#[cfg(not(debug_assertions))]
+pub fn set() {}

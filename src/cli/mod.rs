@@ -6,6 +6,7 @@ mod check;
 mod config;
 mod r#gen;
 mod hooks;
+mod metrics;
 mod replay;
 mod screen;
 mod settings;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::books::{Books, Sources};
 use crate::error::{Error, Exit, Result};
@@ -58,6 +59,20 @@ struct Everywhere {
     /// Read settings from this file [default: rerate.toml, where there is one]
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
+
+    /// Text, or a JSON object a line, on stderr
+    #[arg(long, value_name = "FORMAT", global = true, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+
+    /// Say every 10 s how far it is, where stderr is no terminal
+    #[arg(long, short, global = true)]
+    verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -103,20 +118,25 @@ impl Cli {
         };
         let file = matches.get_one::<PathBuf>("config").map(PathBuf::as_path);
         let settings = Settings::load(&app, file, std::env::vars_os()).map_err(failed)?;
-        for unknown in &settings.unknown {
-            screen::say(format_args!("warning: {unknown}"));
-        }
         let completed = settings.complete(&typed, command, matches);
         match Cli::try_parse_from(&completed.line) {
             Ok(cli) => Ok((cli, settings)),
-            Err(error) => Err(told(&error, &completed.origins_of(&error))),
+            Err(error) => {
+                settings.unknown.iter().for_each(screen::warn);
+                Err(told(&error, &completed.origins_of(&error)))
+            }
         }
     }
 
     fn run(self, settings: &Settings) -> ExitCode {
-        let signal = Signal::watch();
+        if self.everywhere.log_format == LogFormat::Json {
+            screen::use_json();
+        }
+        settings.unknown.iter().for_each(screen::warn);
+        hooks::set();
+        let signal = Signal::watch(self.everywhere.verbose);
         let result = match self.command {
-            Command::Replay(command) => command.run(&signal),
+            Command::Replay(command) => return ExitCode::from(command.run(&signal)),
             Command::Check(command) => command.run(&signal),
             Command::Show(command) => command.run(),
             Command::Status(command) => command.run(),
@@ -125,18 +145,7 @@ impl Cli {
             Command::Config(command) => command.run(&Cli::command(), settings),
             Command::Gen(command) => command.run(&signal),
         };
-        match result {
-            Ok(Done::Whole) => ExitCode::SUCCESS,
-            Ok(Done::WithSuspense) => ExitCode::from(3),
-            Err(error) => {
-                screen::error(&error);
-                match error.exit {
-                    Exit::Failed => ExitCode::from(1),
-                    Exit::Usage => ExitCode::from(2),
-                    Exit::Interrupted => ExitCode::from(128 + signal.number()),
-                }
-            }
-        }
+        ExitCode::from(signal.code(&result))
     }
 }
 
@@ -164,13 +173,14 @@ enum Done {
 
 /// SIGINT and SIGTERM: the first ends the run in order, a second at once.
 struct Signal {
+    verbose: bool,
     progress: Arc<Progress>,
     number: Arc<AtomicUsize>,
 }
 
 impl Signal {
-    fn watch() -> Signal {
-        let signal = Signal { progress: Arc::default(), number: Arc::default() };
+    fn watch(verbose: bool) -> Signal {
+        let signal = Signal { verbose, progress: Arc::default(), number: Arc::default() };
         #[cfg(unix)]
         for number in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             let stop = signal.progress.stop.clone();
@@ -186,14 +196,33 @@ impl Signal {
         self.number.load(Ordering::Relaxed) as u8
     }
 
+    /// The exit code of a command that ended so; what went wrong is told.
+    fn code(&self, result: &Result<Done>) -> u8 {
+        match result {
+            Ok(Done::Whole) => 0,
+            Ok(Done::WithSuspense) => 3,
+            Err(error) => {
+                screen::error(error);
+                match error.exit {
+                    Exit::Failed => 1,
+                    Exit::Usage => 2,
+                    Exit::Interrupted => 128 + self.number(),
+                }
+            }
+        }
+    }
+
+    fn start(&self, inputs: &Inputs, last_line: Option<String>) -> screen::Watch {
+        let number = self.number.clone();
+        let number = move || number.load(Ordering::Relaxed) as u8;
+        screen::Watch::start(inputs, &self.progress, self.verbose, last_line, number)
+    }
+
     /// Reads logs while a person watches; how long it took, too.
     fn read(&self, inputs: &Inputs, books: &Books, options: &Options) -> Result<(Replay, Duration)> {
-        let number = self.number.clone();
-        let watch =
-            screen::Watch::start(inputs, &self.progress, move || number.load(Ordering::Relaxed) as u8);
-        let replay = pipeline::replay(inputs, books, options, &self.progress);
-        let took = watch.finish();
-        Ok((replay?, took))
+        let watch = self.start(inputs, None);
+        let replay = pipeline::replay(inputs, books, options, &self.progress)?;
+        Ok((replay, watch.has_read()))
     }
 }
 
@@ -370,10 +399,7 @@ impl When {
 
 impl WindowArgs {
     fn now(&self) -> Instant {
-        self.now.unwrap_or_else(|| {
-            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            Instant::from_seconds(since.map_or(0, |since| since.as_secs() as i64))
-        })
+        self.now.unwrap_or_else(screen::now)
     }
 
     fn window(&self) -> Result<Window> {

@@ -4,11 +4,14 @@ mod awkward;
 mod carry;
 mod cases;
 mod cli;
+#[cfg(unix)]
+mod crash;
 mod days;
 mod docs;
 mod errors;
 mod generate;
 mod laws;
+mod observed;
 mod oracle;
 mod run;
 mod settings;
