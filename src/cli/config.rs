@@ -4,8 +4,7 @@ use clap::{Args, Command};
 
 use super::settings::{Settings, arguments, key, takes_several, variable};
 use super::{Done, screen};
-use crate::error::{Error, Result};
-use crate::near::nearest;
+use crate::error::Result;
 
 /// Print what rerate.toml and RERATE_ variables set, and where
 ///
@@ -30,25 +29,14 @@ pub struct Config {
 
 impl Config {
     pub(super) fn run(&self, app: &Command, settings: &Settings) -> Result<Done> {
-        let commands: Vec<&Command> = app.get_subcommands().collect();
-        if let Some(name) = &self.command
-            && !commands.iter().any(|command| command.get_name() == name)
-        {
-            let error = Error::usage(format!("there is no command {name}"));
-            let names = commands.iter().map(|command| command.get_name());
-            return Err(match nearest(name, names) {
-                Some(near) => error.hint(format!("did you mean {near}?")),
-                None => error.hint("rerate --help lists them"),
-            });
-        }
+        let asked = self.command.as_deref().map(|name| super::named(app, name)).transpose()?;
         let mut text = match &settings.file {
             Some(file) => format!("# {}\n", screen::visible(&file.display().to_string())),
             None => "# no rerate.toml is here, and no --config is given\n".to_string(),
         };
         text += &self.lines(app, "", settings);
-        for command in commands {
-            let asked = self.command.as_ref().is_none_or(|name| name == command.get_name());
-            let lines = if asked { self.lines(command, command.get_name(), settings) } else { String::new() };
+        for command in asked.into_iter().chain(app.get_subcommands().filter(|_| asked.is_none())) {
+            let lines = self.lines(command, command.get_name(), settings);
             if !lines.is_empty() {
                 text += &format!("\n[{}]\n{lines}", command.get_name());
             }

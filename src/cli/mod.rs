@@ -3,6 +3,7 @@
 mod accounts;
 mod book;
 mod check;
+mod completions;
 mod config;
 mod r#gen;
 mod hooks;
@@ -85,6 +86,8 @@ enum Command {
     Book(book::Book),
     Config(config::Config),
     Gen(r#gen::Gen),
+    Completions(completions::Completions),
+    Man(completions::Man),
 }
 
 /// Runs the command line of this process.
@@ -144,14 +147,30 @@ impl Cli {
             Command::Book(command) => command.run(),
             Command::Config(command) => command.run(&Cli::command(), settings),
             Command::Gen(command) => command.run(&signal),
+            Command::Completions(command) => command.run(Cli::command()),
+            Command::Man(command) => command.run(Cli::command()),
         };
         ExitCode::from(signal.code(&result))
     }
 }
 
+/// A command by its name.
+fn named<'a>(app: &'a clap::Command, name: &str) -> Result<&'a clap::Command> {
+    app.find_subcommand(name).ok_or_else(|| {
+        let error = Error::usage(format!("there is no command {name}"));
+        match nearest(name, app.get_subcommands().map(clap::Command::get_name)) {
+            Some(near) => error.hint(format!("did you mean {near}?")),
+            None => error.hint("rerate --help lists them"),
+        }
+    })
+}
+
 /// Prints help, or what is wrong with the command line. That quotes what was typed, so an API key is hashed here too.
 /// `origins`: where the arguments at fault stand, where they weren't typed.
 fn told(error: &clap::Error, origins: &[&str]) -> ExitCode {
+    if error.kind() == clap::error::ErrorKind::DisplayVersion {
+        return version();
+    }
     let text = error.to_string();
     if screen::visible(&text) == text {
         // Whoever reads may be gone, and that is no failure.
@@ -163,6 +182,17 @@ fn told(error: &clap::Error, origins: &[&str]) -> ExitCode {
         screen::say(format_args!("hint: it is set by {}", origins.join(" and ")));
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// The version, and how new what it knows is.
+fn version() -> ExitCode {
+    let newest = Books::load(&Sources::default()).ok().and_then(|books| {
+        let days = books.editions.into_iter().filter_map(|edition| edition.newest);
+        days.max()
+    });
+    let books = newest.map(|newest| format!(" (books up to {newest})")).unwrap_or_default();
+    let printed = screen::print(&format!("rerate {}{books}\n", env!("CARGO_PKG_VERSION")));
+    if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// How a command ended that did its work.

@@ -271,7 +271,9 @@ fn whoever_reads_may_leave() {
 
 #[test]
 fn help_fits_80_columns_and_has_an_example_that_parses() {
-    for command in ["", "replay", "check", "show", "status", "accounts", "book", "config"] {
+    for command in
+        ["", "replay", "check", "show", "status", "accounts", "book", "config", "completions", "man"]
+    {
         for flag in ["-h", "--help"] {
             let output = run::command(Path::new("."))
                 .args(command.split_whitespace().chain([flag]))

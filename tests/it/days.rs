@@ -127,3 +127,20 @@ fn status_lists_what_needs_a_person_and_its_exit_code_says_whether() {
     words(folder, "status 01.jsonl", 1);
     words(folder, "status days --date never", 2);
 }
+
+#[test]
+fn sixty_days_are_filled_in_by_one_command() {
+    let folder = scratch();
+    let folder = folder.path();
+    words(folder, "gen --days 61 --records 6100 --out logs --accounts accounts.toml", 0);
+    let args = "replay logs --accounts accounts.toml --out days --from 2026-06-01 --to 2026-07-30";
+    let told = words(folder, args, 3);
+    assert!(told.contains("published 60 days in days: 2026-06-01 to 2026-07-30\n"), "{told}");
+    // Tuned models whose base nothing tells are in suspense; nothing else speaks against a day.
+    let told = words(folder, "status days --accounts accounts.toml --from 2026-06-01 --to 2026-07-30", 3);
+    assert!(told.contains("60 days: ") && told.contains("  suspense: "), "{told}");
+    assert!(
+        ["missing", "open", "stale", "books"].iter().all(|name| !told.contains(&format!("\n  {name}: "))),
+        "{told}"
+    );
+}

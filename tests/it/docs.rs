@@ -88,6 +88,13 @@ fn every_command_of_the_readme_does_what_it_shows() {
                 said(folder.path(), "rerate check record.jsonl");
                 text.to_string()
             }
+            "toml" if text.starts_with("[replay]") => {
+                let settings = folder.path().join("rerate.toml");
+                std::fs::write(&settings, text).expect("settings");
+                said(folder.path(), "rerate replay");
+                std::fs::remove_file(settings).expect("settings");
+                text.to_string()
+            }
             "toml" => {
                 let accounts =
                     Accounts::parse("README.md", text).expect("an accounts file without a mistake");

@@ -7,6 +7,8 @@ mod cli;
 #[cfg(unix)]
 mod crash;
 mod days;
+#[cfg(unix)]
+mod deploy;
 mod docs;
 mod errors;
 mod generate;
@@ -16,3 +18,5 @@ mod oracle;
 mod run;
 mod settings;
 mod show;
+#[cfg(unix)]
+mod trust;
