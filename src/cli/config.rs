@@ -10,7 +10,7 @@ use crate::error::Result;
 ///
 /// Every flag can stand in rerate.toml (of the working directory, or named by
 /// --config), in a table named by its command, and in a variable: --max-line
-/// is max-line in [replay] and RERATE_MAX_LINE. A flag wins, then the variable,
+/// is max-line in table replay and RERATE_MAX_LINE. A flag wins, then the variable,
 /// then the file. Paths in the file are relative to the file. In a variable,
 /// commas divide the values of a flag that takes several.
 ///

@@ -3,7 +3,7 @@
 //! next run mends an interruption between the two moves. Knows nothing of what is in a folder.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Output {
     root: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Output {
@@ -59,8 +59,13 @@ impl Output {
                 Err(TryLockError::Error(error)) => return Err(locked(error)),
             }
         }
-        lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(locked)?;
-        let output = Output { root: root.to_path_buf(), _lock: lock };
+        let mut name_holder = || {
+            lock.set_len(0)?;
+            lock.rewind()?;
+            writeln!(lock, "{}", std::process::id())
+        };
+        name_holder().map_err(locked)?;
+        let output = Output { root: root.to_path_buf(), lock };
         step();
         output.mend()?;
         step();
@@ -172,6 +177,13 @@ fn holder(lock: &mut File) -> Option<u32> {
     let mut text = String::new();
     lock.read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
+}
+
+/// Nobody holds the folder any more, so nobody is named in it: what is published is the same bytes whoever did it.
+impl Drop for Output {
+    fn drop(&mut self) {
+        let _ = self.lock.set_len(0);
+    }
 }
 
 /// Exchanges two names at once; false where the file system can't.

@@ -59,7 +59,7 @@ fn the_crontab_publishes_yesterday_as_cron_would_run_it() {
     let command = |line: &str| {
         let fields: Vec<&str> = line.splitn(6, ' ').collect();
         let is_time = |field: &&str| *field == "*" || field.parse::<u8>().is_ok();
-        assert!(fields.len() == 6 && fields[..5].iter().all(|field| is_time(field)), "{line}");
+        assert!(fields.len() == 6 && fields[..5].iter().all(is_time), "{line}");
         assert!(!fields[5].contains('%'), "cron makes lines of %: {line}");
         fields[5].to_string()
     };
