@@ -32,9 +32,9 @@
 //! | [`suspense`] | lines held back, with their reason | keep text of a line |
 //! | [`balance`] | the two equations | let anything pass |
 //! | [`report`] | tables: columns, meaning, order | write a file |
-//! | [`publish`] | staging, never less, the swap, manifests | change a figure |
+//! | [`publish`] | staging, never less, the lock, the swap, manifests | change a figure |
 //! | [`query`] | published days read back: tables, groups, checked sums | write, take a folder without a manifest for a day |
-//! | [`cli`] | commands, flags, screen, exit codes | know a rule |
+//! | [`cli`] | commands, flags, settings, screen, metrics, exit codes | know a rule |
 //! | [`near`] | the nearest known word to a slip | know which words there are |
 //! | [`error`] | the error that ends a run | tell what a line lacks: that is suspense |
 //! | [`generate`] | synthetic logs from a seed | know a price, write a file |

@@ -181,29 +181,30 @@ impl Accounts {
 
     /// Reads the file's text. `file` is its name for messages.
     pub fn parse(file: &str, text: &str) -> Result<Accounts, Vec<Mistake>> {
-        let table = toml_table(file, text)?;
+        let table = table(file, text).map_err(|mistake| vec![mistake])?;
         let mut reader = Reader { file, text, mistakes: Vec::new() };
         let accounts = reader.accounts(&table);
         if reader.mistakes.is_empty() { Ok(accounts) } else { Err(reader.mistakes) }
     }
 }
 
-/// A file's text as TOML.
-pub fn toml_table<'t>(file: &str, text: &'t str) -> Result<DeTable<'t>, Vec<Mistake>> {
-    DeTable::parse(text).map(|table| table.into_inner()).map_err(|error| {
+/// Reads TOML. `file` is its name for messages.
+pub fn table<'t>(file: &str, text: &'t str) -> Result<DeTable<'t>, Mistake> {
+    let told = |error: toml::de::Error| {
         let span = error.span().unwrap_or(0..0);
         let found = match text.get(span.clone()).map(str::trim).filter(|found| !found.is_empty()) {
             Some(found) if found.len() <= 40 && !found.contains('\n') => format!(" at {found}"),
             _ => String::new(),
         };
-        vec![Mistake {
+        Mistake {
             place: format!("{file}:{}", line_at(text, span.start)),
             what: format!("the line isn't valid TOML{found}: {}", error.message()),
-        }]
-    })
+        }
+    };
+    DeTable::parse(text).map(toml::Spanned::into_inner).map_err(told)
 }
 
-/// The line of a byte.
+/// The line of a byte, from 1.
 pub fn line_at(text: &str, byte: usize) -> usize {
     1 + text.as_bytes()[..byte.min(text.len())].iter().filter(|byte| **byte == b'\n').count()
 }

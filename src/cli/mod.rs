@@ -3,19 +3,26 @@
 mod accounts;
 mod book;
 mod check;
+mod completions;
+mod config;
 mod r#gen;
+mod hooks;
+mod metrics;
 mod replay;
 mod screen;
+mod settings;
 mod show;
+mod status;
 mod summary;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::books::{Books, Sources};
 use crate::error::{Error, Exit, Result};
@@ -24,24 +31,52 @@ use crate::pipeline::{self, Options, Replay};
 use crate::read::container::Container;
 use crate::read::shape::map::{self, Map};
 use crate::read::shape::{SHAPES, Shape};
-use crate::read::{self, Defaults, Inputs, LONGEST_LINE, Progress, Settings};
+use crate::read::{self, Defaults, Inputs, LONGEST_LINE, Progress};
 use crate::types::day::{Day, Instant, Window, time_zone, time_zones};
 use crate::types::tier::{ServiceTier, UsageTier};
+use settings::Settings;
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0    all was used
   1    it failed; nothing was published, unless the message names days
   2    the command line is wrong
-  3    published, and some lines or quantities are in suspense
+  3    published, and some lines or quantities are in suspense; of status: a day
+       isn't closed and clean
   128+ ended by a signal (130: Ctrl-C)";
 
 /// Rebuilds token counts, quota use and charges from exported Gemini API request logs.
 #[derive(Debug, Parser)]
 #[command(name = "rerate", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
+    #[command(flatten)]
+    everywhere: Everywhere,
+
     #[command(subcommand)]
     command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+struct Everywhere {
+    /// Read settings from this file [default: rerate.toml, where there is one]
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+
+    /// Text, or a JSON object a line, on stderr
+    #[arg(long, value_name = "FORMAT", global = true, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+
+    /// Say every 10 s how far it is, where stderr is no terminal
+    #[arg(long, short, global = true)]
+    verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -49,42 +84,96 @@ enum Command {
     Replay(replay::Replay),
     Check(check::Check),
     Show(show::Show),
+    Status(status::Status),
     Accounts(accounts::Accounts),
     Book(book::Book),
+    Config(config::Config),
     Gen(r#gen::Gen),
+    Completions(completions::Completions),
+    Man(completions::Man),
 }
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return told(&error),
-    };
-    let signal = Signal::watch();
-    let result = match cli.command {
-        Command::Replay(command) => command.run(&signal),
-        Command::Check(command) => command.run(&signal),
-        Command::Show(command) => command.run(),
-        Command::Accounts(command) => command.run(&signal),
-        Command::Book(command) => command.run(),
-        Command::Gen(command) => command.run(&signal),
-    };
-    match result {
-        Ok(Done::Whole) => ExitCode::SUCCESS,
-        Ok(Done::WithSuspense) => ExitCode::from(3),
-        Err(error) => {
-            screen::error(&error);
-            match error.exit {
-                Exit::Failed => ExitCode::from(1),
-                Exit::Usage => ExitCode::from(2),
-                Exit::Interrupted => ExitCode::from(128 + signal.number()),
-            }
-        }
+    match Cli::from_process() {
+        Ok((cli, settings)) => cli.run(&settings),
+        Err(code) => code,
     }
 }
 
+impl Cli {
+    /// The command line, completed by what variables and the settings file say. What is wrong with it is told here.
+    fn from_process() -> std::result::Result<(Cli, Settings), ExitCode> {
+        let typed: Vec<OsString> = std::env::args_os().collect();
+        let mut app = Cli::command();
+        // What is needed may be said elsewhere: first only what was typed is looked at.
+        let partial = app.clone().mut_subcommands(|command| command.mut_args(|arg| arg.required(false)));
+        let Ok(matches) = partial.try_get_matches_from(&typed) else {
+            return match Cli::try_parse_from(&typed) {
+                Ok(cli) => Ok((cli, Settings::default())),
+                Err(error) => Err(told(&error, &[])),
+            };
+        };
+        // Now arguments of all commands are among a command's own.
+        app.build();
+        let (command, matches) = matches.subcommand().expect("the parser asks for a command");
+        let command = app.find_subcommand(command).expect("the parser knows it");
+        let failed = |error: Error| {
+            screen::error(&error);
+            ExitCode::from(2)
+        };
+        let file = matches.get_one::<PathBuf>("config").map(PathBuf::as_path);
+        let settings = Settings::load(&app, file, std::env::vars_os()).map_err(failed)?;
+        let completed = settings.complete(&typed, command, matches);
+        match Cli::try_parse_from(&completed.line) {
+            Ok(cli) => Ok((cli, settings)),
+            Err(error) => {
+                settings.unknown.iter().for_each(screen::warn);
+                Err(told(&error, &completed.origins_of(&error)))
+            }
+        }
+    }
+
+    fn run(self, settings: &Settings) -> ExitCode {
+        if self.everywhere.log_format == LogFormat::Json {
+            screen::use_json();
+        }
+        settings.unknown.iter().for_each(screen::warn);
+        hooks::set();
+        let signal = Signal::watch(self.everywhere.verbose);
+        let result = match self.command {
+            Command::Replay(command) => return ExitCode::from(command.run(&signal)),
+            Command::Check(command) => command.run(&signal),
+            Command::Show(command) => command.run(),
+            Command::Status(command) => command.run(),
+            Command::Accounts(command) => command.run(&signal),
+            Command::Book(command) => command.run(),
+            Command::Config(command) => command.run(&Cli::command(), settings),
+            Command::Gen(command) => command.run(&signal),
+            Command::Completions(command) => command.run(Cli::command()),
+            Command::Man(command) => command.run(Cli::command()),
+        };
+        ExitCode::from(signal.code(&result))
+    }
+}
+
+/// A command by its name.
+fn named<'a>(app: &'a clap::Command, name: &str) -> Result<&'a clap::Command> {
+    app.find_subcommand(name).ok_or_else(|| {
+        let error = Error::usage(format!("there is no command {name}"));
+        match nearest(name, app.get_subcommands().map(clap::Command::get_name)) {
+            Some(near) => error.hint(format!("did you mean {near}?")),
+            None => error.hint("rerate --help lists them"),
+        }
+    })
+}
+
 /// Prints help, or what is wrong with the command line. That quotes what was typed, so an API key is hashed here too.
-fn told(error: &clap::Error) -> ExitCode {
+/// `origins`: where the arguments at fault stand, where they weren't typed.
+fn told(error: &clap::Error, origins: &[&str]) -> ExitCode {
+    if error.kind() == clap::error::ErrorKind::DisplayVersion {
+        return version();
+    }
     let text = error.to_string();
     if screen::visible(&text) == text {
         // Whoever reads may be gone, and that is no failure.
@@ -92,7 +181,21 @@ fn told(error: &clap::Error) -> ExitCode {
     } else {
         screen::say(text.trim_end());
     }
+    if !origins.is_empty() {
+        screen::say(format_args!("hint: it is set by {}", origins.join(" and ")));
+    }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// The version, and how new what it knows is.
+fn version() -> ExitCode {
+    let newest = Books::load(&Sources::default()).ok().and_then(|books| {
+        let days = books.editions.into_iter().filter_map(|edition| edition.newest);
+        days.max()
+    });
+    let books = newest.map(|newest| format!(" (books up to {newest})")).unwrap_or_default();
+    let printed = screen::print(&format!("rerate {}{books}\n", env!("CARGO_PKG_VERSION")));
+    if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// How a command ended that did its work.
@@ -103,13 +206,14 @@ enum Done {
 
 /// SIGINT and SIGTERM: the first ends the run in order, a second at once.
 struct Signal {
+    verbose: bool,
     progress: Arc<Progress>,
     number: Arc<AtomicUsize>,
 }
 
 impl Signal {
-    fn watch() -> Signal {
-        let signal = Signal { progress: Arc::default(), number: Arc::default() };
+    fn watch(verbose: bool) -> Signal {
+        let signal = Signal { verbose, progress: Arc::default(), number: Arc::default() };
         #[cfg(unix)]
         for number in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             let stop = signal.progress.stop.clone();
@@ -125,14 +229,33 @@ impl Signal {
         self.number.load(Ordering::Relaxed) as u8
     }
 
+    /// The exit code of a command that ended so; what went wrong is told.
+    fn code(&self, result: &Result<Done>) -> u8 {
+        match result {
+            Ok(Done::Whole) => 0,
+            Ok(Done::WithSuspense) => 3,
+            Err(error) => {
+                screen::error(error);
+                match error.exit {
+                    Exit::Failed => 1,
+                    Exit::Usage => 2,
+                    Exit::Interrupted => 128 + self.number(),
+                }
+            }
+        }
+    }
+
+    fn start(&self, inputs: &Inputs, last_line: Option<String>) -> screen::Watch {
+        let number = self.number.clone();
+        let number = move || number.load(Ordering::Relaxed) as u8;
+        screen::Watch::start(inputs, &self.progress, self.verbose, last_line, number)
+    }
+
     /// Reads logs while a person watches; how long it took, too.
     fn read(&self, inputs: &Inputs, books: &Books, options: &Options) -> Result<(Replay, Duration)> {
-        let number = self.number.clone();
-        let watch =
-            screen::Watch::start(inputs, &self.progress, move || number.load(Ordering::Relaxed) as u8);
-        let replay = pipeline::replay(inputs, books, options, &self.progress);
-        let took = watch.finish();
-        Ok((replay?, took))
+        let watch = self.start(inputs, None);
+        let replay = pipeline::replay(inputs, books, options, &self.progress)?;
+        Ok((replay, watch.has_read()))
     }
 }
 
@@ -140,7 +263,7 @@ impl Signal {
 #[derive(Debug, Args)]
 struct LogArgs {
     /// Files, folders, patterns like 'logs/*.jsonl.gz', or - for stdin
-    #[arg(required = true, value_name = "LOGS")]
+    #[arg(required = true, value_name = "LOGS", value_hint = clap::ValueHint::AnyPath)]
     logs: Vec<String>,
 
     /// The Google Cloud project of lines that name none
@@ -216,7 +339,7 @@ impl LogArgs {
             time_zone(name).ok_or_else(unknown)
         });
         Ok(Options {
-            settings: Settings {
+            settings: read::Settings {
                 container: self.container.as_deref().and_then(Container::from_name),
                 shape: match &self.map {
                     Some(file) => Some(Map::load(file)?.into_shape()),
@@ -314,9 +437,9 @@ impl BookArgs {
 /// Which days.
 #[derive(Debug, Args)]
 struct WindowArgs {
-    /// Only this Pacific day
-    #[arg(long, value_name = "DAY", value_parser = day, conflicts_with_all = ["from", "to"])]
-    date: Option<Day>,
+    /// Only this Pacific day, or yesterday
+    #[arg(long, value_name = "DAY", value_parser = When::parse, conflicts_with_all = ["from", "to"])]
+    date: Option<When>,
 
     /// Only from this Pacific day on
     #[arg(long, value_name = "DAY", value_parser = day)]
@@ -325,11 +448,40 @@ struct WindowArgs {
     /// Only up to and with this Pacific day
     #[arg(long, value_name = "DAY", value_parser = day)]
     to: Option<Day>,
+
+    /// The time it is taken to be, like 2026-06-02T01:00:00-07:00 [default: the clock's]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    now: Option<Instant>,
+}
+
+/// A day that is asked for.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    Day(Day),
+    /// The Pacific day before the one that it is now.
+    Yesterday,
+}
+
+impl When {
+    fn parse(text: &str) -> std::result::Result<When, String> {
+        match text {
+            "yesterday" => Ok(When::Yesterday),
+            _ => day(text).map(When::Day).map_err(|expected| format!("{expected}, or yesterday")),
+        }
+    }
 }
 
 impl WindowArgs {
+    fn now(&self) -> Instant {
+        self.now.unwrap_or_else(screen::now)
+    }
+
     fn window(&self) -> Result<Window> {
-        let window = Window { from: self.date.or(self.from), to: self.date.or(self.to) };
+        let date = self.date.map(|when| match when {
+            When::Day(day) => day,
+            When::Yesterday => self.now().day().previous(),
+        });
+        let window = Window { from: date.or(self.from), to: date.or(self.to) };
         match (window.from, window.to) {
             (Some(from), Some(to)) if from > to => {
                 Err(Error::usage(format!("--from {from} is after --to {to}"))
@@ -351,6 +503,13 @@ fn at(text: &str) -> std::result::Result<Instant, String> {
         Some(day) => Ok(day.start()),
         None => Instant::parse(text, None).map_err(expected),
     }
+}
+
+fn instant(text: &str) -> std::result::Result<Instant, String> {
+    Instant::parse(text, None).map_err(|why| match text.len() {
+        19 => "it has no offset from UTC; expected a time like 2026-06-02T01:00:00-07:00".to_string(),
+        _ => why.to_string(),
+    })
 }
 
 fn whole(text: &str) -> std::result::Result<usize, String> {

@@ -1,9 +1,12 @@
 //! Owns `rerate replay`: logs to a folder of published days.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use clap::Args;
 
+use super::metrics::{Ended, Figures, MetricsFile};
 use super::{BookArgs, Done, LogArgs, Signal, WindowArgs, screen, summary};
 use crate::error::{Error, Result};
 use crate::pipeline::{self, DayReport, Options};
@@ -70,9 +73,16 @@ pub struct Replay {
     #[arg(long, value_name = "P%", value_parser = Share::parse_percent)]
     allow_unpriced: Option<Share>,
 
+    /// Write how the run ended as a Prometheus text file, for node_exporter's textfile collector
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
+
     #[command(flatten)]
     books: BookArgs,
 }
+
+/// How the last line begins, which a person can search for.
+const LAST_LINE: &str = "rerate replay:";
 
 /// How much suspense is nothing to speak of.
 #[derive(Clone, Copy, Debug)]
@@ -82,8 +92,79 @@ enum Share {
     Parts(u64),
 }
 
+/// What of a run is told at its end, whichever it was.
+#[derive(Default)]
+struct Told {
+    published: Mutex<Vec<PublishedDay>>,
+    /// None until days were rated.
+    figures: Option<Figures>,
+}
+
+/// Shows how far publishing is, and remembers which days are new.
+struct Publishing<'p> {
+    watch: &'p screen::Watch,
+    told: &'p Mutex<Vec<PublishedDay>>,
+}
+
+impl publish::Watcher for Publishing<'_> {
+    fn staged(&self) {
+        self.watch.staged();
+    }
+
+    fn swapping(&self) {
+        self.watch.swaps();
+    }
+
+    fn swapped(&self, day: &PublishedDay) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(day.clone());
+    }
+}
+
 impl Replay {
-    pub(super) fn run(&self, signal: &Signal) -> Result<Done> {
+    /// Gives the exit code: whatever happens, the metrics and the last line say how it ended.
+    pub(super) fn run(&self, signal: &Signal) -> u8 {
+        let started = Instant::now();
+        let mut told = Told::default();
+        let file = self.metrics.as_deref().map(MetricsFile::new).transpose();
+        let (file, result) = match file {
+            Ok(file) => (file, self.replay(signal, &mut told)),
+            Err(error) => (None, Err(error)),
+        };
+        let mut code = signal.code(&result);
+        let published = told.published.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = file {
+            let ended = Ended {
+                code,
+                published: &published,
+                figures: told.figures.as_ref(),
+                took: started.elapsed(),
+                now: self.window.now(),
+            };
+            if let Err(error) = file.write(&ended) {
+                screen::error(&error);
+                code = code.max(1);
+            }
+        }
+        let days = match &published[..] {
+            [] => "none".to_string(),
+            [one] => one.day.to_string(),
+            [first, .., last] => format!("{}..{}", first.day, last.day),
+        };
+        let mut line = format!("{LAST_LINE} exit={code} days={days}");
+        if let Some(figures) = &told.figures {
+            let open = published.iter().filter(|day| day.state == State::Open).count();
+            line += &format!(
+                " open={open} requests={} suspended={} rated_usd={}",
+                figures.requests(),
+                figures.suspended(),
+                figures.rated_cost()
+            );
+        }
+        screen::say(line);
+        code
+    }
+
+    fn replay(&self, signal: &Signal, told: &mut Told) -> Result<Done> {
         let window = self.window.window()?;
         let books = self.books.load()?;
         let inputs = self.logs.inputs(Some(&self.out))?;
@@ -94,8 +175,9 @@ impl Replay {
         let handed_on = publish::carry::days(&self.out)?;
         let known = window.from.and_then(|from| handed_on.iter().copied().rfind(|day| *day < from));
         let options = Options { detail: self.detail, known, ..self.logs.options(window)? };
-        let (replay, took) = signal.read(&inputs, &books, &options)?;
-        summary::read(&replay, &signal.progress, took);
+        let watch = signal.start(&inputs, Some(LAST_LINE.to_string()));
+        let replay = pipeline::replay(&inputs, &books, &options, &signal.progress)?;
+        summary::read(&replay, &signal.progress, watch.has_read());
         if replay.records.requests == 0 && !window.is_open() && !self.allow_empty {
             return Err(Error::new(format!(
                 "there is no request {}; nothing was published",
@@ -107,6 +189,13 @@ impl Replay {
             screen::say("there is no request in the logs; nothing was published");
             return Ok(Done::Whole);
         }
+        // From here on no other run publishes: what days hand on and what would be less holds until this one ends.
+        let stop = &signal.progress.stop;
+        let output = publish::Output::open(&self.out, stop, |process| {
+            let which = process.map_or(String::new(), |process| format!(" (process {process})"));
+            screen::say(format_args!("another run{which} publishes to {}: waiting", self.out.display()));
+        })?;
+        let handed_on = publish::carry::days(&self.out)?;
         let plan = Plan::new(&pipeline::days_seen(&replay), window, &handed_on);
         let taken_over = plan.iter().flat_map(|plan| &plan.taken_over);
         let carries = taken_over.map(|day| Ok((*day, publish::carry::of(&self.out, *day)?)));
@@ -115,23 +204,19 @@ impl Replay {
             Some(plan) => pipeline::rate(&replay, &books, plan, &carries, options.usage_tier)?,
             None => Vec::new(),
         };
-        let stop = &signal.progress.stop;
-        let publish = publish::Options {
-            out: &self.out,
-            window,
-            close: self.close,
-            detail: self.detail,
-            replace: self.replace,
-            stop,
-        };
-        let waiting =
-            || screen::say(format_args!("another run publishes to {}: waiting", self.out.display()));
-        let published = publish::publish(&days, &replay, &books, &publish, waiting)?;
+        told.figures = Some(Figures::new(&replay, &days));
+        let publish =
+            publish::Options { window, close: self.close, detail: self.detail, replace: self.replace, stop };
+        watch.stages(days.len() as u64);
+        let publishing = Publishing { watch: &watch, told: &told.published };
+        publish::publish(&output, &days, &replay, &books, &publish, &publishing)?;
+        drop(watch);
         summary::table(&replay, &days, &books);
         summary::accounts(&days);
         summary::suspense(&replay, &days);
         summary::assumptions(&days);
-        self.say_published(&published, replay.suspended.iter().any(|line| line.day.is_none()));
+        let undated = replay.suspended.iter().any(|line| line.day.is_none());
+        self.say_published(&told.published.lock().unwrap_or_else(PoisonError::into_inner), undated);
         for plan in plan.iter().filter(|plan| plan.taken_over.is_empty() && plan.begin < plan.first) {
             screen::say(format_args!(
                 "  no day before {} is published: caches, free units and credits used\n  before it are those of these \

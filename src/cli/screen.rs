@@ -1,28 +1,67 @@
 //! Owns how things are put on a person's screen: lines, errors, progress, tables, figures for the eye. What a run has to
 //! say is for `summary`.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 use crate::error::{Error, Result};
 use crate::read::{Inputs, Progress};
 use crate::types::key::shown;
 use crate::types::money::Pico;
 
+/// How often a run that nobody sees says how far it is.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// Whether stderr is one JSON object a line.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+pub fn use_json() {
+    JSON.store(true, Ordering::Relaxed);
+}
+
 /// Text on stderr, names in it as they may be shown. Whoever reads may be gone, and that is no failure.
 pub fn say(text: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{}", visible(&text.to_string()));
+    write("info", &text.to_string(), None);
+}
+
+pub fn warn(text: impl std::fmt::Display) {
+    write("warning", &text.to_string(), None);
 }
 
 pub fn error(error: &Error) {
-    say(error);
+    write("error", &error.what, error.hint.as_deref());
+}
+
+fn write(level: &str, text: &str, hint: Option<&str>) {
+    let line = if JSON.load(Ordering::Relaxed) {
+        let mut line = serde_json::json!({
+            "time": now().to_string(),
+            "level": level,
+            "message": visible(text.trim_matches('\n')),
+        });
+        if let Some(hint) = hint {
+            line["hint"] = visible(hint).into();
+        }
+        line.to_string()
+    } else {
+        let mark = if level == "info" { String::new() } else { format!("{level}: ") };
+        let hint = hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+        visible(&format!("{mark}{text}{hint}"))
+    };
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// What the clock says.
+pub fn now() -> crate::types::day::Instant {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    crate::types::day::Instant::from_seconds(since.map_or(0, |since| since.as_secs() as i64))
 }
 
 /// Names come from logs, file systems and command lines; a terminal must not obey them, nor may they show a key.
@@ -41,64 +80,177 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
-/// A bar on a terminal with bytes, rate and time left, while reading goes on.
+/// How far a run is.
+enum Stage {
+    Reading {
+        total: u64,
+    },
+    /// Nothing to show.
+    Between,
+    Staging {
+        days: u64,
+    },
+    /// Days become new one by one: nobody ends the process from outside.
+    Swapping,
+}
+
+/// What a run and whoever watches it share.
+struct Seen {
+    progress: Arc<Progress>,
+    stage: Mutex<(Stage, ProgressBar)>,
+    staged: AtomicU64,
+    ended: AtomicBool,
+    /// What is said last by a run that is ended from here.
+    last_line: Option<String>,
+    verbose: bool,
+}
+
+/// A bar per stage on a terminal; elsewhere, where that is asked for, a line every 10 seconds.
 pub struct Watch {
     started: Instant,
-    ended: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    seen: Arc<Seen>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Watch {
-    /// Watches `progress`. A run that is told to end while it waits for input is ended after half a second with
-    /// `signal()`: nothing was published yet.
+    /// Watches a run that begins to read. One that is told to end and doesn't is ended after half a second with
+    /// `signal()`, unless days are becoming new: what is staged is swept by the next run.
     pub fn start(
         inputs: &Inputs,
         progress: &Arc<Progress>,
+        verbose: bool,
+        last_line: Option<String>,
         signal: impl Fn() -> u8 + Send + 'static,
     ) -> Watch {
         let total: u64 =
             inputs.list.iter().filter(|input| input.same_as.is_none()).map(|input| input.bytes).sum();
-        let bar = if total > 0 { ProgressBar::new(total) } else { ProgressBar::new_spinner() };
-        let template = if total > 0 {
-            "{bar:30} {bytes:>10} of {total_bytes} {binary_bytes_per_sec:>12} {eta:>4} left"
-        } else {
-            "{spinner} {bytes} {binary_bytes_per_sec}"
-        };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        let ended = Arc::new(AtomicBool::new(false));
-        let thread = {
-            let (progress, ended) = (progress.clone(), ended.clone());
-            std::thread::spawn(move || {
-                let mut stopped: Option<Instant> = None;
-                while !ended.load(Ordering::Relaxed) {
-                    std::thread::park_timeout(Duration::from_millis(100));
-                    bar.set_position(progress.bytes.load(Ordering::Relaxed));
-                    if progress.stop.load(Ordering::Relaxed) {
-                        let since = *stopped.get_or_insert_with(Instant::now);
-                        if since.elapsed() > Duration::from_millis(500) && !ended.load(Ordering::Relaxed) {
-                            bar.finish_and_clear();
-                            say(
-                                "error: interrupted while reading\nhint: nothing was published; run the same command again",
-                            );
-                            std::process::exit(128 + i32::from(signal()));
-                        }
-                    }
-                }
-                bar.finish_and_clear();
-            })
-        };
-        Watch { started: Instant::now(), ended, thread }
+        let stage = (Stage::Reading { total }, Stage::Reading { total }.bar());
+        let seen = Arc::new(Seen {
+            progress: progress.clone(),
+            stage: Mutex::new(stage),
+            staged: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            last_line,
+            verbose: verbose && !std::io::stderr().is_terminal(),
+        });
+        let thread = std::thread::spawn({
+            let seen = seen.clone();
+            move || seen.watch(&signal)
+        });
+        Watch { started: Instant::now(), seen, thread: Some(thread) }
     }
 
-    /// How long reading took.
-    pub fn finish(self) -> Duration {
-        self.ended.store(true, Ordering::Relaxed);
-        self.thread.thread().unpark();
-        // A watcher that panicked has nothing to tell.
-        let _ = self.thread.join();
+    /// Reading is done; how long it took.
+    pub fn has_read(&self) -> Duration {
+        self.seen.enter(Stage::Between);
         self.started.elapsed()
+    }
+
+    pub fn stages(&self, days: u64) {
+        self.seen.enter(Stage::Staging { days });
+    }
+
+    pub fn staged(&self) {
+        self.seen.staged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn swaps(&self) {
+        self.seen.enter(Stage::Swapping);
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.seen.ended.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // A watcher that panicked has nothing to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Stage {
+    fn bar(&self) -> ProgressBar {
+        let (bar, template) = match self {
+            Stage::Reading { total: 0 } => {
+                (ProgressBar::new_spinner(), "{spinner} {bytes} {binary_bytes_per_sec}")
+            }
+            Stage::Reading { total } => (
+                ProgressBar::new(*total),
+                "{bar:30} {bytes:>10} of {total_bytes} {binary_bytes_per_sec:>12} {eta:>4} left",
+            ),
+            Stage::Staging { days } => (ProgressBar::new(*days), "{bar:30} {pos} of {len} days written"),
+            Stage::Between | Stage::Swapping => return ProgressBar::hidden(),
+        };
+        match ProgressStyle::with_template(template) {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        }
+    }
+}
+
+impl Seen {
+    fn stage(&self) -> MutexGuard<'_, (Stage, ProgressBar)> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, stage: Stage) {
+        let mut now = self.stage();
+        now.1.finish_and_clear();
+        let bar = stage.bar();
+        *now = (stage, bar);
+    }
+
+    fn watch(&self, signal: &dyn Fn() -> u8) {
+        let mut stopped: Option<Instant> = None;
+        let mut told = Instant::now();
+        while !self.ended.load(Ordering::Relaxed) {
+            std::thread::park_timeout(Duration::from_millis(100));
+            let now = self.stage();
+            now.1.set_position(match now.0 {
+                Stage::Reading { .. } => self.progress.bytes.load(Ordering::Relaxed),
+                _ => self.staged.load(Ordering::Relaxed),
+            });
+            if self.verbose && told.elapsed() >= QUIET {
+                told = Instant::now();
+                say(self.in_words(&now.0));
+            }
+            if self.progress.stop.load(Ordering::Relaxed) && !matches!(now.0, Stage::Swapping) {
+                let since = *stopped.get_or_insert_with(Instant::now);
+                if since.elapsed() > Duration::from_millis(500) && !self.ended.load(Ordering::Relaxed) {
+                    now.1.finish_and_clear();
+                    let doing = if matches!(now.0, Stage::Reading { .. }) { "reading" } else { "publishing" };
+                    error(
+                        &Error::new(format!("interrupted while {doing}"))
+                            .hint("nothing was published; run the same command again"),
+                    );
+                    let code = 128 + i32::from(signal());
+                    if let Some(last_line) = &self.last_line {
+                        say(format_args!("{last_line} exit={code} days=none"));
+                    }
+                    std::process::exit(code);
+                }
+            }
+        }
+        self.stage().1.finish_and_clear();
+    }
+
+    fn in_words(&self, stage: &Stage) -> String {
+        let bytes = self.progress.bytes.load(Ordering::Relaxed);
+        let lines = counted(self.progress.lines.load(Ordering::Relaxed), "line");
+        match stage {
+            Stage::Reading { total: 0 } => format!("reading: {}, {lines}", HumanBytes(bytes)),
+            Stage::Reading { total } if bytes < *total => {
+                format!("reading: {} of {}, {lines}", HumanBytes(bytes), HumanBytes(*total))
+            }
+            Stage::Reading { .. } => format!("settling: {lines} were read"),
+            Stage::Between => "rating".to_string(),
+            Stage::Staging { days } => {
+                format!("writing: {} of {}", self.staged.load(Ordering::Relaxed), counted(*days, "day"))
+            }
+            Stage::Swapping => "publishing".to_string(),
+        }
     }
 }
 

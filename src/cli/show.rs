@@ -125,10 +125,7 @@ impl Show {
     /// The published days that are asked for: at least one.
     fn days(&self) -> Result<Vec<Published>> {
         let (folder, window) = (self.folder.display(), self.window.window()?);
-        if self.folder.is_file() {
-            return Err(Error::new(format!("{folder}: it is a file; expected a folder of published days"))
-                .hint("give the --out of a replay"));
-        }
+        refuse_file(&self.folder)?;
         let mut days = query::days(&self.folder).map_err(|error| error.or_hint(none_hint(&self.folder)))?;
         let all = days.first().zip(days.last()).map(|(first, last)| (first.day, last.day));
         days.retain(|published| window.contains(published.day));
@@ -143,13 +140,24 @@ impl Show {
                     },
                 ))
             }
-            None => Err(Error::new(format!("{folder}: no published day is in this folder"))
-                .hint(none_hint(&self.folder))),
+            None => Err(no_day(&self.folder)),
         }
     }
 }
 
-fn none_hint(folder: &Path) -> String {
+pub(super) fn refuse_file(folder: &Path) -> Result<()> {
+    if folder.is_file() {
+        let what = format!("{}: it is a file; expected a folder of published days", folder.display());
+        return Err(Error::new(what).hint("give the --out of a replay"));
+    }
+    Ok(())
+}
+
+pub(super) fn no_day(folder: &Path) -> Error {
+    Error::new(format!("{}: no published day is in this folder", folder.display())).hint(none_hint(folder))
+}
+
+pub(super) fn none_hint(folder: &Path) -> String {
     if folder.join("manifest.json").exists() {
         return "it is a published day itself: give the folder that it is in, and --date".to_string();
     }

@@ -2,6 +2,7 @@
 //! says when or where it was made.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,15 @@ pub struct Manifest {
 pub enum State {
     Open,
     Closed,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            State::Open => "open",
+            State::Closed => "closed",
+        })
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]

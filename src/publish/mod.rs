@@ -3,6 +3,7 @@
 
 pub mod carry;
 pub mod manifest;
+pub mod steps;
 mod swap;
 pub mod write;
 
@@ -22,12 +23,14 @@ use crate::types::day::{Day, Window};
 use crate::types::key::shown;
 use crate::types::origin::InputId;
 use manifest::{Manifest, Run, State};
-use swap::Output;
+pub use swap::Output;
+
+/// Where lines without a day go.
+const UNDATED: &str = "undated";
 
 /// How to publish.
 #[derive(Debug)]
 pub struct Options<'o> {
-    pub out: &'o Path,
     pub window: Window,
     /// The input is whole, whatever its last time.
     pub close: bool,
@@ -46,18 +49,37 @@ pub struct PublishedDay {
     pub state: State,
 }
 
-/// Publishes the days, and the undated lines of each input. `waiting` is told when another run publishes to the same
-/// folder.
+/// Whoever wants to know how far publishing is.
+pub trait Watcher: Sync {
+    /// One more day is on the disk, beside the published ones.
+    fn staged(&self);
+    /// From now on days become new.
+    fn swapping(&self);
+    fn swapped(&self, day: &PublishedDay);
+}
+
+/// Nobody.
+impl Watcher for () {
+    fn staged(&self) {}
+    fn swapping(&self) {}
+    fn swapped(&self, _: &PublishedDay) {}
+}
+
+/// Publishes the days, and the undated lines of each input.
 pub fn publish(
+    output: &Output,
     days: &[DayReport<'_>],
     replay: &Replay,
     books: &Books,
     options: &Options<'_>,
-    waiting: impl FnOnce(),
-) -> Result<Vec<PublishedDay>> {
-    let output = Output::open(options.out, waiting)?;
+    watcher: &impl Watcher,
+) -> Result<()> {
     for report in days {
-        refuse_foreign(&options.out.join(report.day.to_string()))?;
+        refuse_foreign(&output.root().join(report.day.to_string()))?;
+    }
+    let undated = output.root().join(UNDATED);
+    if undated.is_symlink() {
+        refuse_foreign(&undated)?;
     }
     let run = Run::new(replay, options.window);
     let mut staged = Vec::new();
@@ -66,7 +88,7 @@ pub fn publish(
         let state = manifest::state(report.day, replay.last_read, options.close);
         let manifest = Manifest::new(report, replay, &books.editions, state);
         if !options.replace {
-            less.extend(less_than_before(options.out, &manifest, &run)?);
+            less.extend(less_than_before(output.root(), &manifest, &run)?);
         }
         staged.push((report, manifest));
     }
@@ -78,40 +100,39 @@ pub fn publish(
         .hint("give all logs of the day (a Pacific day lies in two UTC days), or --replace"));
     }
     let stop = || options.stop.load(Ordering::Relaxed);
-    let staging = stage_all(&output, &staged, replay, books, &run, options);
+    let partly = |error: Error, published: &[PublishedDay]| {
+        let new = match (published.len(), published.first().zip(published.last())) {
+            (1, Some((only, _))) => format!("1 day is new: {}", only.day),
+            (days, Some((first, last))) => format!("{days} days are new: {} to {}", first.day, last.day),
+            _ => "no day is new".to_string(),
+        };
+        Error { what: format!("{}\n{new}", error.what), ..error }
+    };
+    let staging = stage_all(output, &staged, replay, books, &run, options, watcher);
     let undated = match staging {
         Ok(undated) => undated,
         Err(error) => {
             // What was staged is of no use; the error is what matters.
             let _ = output.sweep();
-            return Err(error);
+            return Err(partly(error, &[]));
         }
     };
 
     let mut published: Vec<PublishedDay> = Vec::new();
-    let partly = |error: Error, published: &[PublishedDay]| match published.first().zip(published.last()) {
-        None => error,
-        Some((first, last)) => {
-            let days = published.len();
-            Error {
-                what: format!("{}\n{days} days are new: {} to {}", error.what, first.day, last.day),
-                ..error
-            }
-        }
-    };
+    watcher.swapping();
     for (report, manifest) in &staged {
         if stop() {
             return Err(partly(interrupted(), &published));
         }
         output.swap(&report.day.to_string()).map_err(|error| partly(error, &published))?;
         published.push(PublishedDay { day: report.day, state: manifest.state });
+        watcher.swapped(&published[published.len() - 1]);
     }
     for (name, has_lines) in &undated {
         let result = if *has_lines { output.swap(name) } else { output.remove(name) };
         result.map_err(|error| partly(error, &published))?;
     }
-    output.sweep().map_err(|error| partly(error, &published))?;
-    Ok(published)
+    output.sweep().map_err(|error| partly(error, &published))
 }
 
 /// Writes all folders beside the published ones; gives the undated ones, and whether each has lines.
@@ -122,6 +143,7 @@ fn stage_all(
     books: &Books,
     run: &Run,
     options: &Options<'_>,
+    watcher: &impl Watcher,
 ) -> Result<BTreeMap<String, bool>> {
     let stop = || options.stop.load(Ordering::Relaxed);
     let mut suspended: BTreeMap<Option<Day>, Vec<&Suspended>> = BTreeMap::new();
@@ -138,7 +160,9 @@ fn stage_all(
         stage_day(&folder, report, lines, replay, books, options.detail)?;
         write::file(&folder.join("carry.json"), report.walked.carry.text().as_bytes())?;
         write_json(&folder.join("manifest.json"), manifest)?;
-        write_json(&folder.join("run.json"), run)
+        write_json(&folder.join("run.json"), run)?;
+        watcher.staged();
+        Ok(())
     };
     on_all_cores(days, stage)?;
     let with_lines: BTreeSet<InputId> = undated.iter().map(|line| line.input).collect();
@@ -221,11 +245,19 @@ fn undated_name(input: &str) -> String {
         .map(|char| if char.is_ascii_alphanumeric() || "._-".contains(char) { char } else { '_' })
         .collect();
     let plain = if input == "-" { "stdin".to_string() } else { plain };
-    format!("undated/{plain}-{hash:016x}")
+    format!("{UNDATED}/{plain}-{hash:016x}")
 }
 
-/// A folder that stands where a day goes and isn't a published one is somebody's: it is never replaced.
+/// A folder that stands where a day goes and isn't a published one is somebody's: it is never replaced. Nor is a link
+/// followed.
 fn refuse_foreign(folder: &Path) -> Result<()> {
+    if folder.is_symlink() {
+        return Err(Error::new(format!(
+            "{}: it is a link; expected a published day, or nothing",
+            folder.display()
+        ))
+        .hint("move it away, or give another --out; nothing was published"));
+    }
     let is_ours =
         ["manifest.json", "run.json", "usage.parquet"].iter().all(|file| folder.join(file).is_file());
     if is_ours || !folder.exists() {
@@ -279,7 +311,7 @@ fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
 }
 
 /// None where there is no such file.
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -3,8 +3,13 @@
 //! next run mends an interruption between the two moves. Knows nothing of what is in a folder.
 
 use std::fs::{self, File, TryLockError};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use super::interrupted;
+use super::steps::step;
 use crate::error::{Error, Result};
 
 /// Where days are staged, hidden in the output folder so that a swap stays on one file system.
@@ -13,37 +18,70 @@ const STAGING: &str = ".rerate-staging";
 const ASIDE: &str = ".rerate-aside-";
 const LOCK: &str = ".rerate-lock";
 
-/// The output folder, held by this run alone.
+/// How often it is tried to hold a folder that another run holds.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// The output folder, held by this run alone: the lock ends with the process, however that ends.
+#[derive(Debug)]
 pub struct Output {
     root: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Output {
-    /// Makes the folder if need be, waits until no other run publishes into it (`waiting` is told), and mends or sweeps
-    /// what an interrupted run left.
-    pub fn open(root: &Path, waiting: impl FnOnce()) -> Result<Output> {
-        fs::create_dir_all(root).map_err(|error| Error::io("make the folder", root, &error))?;
+    /// Makes the folder if need be, waits until no other run publishes into it (`waiting` is told which process does)
+    /// or `stop` is set, and mends or sweeps what an interrupted run left.
+    pub fn open(root: &Path, stop: &AtomicBool, waiting: impl FnOnce(Option<u32>)) -> Result<Output> {
+        if !root.exists() {
+            fs::create_dir_all(root).map_err(|error| Error::io("make the folder", root, &error))?;
+            let parent = root.parent().filter(|parent| !parent.as_os_str().is_empty());
+            sync(parent.unwrap_or(Path::new(".")))
+                .map_err(|error| Error::io("make the folder", root, &error))?;
+        }
+        step();
         let path = root.join(LOCK);
         let locked = |error: std::io::Error| Error::io("lock", &path, &error);
-        let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(locked)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                waiting();
-                lock.lock().map_err(locked)?;
+        let mut lock = open_lock(&path).map_err(locked)?;
+        let mut waiting = Some(waiting);
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {
+                    if let Some(waiting) = waiting.take() {
+                        waiting(holder(&mut lock));
+                    }
+                    if stop.load(Ordering::Relaxed) {
+                        let error = interrupted();
+                        return Err(Error { what: format!("{}\nno day is new", error.what), ..error });
+                    }
+                    std::thread::sleep(PATIENCE);
+                }
+                Err(TryLockError::Error(error)) => return Err(locked(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(locked(error)),
         }
-        let output = Output { root: root.to_path_buf(), _lock: lock };
+        let mut name_holder = || {
+            lock.set_len(0)?;
+            lock.rewind()?;
+            writeln!(lock, "{}", std::process::id())
+        };
+        name_holder().map_err(locked)?;
+        let output = Output { root: root.to_path_buf(), lock };
+        step();
         output.mend()?;
+        step();
         output.sweep()?;
+        step();
         Ok(output)
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// A new empty folder whose content will be published under `name`.
     pub fn stage(&self, name: &str) -> Result<PathBuf> {
         let folder = self.root.join(STAGING).join(name);
+        step();
         fs::create_dir_all(&folder).map_err(|error| Error::io("make the folder", &folder, &error))?;
         Ok(folder)
     }
@@ -52,19 +90,27 @@ impl Output {
     pub fn swap(&self, name: &str) -> Result<()> {
         let (staged, published) = (self.root.join(STAGING).join(name), self.root.join(name));
         let failed = |error: std::io::Error| Error::io("publish", &published, &error);
-        if let Some(parent) = published.parent() {
-            fs::create_dir_all(parent).map_err(failed)?;
+        let parent = published.parent().unwrap_or(&self.root);
+        if !parent.exists() {
+            fs::create_dir_all(parent).and_then(|()| sync(&self.root)).map_err(failed)?;
         }
+        step();
         sync(&staged).map_err(failed)?;
+        step();
         if !published.exists() {
             fs::rename(&staged, &published).map_err(failed)?;
         } else if !exchange(&staged, &published).map_err(failed)? {
             let aside = self.aside(name);
             fs::rename(&published, &aside).map_err(failed)?;
+            step();
             fs::rename(&staged, &published).map_err(failed)?;
+            step();
             fs::remove_dir_all(&aside).map_err(failed)?;
         }
-        sync(published.parent().unwrap_or(&self.root)).map_err(failed)
+        step();
+        sync(parent).map_err(failed)?;
+        step();
+        Ok(())
     }
 
     /// Takes away what is published under `name`, if anything.
@@ -74,7 +120,9 @@ impl Output {
             return Ok(());
         }
         let aside = self.stage(&format!("removed/{name}"))?.join("folder");
-        fs::rename(&published, aside).map_err(|error| Error::io("remove", &published, &error))
+        fs::rename(&published, aside)
+            .and_then(|()| sync(published.parent().unwrap_or(&self.root)))
+            .map_err(|error| Error::io("remove", &published, &error))
     }
 
     /// Deletes what is staged or was exchanged away.
@@ -112,6 +160,32 @@ impl Output {
     }
 }
 
+/// The lock file, which a link of somebody's must not lead elsewhere.
+fn open_lock(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.create(true).truncate(false).read(true).write(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    }
+    options.open(path)
+}
+
+/// The process that holds the folder, as it wrote itself down.
+fn holder(lock: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    lock.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+/// Nobody holds the folder any more, so nobody is named in it: what is published is the same bytes whoever did it.
+impl Drop for Output {
+    fn drop(&mut self) {
+        let _ = self.lock.set_len(0);
+    }
+}
+
 /// Exchanges two names at once; false where the file system can't.
 #[cfg(target_os = "linux")]
 fn exchange(one: &Path, other: &Path) -> std::io::Result<bool> {
@@ -144,6 +218,10 @@ mod tests {
         output.swap("2026-06-01").unwrap();
     }
 
+    fn opened(root: &Path) -> Result<Output> {
+        Output::open(root, &AtomicBool::new(false), |_| {})
+    }
+
     fn scratch(name: &str) -> PathBuf {
         let root = std::env::temp_dir().join(format!("rerate-swap-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&root);
@@ -153,7 +231,7 @@ mod tests {
     #[test]
     fn a_folder_is_replaced_whole() {
         let root = scratch("replace");
-        let output = Output::open(&root, || {}).unwrap();
+        let output = opened(&root).unwrap();
         for text in ["first", "second"] {
             publish(&output, text);
             assert_eq!(fs::read_to_string(root.join("2026-06-01/a.txt")).unwrap(), text);
@@ -168,14 +246,14 @@ mod tests {
     #[test]
     fn a_swap_that_was_interrupted_between_its_two_moves_is_mended() {
         let root = scratch("mend");
-        publish(&Output::open(&root, || {}).unwrap(), "old");
+        publish(&opened(&root).unwrap(), "old");
         fs::rename(root.join("2026-06-01"), root.join(format!("{ASIDE}2026-06-01"))).unwrap();
-        let output = Output::open(&root, || {}).unwrap();
+        let output = opened(&root).unwrap();
         assert_eq!(fs::read_to_string(root.join("2026-06-01/a.txt")).unwrap(), "old");
         // Put in place, but the old one not deleted yet.
         fs::create_dir(root.join(format!("{ASIDE}2026-06-01"))).unwrap();
         drop(output);
-        Output::open(&root, || {}).unwrap();
+        opened(&root).unwrap();
         assert!(!root.join(format!("{ASIDE}2026-06-01")).exists());
         fs::remove_dir_all(&root).unwrap();
     }

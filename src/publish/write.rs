@@ -8,6 +8,7 @@ use std::path::Path;
 use polars::prelude::*;
 use polars_parquet::write::schema_to_metadata_key;
 
+use super::steps::step;
 use crate::error::{Error, Result};
 use crate::report::{Kind, Report, Rows};
 use crate::types::money::Pico;
@@ -42,8 +43,11 @@ pub fn report(folder: &Path, report: &Report, rows: Rows) -> Result<()> {
 /// Writes a new file and sees to it that it is on the disk.
 pub fn file(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || {
+        step();
         let mut file = File::create_new(path)?;
+        step();
         file.write_all(bytes)?;
+        step();
         file.sync_all()
     };
     write().map_err(|error| Error::io("write", path, &error))

@@ -6,6 +6,7 @@
 //!
 //! Must not: write, change a figure, or take a folder for a day that has no `manifest.json`.
 
+pub mod status;
 pub mod summary;
 
 use std::fs::{self, File};

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::run::{rerate, stderr};
+use crate::run::{self, rerate, stderr};
 
 fn made(folder: &Path, args: &str) {
     let args = format!("gen {args} --out logs --accounts accounts.toml");
@@ -22,15 +22,7 @@ fn replay(folder: &Path, more: &str) -> String {
 
 /// The published files but for run.json, by their path below `out`.
 fn files(out: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let files =
-        walkdir::WalkDir::new(out).sort_by_file_name().into_iter().map(|entry| entry.expect("an entry"));
-    files
-        .filter(|entry| entry.file_type().is_file() && entry.file_name() != "run.json")
-        .map(|entry| {
-            let bytes = fs::read(entry.path()).expect("a file");
-            (entry.path().strip_prefix(out).expect("below").to_path_buf(), bytes)
-        })
-        .collect()
+    run::files(out).into_iter().filter(|(path, _)| !path.ends_with("run.json")).collect()
 }
 
 #[test]

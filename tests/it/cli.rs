@@ -1,39 +1,18 @@
 //! What only the program does: exit codes, pipes, signals, a full disk, what it replaces and what it doesn't.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::run::{self, rerate, stderr};
+use crate::run::{self, files, rerate, stderr, write};
 
 /// A request that went well, at a time of 2026-06-01.
 fn request(id: &str, time: &str) -> String {
-    format!(
-        r#"{{"request_id":"{id}","timestamp":"2026-06-01T{time}Z","project_id":"p","model":"gemini-2.5-flash","status":200,"usage_tier":"tier1","usageMetadata":{{"promptTokenCount":100,"totalTokenCount":100}}}}"#
-    )
+    run::request(id, &format!("2026-06-01T{time}"))
 }
 
 fn scratch() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
-}
-
-fn write(folder: &Path, name: &str, lines: &[String]) {
-    std::fs::write(folder.join(name), lines.join("\n")).expect("a log");
-}
-
-/// All files below a folder, by path.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            files.extend(self::files(&path));
-        } else {
-            files.insert(path.clone(), std::fs::read(&path).expect("a file"));
-        }
-    }
-    files
 }
 
 #[test]
@@ -134,14 +113,7 @@ fn the_same_logs_give_the_same_bytes_whatever_the_threads_and_their_order() {
     assert_eq!(first.status.code(), Some(3), "{}", stderr(&first));
     let second = rerate(folder, &["replay", "log.jsonl", "--out", "four", "--threads", "4"]);
     assert_eq!(second.status.code(), Some(3), "{}", stderr(&second));
-    let relative = |out: &str| -> BTreeMap<PathBuf, Vec<u8>> {
-        let root = folder.join(out);
-        files(&root)
-            .into_iter()
-            .map(|(path, bytes)| (path.strip_prefix(&root).expect("below").to_path_buf(), bytes))
-            .collect()
-    };
-    assert!(relative("one") == relative("four"), "the bytes differ");
+    assert!(files(&folder.join("one")) == files(&folder.join("four")), "the bytes differ");
     assert!(run::published(&folder.join("one")).len() > 100, "many days are published by few threads");
 }
 
@@ -286,7 +258,7 @@ fn a_line_of_many_megabytes_and_one_that_is_too_long_are_both_accounted_for() {
 
 #[test]
 fn whoever_reads_may_leave() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_rerate"))
+    let mut child = run::command(Path::new("."))
         .args(["book", "prices"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -299,9 +271,11 @@ fn whoever_reads_may_leave() {
 
 #[test]
 fn help_fits_80_columns_and_has_an_example_that_parses() {
-    for command in ["", "replay", "check", "accounts", "book"] {
+    for command in
+        ["", "replay", "check", "show", "status", "accounts", "book", "config", "completions", "man"]
+    {
         for flag in ["-h", "--help"] {
-            let output = Command::new(env!("CARGO_BIN_EXE_rerate"))
+            let output = run::command(Path::new("."))
                 .args(command.split_whitespace().chain([flag]))
                 .env("COLUMNS", "80")
                 .output()
@@ -322,8 +296,7 @@ fn help_fits_80_columns_and_has_an_example_that_parses() {
 fn a_signal_ends_a_run_that_waits_for_input() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let folder = scratch();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_rerate"))
-            .current_dir(folder.path())
+        let mut child = run::command(folder.path())
             .args(["replay", "-", "--out", "days"])
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())

@@ -10,6 +10,8 @@ use rerate::read::container::Container;
 use rerate::read::shape::{Lack, Mapped, SHAPES};
 use rerate::report::{self, Report};
 
+use crate::run;
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -140,13 +142,20 @@ fn every_command_of_the_readme_does_what_it_shows() {
             "sh" if text.trim() == "tests/run" => text.to_string(),
             "sh" => {
                 commands += 1;
-                last_output = Some(run(folder.path(), text));
+                last_output = Some(said(folder.path(), text));
                 text.to_string()
             }
             "text" => with_times_of(text, &last_output.take().expect("output follows its command")),
             "json" => {
                 std::fs::write(folder.path().join("record.jsonl"), text).expect("the record");
-                run(folder.path(), "rerate check record.jsonl");
+                said(folder.path(), "rerate check record.jsonl");
+                text.to_string()
+            }
+            "toml" if text.starts_with("[replay]") => {
+                let settings = folder.path().join("rerate.toml");
+                std::fs::write(&settings, text).expect("settings");
+                said(folder.path(), "rerate replay");
+                std::fs::remove_file(settings).expect("settings");
                 text.to_string()
             }
             "toml" => {
@@ -164,11 +173,13 @@ fn every_command_of_the_readme_does_what_it_shows() {
 }
 
 /// What a command says, standard error first. It must end well, or with suspense.
-fn run(folder: &Path, command: &str) -> String {
+fn said(folder: &Path, command: &str) -> String {
     let program = env!("CARGO_BIN_EXE_rerate");
     let command =
         command.replace("cargo run --release -- ", "rerate ").replace("rerate ", &format!("{program} "));
-    let output = Command::new("sh").current_dir(folder).args(["-c", &command]).output().expect("a shell");
+    let mut shell = Command::new("sh");
+    run::clear(&mut shell);
+    let output = shell.current_dir(folder).args(["-c", &command]).output().expect("a shell");
     assert!(
         matches!(output.status.code(), Some(0 | 3)),
         "{command}\n{}",

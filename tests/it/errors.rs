@@ -5,7 +5,7 @@
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use rerate::evidence::Warning;
 use rerate::types::reason::Reason;
@@ -13,10 +13,11 @@ use rerate::types::reason::Reason;
 use crate::run;
 
 /// A folder's name begins with its area.
-const AREAS: [(&str, &str); 6] = [
+const AREAS: [(&str, &str); 7] = [
     ("books", "Books of prices, limits, models, statuses"),
     ("accounts", "The accounts file"),
     ("flags", "The command line"),
+    ("settings", "Settings: rerate.toml and variables"),
     ("inputs", "Logs and what is given as one"),
     ("suspense", "What is read and held back"),
     ("published", "Published days"),
@@ -94,13 +95,8 @@ impl Mistake {
         let mut last = None;
         for args in &self.runs {
             let stdin = fs::File::open(self.path.join("stdin")).map_or_else(|_| Stdio::null(), Stdio::from);
-            let output = Command::new(env!("CARGO_BIN_EXE_rerate"))
-                .current_dir(scratch.path())
-                .args(args)
-                .env_remove("COLUMNS")
-                .stdin(stdin)
-                .output()
-                .expect("the program starts");
+            let output =
+                run::command(scratch.path()).args(args).stdin(stdin).output().expect("the program starts");
             last = Some(output);
         }
         let output = last.expect("args has a run");
@@ -200,6 +196,7 @@ fn no_file_of_the_gallery_is_stray() {
         for entry in fs::read_dir(&mistake.path).expect("a folder") {
             let file = entry.expect("an entry").file_name().to_string_lossy().into_owned();
             let known = ["args", "stdin", "expect"].contains(&file.as_str())
+                || file == "rerate.toml"
                 || args.contains(&file)
                 || mistake.expected().contains(&file);
             assert!(known, "{}: {file} is stray", mistake.name());

@@ -754,15 +754,10 @@ impl Scratch {
         let replay = self.replay(inputs, window);
         let days = run::reports(&replay, &self.books, window);
         let (out, stop) = (self.path(out), AtomicBool::new(false));
-        let options = publish::Options {
-            out: &out,
-            window,
-            close: false,
-            detail: self.detail,
-            replace: false,
-            stop: &stop,
-        };
-        publish::publish(&days, &replay, &self.books, &options, || {}).expect("days");
+        let options =
+            publish::Options { window, close: false, detail: self.detail, replace: false, stop: &stop };
+        let output = publish::Output::open(&out, &stop, |_| {}).expect("a folder");
+        publish::publish(&output, &days, &replay, &self.books, &options, &()).expect("days");
         out
     }
 

@@ -5,12 +5,21 @@ mod carry;
 mod cases;
 mod cli;
 mod containers;
+#[cfg(unix)]
+mod crash;
+mod days;
+#[cfg(unix)]
+mod deploy;
 mod docs;
 mod errors;
 mod gateways;
 mod generate;
 mod laws;
+mod observed;
 mod oracle;
 mod plain;
 mod run;
+mod settings;
 mod show;
+#[cfg(unix)]
+mod trust;

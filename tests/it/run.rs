@@ -13,12 +13,60 @@ use rerate::walk::Plan;
 
 /// The program, in `folder`, with no environment that a person's machine may have.
 pub fn rerate(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_rerate"))
-        .current_dir(folder)
-        .args(args)
-        .env_remove("COLUMNS")
-        .output()
-        .expect("the program starts")
+    command(folder).args(args).output().expect("the program starts")
+}
+
+/// The program, to be started in `folder` without what the environment may say to it.
+pub fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rerate"));
+    command.current_dir(folder);
+    clear(&mut command);
+    command
+}
+
+/// Takes away what the environment may say to the program.
+pub fn clear(command: &mut Command) {
+    command.env_remove("COLUMNS");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("RERATE_") {
+            command.env_remove(name);
+        }
+    }
+}
+
+/// The program with words of a command line; it must end with `code`. What it told.
+pub fn words(folder: &Path, args: &str, code: i32) -> String {
+    let output = rerate(folder, &args.split(' ').collect::<Vec<_>>());
+    assert_eq!(output.status.code(), Some(code), "rerate {args}\n{}", stderr(&output));
+    stdout(&output) + &stderr(&output)
+}
+
+/// A request that went well, of 100 tokens, at a time like `2026-06-01T12:00:00`, in UTC.
+pub fn request(id: &str, time: &str) -> String {
+    format!(
+        r#"{{"request_id":"{id}","timestamp":"{time}Z","project_id":"p","model":"gemini-2.5-flash","status":200,"usage_tier":"tier1","usageMetadata":{{"promptTokenCount":100,"totalTokenCount":100}}}}"#
+    )
+}
+
+/// Writes a log.
+pub fn write(folder: &Path, name: &str, lines: &[String]) {
+    std::fs::write(folder.join(name), lines.join("\n")).expect("a log");
+}
+
+/// All files below a folder, by their path below it.
+pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = walkdir::WalkDir::new(folder).into_iter().map(|entry| entry.expect("an entry"));
+    let files = entries.filter(|entry| entry.file_type().is_file());
+    files
+        .map(|file| {
+            let path = file.path().strip_prefix(folder).expect("below").to_path_buf();
+            (path, std::fs::read(file.path()).expect("a file"))
+        })
+        .collect()
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 pub fn stderr(output: &Output) -> String {

@@ -56,7 +56,7 @@ def stripped(path):
 
 
 def runs(path, folder):
-    os.environ["RERATE_DAYS"] = str(folder.resolve())
+    os.environ["RERATE_OUT"] = str(folder.resolve())
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(path.parent)}}).execute()
 

@@ -23,7 +23,7 @@ use super::record::{Record, without_provider};
 use super::usage_metadata::Member;
 use super::value::{Fields, Value};
 use super::{Items, Mapped, Read, Shape};
-use crate::books::accounts::{line_at, toml_table};
+use crate::books::accounts::{self, line_at};
 use crate::books::dated::{self, Mistake};
 use crate::books::read_text;
 use crate::error::Result;
@@ -110,7 +110,7 @@ impl Map {
     }
 
     fn parse(file: &str, text: &str) -> std::result::Result<Map, Vec<Mistake>> {
-        let table = toml_table(file, text)?;
+        let table = accounts::table(file, text).map_err(|mistake| vec![mistake])?;
         let mut reader = Reader { file, text, mistakes: Vec::new() };
         let map = reader.map(&table);
         if reader.mistakes.is_empty() { Ok(map) } else { Err(reader.mistakes) }
