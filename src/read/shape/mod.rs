@@ -47,6 +47,7 @@ pub mod raw;
 pub mod record;
 pub mod usage_metadata;
 pub mod value;
+mod vertex;
 
 use crate::types::reason::Reason;
 use crate::types::tier::words;
@@ -57,6 +58,7 @@ use value::{Fields, Value};
 /// raw answers, whose marks others have too. What a map reads is told by nothing.
 pub const SHAPES: &[&Shape] = &[
     &cloud_logging::SHAPE,
+    &vertex::SHAPE,
     &gemini_cli::SHAPE,
     &otlp::SHAPE,
     &helicone::SHAPE,
