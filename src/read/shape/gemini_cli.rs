@@ -4,7 +4,7 @@
 
 use super::record::Record;
 use super::value::{Fields, Value};
-use super::{Items, Lack, Mapped, NotRequest, Read, Shape};
+use super::{Items, Lack, Mapped, NotRequest, Read, Shape, lack};
 use crate::types::reason::Reason;
 
 pub const SHAPE: Shape = Shape {
@@ -64,27 +64,15 @@ pub const SHAPE: Shape = Shape {
         Mapped { from: "duration_ms", to: "latency_ms", note: "" },
     ],
     lacks: &[
-        Lack {
-            what: "project",
-            instead: Some("--project"),
-            so: "quotas of several projects can't be told apart",
-        },
-        Lack {
-            what: "usage tier",
-            instead: Some("--usage-tier, or an accounts file"),
-            so: "limits are unknown, and nothing can be charged",
-        },
-        Lack {
-            what: "service tier",
-            instead: Some("--service-tier"),
-            so: "flex and priority look like standard",
-        },
+        lack::PROJECT,
+        lack::USAGE_TIER,
+        lack::SERVICE_TIER,
         Lack {
             what: "method",
             instead: None,
             so: "streams look like generateContent, which has the same prices and limits",
         },
-        Lack { what: "modalities", instead: None, so: "images and audio are priced as text" },
+        lack::MODALITIES,
         Lack { what: "searches", instead: None, so: "grounding isn't charged" },
         Lack {
             what: "retries within the client that left no event",

@@ -3,7 +3,7 @@
 
 use super::record::Record;
 use super::value::{Fields, Value};
-use super::{Items, Lack, Mapped, NotRequest, Read, Shape};
+use super::{Items, Lack, Mapped, NotRequest, Read, Shape, lack};
 use crate::types::reason::Reason;
 
 pub const SHAPE: Shape = Shape {
@@ -62,27 +62,15 @@ pub const SHAPE: Shape = Shape {
         Mapped { from: "request_properties", to: "labels", note: "those that are texts" },
     ],
     lacks: &[
-        Lack {
-            what: "project",
-            instead: Some("--project"),
-            so: "quotas of several projects can't be told apart",
-        },
-        Lack {
-            what: "usage tier",
-            instead: Some("--usage-tier, or an accounts file"),
-            so: "limits are unknown, and nothing can be charged",
-        },
-        Lack {
-            what: "service tier",
-            instead: Some("--service-tier"),
-            so: "flex and priority look like standard",
-        },
+        lack::PROJECT,
+        lack::USAGE_TIER,
+        lack::SERVICE_TIER,
         Lack {
             what: "thoughts",
             instead: None,
             so: "output is too low where completion_tokens leaves them out; what the total has more is in suspense",
         },
-        Lack { what: "modalities", instead: None, so: "images and audio are priced as text" },
+        lack::MODALITIES,
         Lack { what: "tool tokens and searches", instead: None, so: "grounding isn't charged" },
     ],
     merges: false,

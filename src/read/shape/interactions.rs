@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::completion::of_modality;
 use super::record::Record;
 use super::value::{Fields, Value};
-use super::{Items, Lack, Mapped, NotRequest, Read, Shape};
+use super::{Items, Lack, Mapped, NotRequest, Read, Shape, lack};
 use crate::types::usage::GREATEST_COUNT;
 
 pub const SHAPE: Shape = Shape {
@@ -90,11 +90,7 @@ pub const SHAPE: Shape = Shape {
         },
     ],
     lacks: &[
-        Lack {
-            what: "project",
-            instead: Some("--project"),
-            so: "quotas of several projects can't be told apart",
-        },
+        lack::PROJECT,
         Lack { what: "the status of failures", instead: None, so: "a 429 looks like any other failure" },
         Lack { what: "errors that made no interaction", instead: None, so: "quota is a lower bound" },
         Lack { what: "the models that an agent used", instead: None, so: "its tokens can't be priced" },

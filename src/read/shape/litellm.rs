@@ -5,7 +5,7 @@ use super::completion::{self, Rest};
 use super::fields::joined;
 use super::record::Record;
 use super::value::{Fields, Value};
-use super::{Items, Lack, Mapped, NotRequest, Read, Shape, clock, provider};
+use super::{Items, Lack, Mapped, NotRequest, Read, Shape, clock, lack, provider};
 
 const FIELDS: [&str; completion::FIELDS.len() + OWN.len()] = joined(&completion::FIELDS, &OWN);
 const OWN: [&str; 18] = [
@@ -93,11 +93,7 @@ pub const SHAPE: Shape = Shape {
         },
     ],
     lacks: &[
-        Lack {
-            what: "project",
-            instead: Some("--project"),
-            so: "quotas of several projects can't be told apart",
-        },
+        lack::PROJECT,
         Lack {
             what: "tokens of failures",
             instead: None,

@@ -4,7 +4,7 @@
 use super::raw::spelled;
 use super::record::Record;
 use super::value::{Fields, Value};
-use super::{Items, Lack, Mapped, NotRequest, Read, Shape};
+use super::{Items, Lack, Mapped, NotRequest, Read, Shape, lack};
 use crate::types::reason::Reason;
 
 pub const SHAPE: Shape = Shape {
@@ -57,16 +57,8 @@ pub const SHAPE: Shape = Shape {
     lacks: &[
         Lack { what: "time", instead: Some("--at"), so: "peaks of a minute are unknown" },
         Lack { what: "model", instead: Some("--model"), so: "it stands in the setup of a session alone" },
-        Lack {
-            what: "project",
-            instead: Some("--project"),
-            so: "quotas of several projects can't be told apart",
-        },
-        Lack {
-            what: "usage tier",
-            instead: Some("--usage-tier, or an accounts file"),
-            so: "limits are unknown, and nothing can be charged",
-        },
+        lack::PROJECT,
+        lack::USAGE_TIER,
         Lack { what: "ids", instead: None, so: "a turn that is logged twice counts twice" },
         Lack { what: "failures", instead: None, so: "failed turns are not in this log" },
         Lack { what: "searches", instead: None, so: "grounding isn't charged" },

@@ -126,6 +126,29 @@ pub struct Lack {
     pub so: &'static str,
 }
 
+/// What several shapes lack, in the same words.
+mod lack {
+    use super::Lack;
+
+    pub const PROJECT: Lack = Lack {
+        what: "project",
+        instead: Some("--project"),
+        so: "quotas of several projects can't be told apart",
+    };
+    pub const USAGE_TIER: Lack = Lack {
+        what: "usage tier",
+        instead: Some("--usage-tier, or an accounts file"),
+        so: "limits are unknown, and nothing can be charged",
+    };
+    pub const SERVICE_TIER: Lack = Lack {
+        what: "service tier",
+        instead: Some("--service-tier"),
+        so: "flex and priority look like standard",
+    };
+    pub const MODALITIES: Lack =
+        Lack { what: "modalities", instead: None, so: "images and audio are priced as text" };
+}
+
 words! {
     /// Why a whole item is no call of this API.
     NotRequest {

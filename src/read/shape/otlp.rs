@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::record::Record;
 use super::value::{Fields, Value};
-use super::{Items, Lack, Mapped, NotRequest, Read, Shape};
+use super::{Items, Lack, Mapped, NotRequest, Read, Shape, lack};
 use crate::types::day::Instant;
 use crate::types::reason::Reason;
 use crate::types::request::Status;
@@ -89,22 +89,10 @@ pub const SHAPE: Shape = Shape {
         },
     ],
     lacks: &[
-        Lack {
-            what: "project",
-            instead: Some("--project"),
-            so: "quotas of several projects can't be told apart",
-        },
-        Lack {
-            what: "usage tier",
-            instead: Some("--usage-tier, or an accounts file"),
-            so: "limits are unknown, and nothing can be charged",
-        },
-        Lack {
-            what: "service tier",
-            instead: Some("--service-tier"),
-            so: "flex and priority look like standard",
-        },
-        Lack { what: "modalities", instead: None, so: "images and audio are priced as text" },
+        lack::PROJECT,
+        lack::USAGE_TIER,
+        lack::SERVICE_TIER,
+        lack::MODALITIES,
         Lack { what: "tool tokens and searches", instead: None, so: "grounding isn't charged" },
         Lack {
             what: "the rate at which traces were sampled",

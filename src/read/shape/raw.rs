@@ -4,7 +4,7 @@
 
 use super::record::{Record, without_provider};
 use super::value::{Fields, Value};
-use super::{Items, Lack, Mapped, NotRequest, Read, Shape, live};
+use super::{Items, Lack, Mapped, NotRequest, Read, Shape, lack, live};
 
 pub const SHAPE: Shape = Shape {
     name: "raw",
@@ -106,11 +106,7 @@ pub const SHAPE: Shape = Shape {
     ],
     lacks: &[
         Lack { what: "time", instead: Some("--at"), so: "peaks of a minute are unknown" },
-        Lack {
-            what: "project",
-            instead: Some("--project"),
-            so: "quotas of several projects can't be told apart",
-        },
+        lack::PROJECT,
         Lack {
             what: "the model asked for",
             instead: Some("--model, where not even modelVersion is there"),
