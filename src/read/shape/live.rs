@@ -1,11 +1,16 @@
 //! Owns turns of the Live API: the server's messages, or the usage of each alone. Their totals leave thoughts out, and
 //! their names differ from those of other answers. Answers of the other methods are for `raw`.
 
+use super::fields::joined;
 use super::raw::spelled;
 use super::record::Record;
 use super::value::{Fields, Value};
 use super::{Items, Lack, Mapped, NotRequest, Read, Shape, lack};
 use crate::types::reason::Reason;
+
+/// Those of a message are read only to tell it.
+const FIELDS: [&str; MESSAGES.len() + USAGE.len()] = joined(&MESSAGES, &USAGE);
+const USAGE: [&str; MEMBERS.len() + 3] = joined(&MEMBERS, &["usageMetadata", "modality", "tokenCount"]);
 
 pub const SHAPE: Shape = Shape {
     name: "live",
@@ -14,32 +19,7 @@ pub const SHAPE: Shape = Shape {
     told_by: "`responseTokenCount` or `responseTokensDetails`, alone or in `usageMetadata`; `serverContent`, `setupComplete` and \
               other messages of the server",
     tells,
-    fields: Fields {
-        named: &[
-            "usageMetadata",
-            "promptTokenCount",
-            "cachedContentTokenCount",
-            "responseTokenCount",
-            "toolUsePromptTokenCount",
-            "thoughtsTokenCount",
-            "totalTokenCount",
-            "promptTokensDetails",
-            "cacheTokensDetails",
-            "responseTokensDetails",
-            "toolUsePromptTokensDetails",
-            "modality",
-            "tokenCount",
-            "serviceTier",
-            "trafficType",
-            "serverContent",
-            "setupComplete",
-            "toolCall",
-            "toolCallCancellation",
-            "goAway",
-            "sessionResumptionUpdate",
-        ],
-        whole: &[],
-    },
+    fields: Fields { named: &FIELDS, whole: &[] },
     cells: &["usageMetadata"],
     mapped: &[
         Mapped {
