@@ -1,0 +1,272 @@
+//! Owns the order of the stages and their threads: the page that explains the tool. Each stage is a function from nouns
+//! to nouns; this folder alone sees them all, and does none of their work.
+//!
+//! ```text
+//! logs ─read─▶ requests ─┬─deal──▶ shards ║ ─settle─▶ doubled ─take back─▶ Tally, Traffic ─charge, measure─▶ days
+//!                │       └─guide, tally─────────▶ sums ───────────────────────┘                  │
+//!                └──── suspense ──────────╨───────────────────────────────── suspense ───────────┘
+//! ```
+//! The double line is the one barrier: which record of an identity counts can only be known when all were read. Nearly
+//! all do, so each is added to the sums at once, and the few that don't count are taken back.
+
+mod reader;
+mod reading;
+mod settling;
+mod sources;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rayon::prelude::*;
+
+use self::reading::read;
+use self::settling::Settling;
+use crate::balance::{self, Records};
+use crate::books::Books;
+use crate::charge::{self, Rated};
+use crate::error::{Error, Exit, Result};
+use crate::evidence::{self, Warning};
+use crate::mediate::dedupe::SHARDS;
+use crate::mediate::groups::AllGroups;
+use crate::mediate::row::Shard;
+use crate::quota::{self, Measured};
+use crate::read::{Inputs, Progress, Settings};
+use crate::suspense::Suspended;
+use crate::tally::{Tallier, sum_up};
+use crate::types::cache::CacheEvent;
+use crate::types::carry::Carry;
+use crate::types::charge::{Assumption, Resting};
+use crate::types::day::{Day, Instant, Window};
+use crate::types::detail::Kept;
+use crate::types::origin::InputSummary;
+use crate::types::tally::{Arrival, Cell, CellKey, Groups, Overflow, SeriesKey, Span, Tally, Traffic};
+use crate::types::tier::UsageTier;
+use crate::walk::{Plan, Walk, WalkedDay};
+
+/// What a run is told besides its logs and books.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// How inputs are read, and what they lack.
+    pub settings: Settings,
+    /// For projects without a timeline in the accounts file.
+    pub usage_tier: Option<UsageTier>,
+    /// The days to publish.
+    pub window: Window,
+    /// What days up to this one hand on is known, so of days before the window only later ones matter.
+    pub known: Option<Day>,
+    /// Keep each request, for a report of requests.
+    pub detail: bool,
+}
+
+impl Options {
+    /// Whether requests of `day` are summed: those of the window, and those of earlier days for what they hand on.
+    fn sums(&self, day: Day) -> bool {
+        self.window.contains(day)
+            || self.window.from.is_some_and(|from| day < from) && self.known.is_none_or(|known| known < day)
+    }
+}
+
+/// All that the logs say, summed.
+#[derive(Debug)]
+pub struct Replay {
+    pub records: Records,
+    /// In the order given.
+    pub inputs: Vec<InputSummary>,
+    pub left: BTreeMap<String, u64>,
+    pub suspended: Vec<Suspended>,
+    pub groups: Groups,
+    pub tally: Tally,
+    pub traffic: Traffic,
+    /// Each request that counts, by day, when they are kept.
+    pub kept: BTreeMap<Day, Vec<Kept>>,
+    /// The last instant of a request, of all that were read.
+    pub last_read: Option<Instant>,
+}
+
+impl Replay {
+    /// Suspended lines that decide the exit code: with a window, those without a time are told and decide nothing.
+    pub fn deciding_lines(&self, window: Window) -> u64 {
+        self.suspended.iter().filter(|line| line.day.is_some() || window.is_open()).count() as u64
+    }
+}
+
+/// One day, rated and measured.
+#[derive(Debug)]
+pub struct DayReport<'r> {
+    pub day: Day,
+    pub cells: Vec<(&'r CellKey, &'r Cell)>,
+    pub series: Vec<(&'r SeriesKey, &'r Vec<Arrival>)>,
+    pub rated: Rated<'r>,
+    pub measured: Measured<'r>,
+    /// What it took over and hands on.
+    pub walked: WalkedDay<'r>,
+    /// Hash of the carry that the day began with; None where it began empty.
+    pub carry_before: Option<String>,
+    /// Requests by what is warned of.
+    pub warnings: BTreeMap<Warning, u64>,
+}
+
+/// Reads logs into sums. Both the lines and, later, the quantities are accounted for, or there is no result.
+pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<Progress>) -> Result<Replay> {
+    let all_groups = AllGroups::default();
+    let studio_terms = books.accounts.studio_terms(options.usage_tier);
+    let mut read = read(inputs, books, &studio_terms, options, progress, &all_groups)?;
+    let groups = all_groups.into_groups();
+
+    let settled: Vec<Settling<'_>> = (0..SHARDS)
+        .into_par_iter()
+        .try_fold(
+            || Settling::new(books, &studio_terms, options),
+            |mut settling, shard| {
+                if progress.stop.load(Ordering::Relaxed) {
+                    return Err(interrupted());
+                }
+                let shards: Vec<&Shard> = read.threads.iter().map(|thread| &thread.shards[shard]).collect();
+                settling.settle(&shards, &groups, &read);
+                Ok(settling)
+            },
+        )
+        .collect::<Result<_>>()?;
+
+    let mut records = read.records.clone();
+    let mut suspended = Vec::new();
+    let mut kept: BTreeMap<Day, Vec<Kept>> = BTreeMap::new();
+    let mut spans: BTreeMap<Day, Span> = BTreeMap::new();
+    let mut cache_events = Vec::new();
+    let mut talliers: Vec<Tallier<'_>> =
+        read.threads.iter_mut().filter_map(|thread| thread.tallier.take()).collect();
+    for settling in settled {
+        talliers.push(settling.tallier);
+        records.add(&settling.records);
+        records.requests -= settling.requests_taken_back;
+        records.outside_window -= settling.outside_taken_back;
+        suspended.extend(settling.suspended);
+        cache_events.extend(settling.cache_events);
+        for (day, mut of_day) in settling.kept {
+            kept.entry(day).or_default().append(&mut of_day);
+        }
+        for (day, span) in settling.spans {
+            spans.entry(day).and_modify(|own| own.merge(span)).or_insert(span);
+        }
+    }
+    for thread in &mut read.threads {
+        thread.shards = Vec::new();
+    }
+    let (mut tally, traffic) = sum_up(talliers).map_err(overflow)?;
+    (tally.spans, tally.cache_events) = (spans, cache_events);
+    for refused in
+        read.threads.iter_mut().flat_map(|thread| std::mem::take(&mut thread.refused)).collect::<Vec<_>>()
+    {
+        suspended.push(read.with_line(refused));
+    }
+    suspended.retain(|line| {
+        let outside = line.day.is_some_and(|day| !options.window.contains(day));
+        if outside {
+            records.outside_window += 1
+        } else {
+            records.suspended += 1
+        }
+        !outside
+    });
+    suspended.sort_by_key(|line| (line.day, line.input, line.line));
+    balance::records(&records)?;
+    let last_read = read.threads.iter().filter_map(|thread| thread.last_read).max();
+    Ok(Replay {
+        records,
+        inputs: read.inputs,
+        left: inputs.left.clone(),
+        suspended,
+        groups: groups.into_iter().map(Arc::unwrap_or_clone).collect(),
+        tally,
+        traffic,
+        kept,
+        last_read,
+    })
+}
+
+/// The days that have requests or suspended lines, ascending; days before the window as far as they are summed.
+pub fn days_seen(replay: &Replay) -> Vec<Day> {
+    let mut days: BTreeSet<Day> = replay.tally.cells.keys().map(|key| key.day).collect();
+    days.extend(replay.suspended.iter().filter_map(|line| line.day));
+    days.into_iter().collect()
+}
+
+/// Applies the books to the sums, day by day: a report for each day that `plan` publishes. `carries` are those of the
+/// published days that it takes over; `usage_tier` is that of projects without a timeline.
+pub fn rate<'r>(
+    replay: &'r Replay,
+    books: &'r Books,
+    plan: &Plan,
+    carries: &'r BTreeMap<Day, Carry<String>>,
+    usage_tier: Option<UsageTier>,
+) -> Result<Vec<DayReport<'r>>> {
+    let mut cells: BTreeMap<Day, Vec<(&CellKey, &Cell)>> = BTreeMap::new();
+    for (key, cell) in &replay.tally.cells {
+        cells.entry(key.day).or_default().push((key, cell));
+    }
+    let mut series: BTreeMap<Day, Vec<(&SeriesKey, &Vec<Arrival>)>> = BTreeMap::new();
+    for (key, arrivals) in &replay.traffic.series {
+        series.entry(key.day).or_default().push((key, arrivals));
+    }
+    let mut events: BTreeMap<Day, Vec<&CacheEvent>> = BTreeMap::new();
+    for event in &replay.tally.cache_events {
+        events.entry(event.at.day()).or_default().push(event);
+    }
+    // What a day's requests cost and took of quota depends on no other day.
+    let mut of_days: BTreeMap<Day, (Rated<'r>, Measured<'r>)> = cells
+        .par_iter()
+        .filter(|(day, _)| **day >= plan.begin)
+        .map(|(day, cells)| {
+            let rated = charge::rate(*day, cells, &replay.groups, books)?;
+            let series = series.get(day).map_or(&[][..], Vec::as_slice);
+            Ok((*day, (rated, quota::measure(*day, series, &replay.groups, books))))
+        })
+        .collect::<Result<_>>()?;
+    let mut walk = Walk::new(&replay.groups, books, usage_tier);
+    let mut carry_before = None;
+    let mut reports = Vec::new();
+    for day in plan.days() {
+        let (mut rated, measured) = of_days.remove(&day).unwrap_or_default();
+        let cells = cells.remove(&day).unwrap_or_default();
+        if let Some(carry) = carries.get(&day.previous()) {
+            walk.take_over(carry);
+            carry_before = Some(carry.hash());
+        }
+        let events = events.remove(&day).unwrap_or_default();
+        if !plan.publishes(day) {
+            walk.pass(day, events, &mut rated)?;
+            carry_before = plan.publishes(day.next()).then(|| walk.carry(day).hash());
+            continue;
+        }
+        let walked = walk.day(day, &cells, events, &mut rated)?;
+        // Q6. That throttled requests don't count against quota is assumed; no money rests on it.
+        let throttled = measured.quota.values().map(|row| row.requests_throttled).sum();
+        if throttled > 0 {
+            let resting = Resting { requests: throttled, ..Resting::NOTHING };
+            rated.rest_on(Assumption::ThrottledInRpd, resting)?;
+        }
+        let mut warnings = evidence::warnings(day, &cells, &replay.groups, books);
+        let requests: u64 = cells.iter().map(|(_, cell)| cell.requests).sum();
+        if day == plan.first && plan.carry_missing && requests > 0 {
+            warnings.insert(Warning::CarryMissing, requests);
+        }
+        let next = walked.carry.hash();
+        let series = series.remove(&day).unwrap_or_default();
+        let report = DayReport { day, cells, series, rated, measured, walked, carry_before, warnings };
+        carry_before = Some(next);
+        reports.push(report);
+    }
+    Ok(reports)
+}
+
+fn interrupted() -> Error {
+    Error::new("interrupted while reading")
+        .hint("nothing was published; run the same command again")
+        .exit(Exit::Interrupted)
+}
+
+fn overflow(_: Overflow) -> Error {
+    Error::new("a sum of tokens exceeds 2^63: no real log gets there")
+        .hint("rerate check LOGS shows what is in each file")
+}

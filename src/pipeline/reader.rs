@@ -1,0 +1,462 @@
+//! Owns what one thread does with the lines of a block: each is decoded, dealt and added to the sums, or refused.
+//!
+//! A canonical line is read by the reader of plain lines or, if it isn't plain, by the strict decoder; what comes of it
+//! is the same. What other shapes make of their items is for the strict decoder too.
+
+use std::borrow::Cow;
+
+use super::Options;
+use crate::balance::Records;
+use crate::books::Books;
+use crate::mediate::dedupe::{Dealer, Dealt, Hand};
+use crate::mediate::groups::AllGroups;
+use crate::mediate::row::Shard;
+use crate::read::Reading;
+use crate::read::container::{Container, END_OF_STREAM, LONG_ROW, RAGGED_ROW};
+use crate::read::lines::Block;
+use crate::read::parts::{Before, Part, Parts};
+use crate::read::shape::canonical::{self, Decoded, Decoder};
+use crate::read::shape::plain::{Plain, PlainReader, Spellings};
+use crate::read::shape::record::Record;
+use crate::read::shape::value::Value;
+use crate::read::shape::{self, Item, Items, NotRequest, Shape};
+use crate::read::stream::Stream;
+use crate::suspense::{Refusal, Suspended};
+use crate::tally::{Tallied, Tallier};
+use crate::types::day::{Days, Instant};
+use crate::types::detail::Place;
+use crate::types::key::shown;
+use crate::types::origin::InputId;
+use crate::types::reason::Reason;
+use crate::types::request::{Facts, Status};
+use crate::types::tally::GroupId;
+use crate::types::usage::Usage;
+
+/// What one thread has read.
+#[derive(Default)]
+pub(super) struct Thread<'b> {
+    /// What was dealt and, as far as is known, counts.
+    pub(super) shards: Vec<Shard>,
+    pub(super) tallier: Option<Tallier<'b>>,
+    pub(super) refused: Vec<Noted>,
+    /// Requests without usage, which another record of their identity may have.
+    pub(super) missing: Vec<Noted>,
+    /// Input, block and its lines.
+    pub(super) blocks: Vec<(InputId, u32, u64)>,
+    pub(super) records: Records,
+    pub(super) last_read: Option<Instant>,
+}
+
+/// A line to be suspended, whose number is known within its block until all blocks are counted.
+#[derive(Clone)]
+pub(super) struct Noted {
+    pub(super) block: u32,
+    pub(super) suspended: Suspended,
+}
+
+/// One thread while it reads.
+pub(super) struct Reader<'r, 'b> {
+    thread: Thread<'b>,
+    decoder: &'r Decoder<'r>,
+    plain: PlainReader,
+    spellings: Spellings<Known>,
+    groups: &'r AllGroups,
+    dealer: Dealer,
+    tallier: Tallier<'b>,
+    days: Days,
+    books: &'b Books,
+    options: &'r Options,
+    /// Requests of the input that is read in order, whose chunks may still come.
+    parts: Parts,
+    /// What is used again for each line.
+    usage: Usage,
+    items: Items,
+    text: String,
+}
+
+/// What is known of plain lines of one spelling.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    group: GroupId,
+    status: Status,
+    /// Requests of other methods have none.
+    has_tokens: bool,
+    is_live: bool,
+}
+
+impl<'r, 'b> Reader<'r, 'b> {
+    pub(super) fn new(
+        decoder: &'r Decoder<'r>,
+        books: &'b Books,
+        options: &'r Options,
+        groups: &'r AllGroups,
+        dealer: Dealer,
+        tallier: Tallier<'b>,
+    ) -> Reader<'r, 'b> {
+        Reader {
+            thread: Thread::default(),
+            decoder,
+            plain: PlainReader::default(),
+            spellings: Spellings::default(),
+            groups,
+            dealer,
+            tallier,
+            days: Days::default(),
+            books,
+            options,
+            parts: Parts::default(),
+            usage: Usage::default(),
+            items: Items::default(),
+            text: String::new(),
+        }
+    }
+
+    pub(super) fn finish(self) -> Thread<'b> {
+        Thread { shards: self.dealer.into_shards(), tallier: Some(self.tallier), ..self.thread }
+    }
+
+    /// Decodes, deals and adds up the lines of a block; gives their number.
+    pub(super) fn read_block(&mut self, block: &Block) -> u64 {
+        let max_line = self.options.settings.max_line;
+        let is_canonical = block.reading.is_some_and(is_canonical);
+        let (bytes, end) = (block.bytes_and_margin(), block.bytes().len());
+        let (mut number, mut at) = (0, 0);
+        let mut too_long = block.first_too_long;
+        while at < end || too_long {
+            number += 1;
+            if is_canonical
+                && !too_long
+                && let Some(length) = self.read_plain(&bytes[at..], end - at, At::from(block).place(number))
+            {
+                at += length;
+                continue;
+            }
+            let rest = &bytes[at..end];
+            let newline = memchr::memchr(b'\n', rest);
+            let line = &rest[..newline.unwrap_or(rest.len())];
+            // A line is as long with CRLF as without.
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            at += newline.map_or(rest.len(), |newline| newline + 1);
+            if too_long || line.len() > max_line {
+                too_long = false;
+                let detail = format!("the line has more than {max_line} bytes");
+                self.refuse(block.into(), number, Refusal::of_line(Reason::LineTooLong, detail));
+            } else {
+                number = self.read_line(line, block, number);
+            }
+        }
+        if let Some((reason, why)) = &block.ended_by {
+            number += 1;
+            self.refuse(block.into(), number, Refusal::of_line(*reason, why.as_str()));
+        }
+        self.thread.records.lines += number;
+        self.thread.blocks.push((block.input, block.index, number));
+        number
+    }
+
+    /// Reads the line with which `bytes` begins if it is plain and its spelling is known; gives its length with the
+    /// newline.
+    fn read_plain(&mut self, bytes: &[u8], end: usize, place: Place) -> Option<usize> {
+        let mut plain = self.plain.read(bytes, end)?;
+        if plain.line.len() > self.options.settings.max_line {
+            return None;
+        }
+        let known = match self.spellings.find(self.plain.spelling()) {
+            Some(known) => known,
+            None => self.learn(&plain)?,
+        };
+        let mut usage = std::mem::take(&mut self.usage);
+        let dealt = if known.has_tokens {
+            plain.counts.thoughts_outside |= known.is_live;
+            usage.fill(&plain.counts).ok()?;
+            Dealt::Usage(Some(&usage))
+        } else {
+            Dealt::Usage(None)
+        };
+        let project_id = match (plain.project_id, &self.options.settings.defaults.project) {
+            ([], Some(project)) => project.as_bytes(),
+            (project_id, _) => project_id,
+        };
+        self.deal(&Hand {
+            at: plain.at,
+            request_id: plain.request_id,
+            project_id,
+            status: known.status,
+            group: known.group,
+            usage: dealt,
+            tokens_unknown: false,
+            undated: false,
+            detail: self.options.detail.then(|| (plain.detail(), place)),
+        });
+        self.usage = usage;
+        let line_end = &bytes[plain.line.len()..end];
+        let newline = match line_end {
+            [b'\r', b'\n', ..] => 2,
+            [] => 0,
+            _ => 1,
+        };
+        Some(plain.line.len() + newline)
+    }
+
+    /// Learns from a plain line what all of its spelling are. None of those that need the strict decoder each.
+    fn learn(&mut self, plain: &Plain<'_>) -> Option<Known> {
+        let Decoded::Request(request) = self.decoder.decode(plain.line) else { return None };
+        if request.usage_missing {
+            return None;
+        }
+        let known = Known {
+            group: self.meet(&request.facts),
+            status: request.facts.status,
+            has_tokens: request.usage.is_some(),
+            is_live: self.books.methods.find(request.facts.method).is_live(),
+        };
+        self.spellings.learn(self.plain.spelling(), known);
+        Some(known)
+    }
+
+    fn meet(&mut self, facts: &Facts<Cow<'_, str>>) -> GroupId {
+        let (group, facts) = self.groups.meet(facts);
+        self.tallier.meet(group, &facts);
+        group
+    }
+
+    /// Reads a line, of which `number` is its first item's; gives the number of its last.
+    fn read_line(&mut self, line: &[u8], block: &Block, number: u64) -> u64 {
+        if line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
+            self.thread.records.blank += 1;
+            return number;
+        }
+        match block.reading {
+            Some(reading) if is_canonical(reading) => {
+                let decoded = told_apart(self.decoder.decode(line), line);
+                self.take(decoded, block.into(), number, None);
+                number
+            }
+            Some(reading) => self.read_items(line, block, reading, number),
+            None => unreachable!("an input that isn't told has no lines"),
+        }
+    }
+
+    /// Reads a line of a shape that isn't the canonical one as it is.
+    fn read_items(&mut self, line: &[u8], block: &Block, reading: Reading, number: u64) -> u64 {
+        let Reading { container, shape, is_row } = reading;
+        let row_refused = match line {
+            END_OF_STREAM => {
+                self.parts.end_stream();
+                self.thread.records.blank += 1;
+                return number;
+            }
+            RAGGED_ROW => Some((Reason::MalformedJson, "the row has more or fewer cells than the header")),
+            LONG_ROW => Some((Reason::LineTooLong, "the row is longer than --max-line")),
+            _ => None,
+        };
+        if let Some((reason, detail)) = row_refused {
+            self.refuse(block.into(), number, Refusal::of_line(reason, detail));
+            return number;
+        }
+        let value = match is_row {
+            true => Value::read_row(line, &shape.fields, shape.cells),
+            false => Value::read(line, &shape.fields),
+        };
+        let value = match value {
+            Ok(value) => value,
+            Err(refusal) => {
+                self.refuse(block.into(), number, refusal);
+                return number;
+            }
+        };
+        let mut items = std::mem::take(&mut self.items);
+        if shape.is_own(&value) {
+            shape.read_item(&value, &mut items);
+            if items.list.is_empty() {
+                items.not_request(NotRequest::Event);
+            }
+        } else {
+            items.refuse(Reason::OtherShape, of_other_shape(line, is_row));
+        }
+        let mut last = number - 1;
+        for item in items.list.drain(..) {
+            last += 1;
+            match item {
+                Item::Request(record) => self.judge(&record, block.into(), last, Some(shape)),
+                Item::Part(None, record) if container != Container::Sse => {
+                    self.judge(&record, block.into(), last, Some(shape));
+                }
+                Item::Part(id, record) => {
+                    match self.parts.add(id, Part { record, block: block.index, line: last }) {
+                        Before::None => {}
+                        Before::Same => self.thread.records.duplicates += 1,
+                        Before::Superseded => self.thread.records.superseded += 1,
+                    }
+                }
+                Item::NotRequest(kind) => {
+                    *self.thread.records.not_requests.entry(kind.name()).or_default() += 1;
+                }
+                Item::Refused(reason, detail) => {
+                    self.refuse(block.into(), last, Refusal::of_line(reason, detail));
+                }
+            }
+        }
+        self.items = items;
+        last
+    }
+
+    /// Judges the requests of an input that came in parts, now that it has ended.
+    pub(super) fn end_parts(&mut self, stream: &Stream) {
+        for Part { record, block, line } in self.parts.take() {
+            let at = At { input: stream.input(), block };
+            self.judge(&record, at, line, stream.shape());
+        }
+    }
+
+    fn judge(&mut self, record: &Record, at: At, number: u64, shape: Option<&Shape>) {
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        record.write(&mut text);
+        let mut decoded = self.decoder.decode(text.as_bytes());
+        if let (Decoded::Refused(refusal), Some(shape)) = (&mut decoded, shape) {
+            refusal.detail = shape.in_own_words(std::mem::take(&mut refusal.detail), refusal.reason);
+        }
+        self.take(decoded, at, number, Some(record));
+        self.text = text;
+    }
+
+    /// Counts what a record was found to be; `made` is what a shape knows beside it.
+    fn take(&mut self, decoded: Decoded<'_>, at: At, number: u64, made: Option<&Record>) {
+        match decoded {
+            Decoded::Request(mut request) => {
+                if let Some(made) = made {
+                    made.complete(&mut request, self.books);
+                }
+                let usage = match &request.cache {
+                    _ if request.usage_missing => Dealt::Missing(self.thread.missing.len() as u64),
+                    Some(cache) => Dealt::Cache(cache),
+                    None => Dealt::Usage(request.usage.as_ref()),
+                };
+                let group = self.meet(&request.facts);
+                self.deal(&Hand {
+                    at: request.at,
+                    request_id: request.request_id.as_deref().unwrap_or_default().as_bytes(),
+                    project_id: request.facts.project_id.as_bytes(),
+                    status: request.facts.status,
+                    group,
+                    usage,
+                    tokens_unknown: request.tokens_unknown,
+                    undated: request.undated,
+                    detail: self.options.detail.then_some((request.detail, at.place(number))),
+                });
+                if request.usage_missing {
+                    let refusal = Refusal {
+                        reason: Reason::MissingUsage,
+                        detail: "there is neither usageMetadata nor quantities".to_string(),
+                        at: Some(request.at),
+                        request_id: request.request_id,
+                        project_id: Some(request.facts.project_id),
+                        model: Some(request.facts.model),
+                    };
+                    self.thread.missing.push(note(at, number, refusal));
+                }
+            }
+            Decoded::NotRequest(kind) => {
+                *self.thread.records.not_requests.entry(kind.name()).or_default() += 1;
+            }
+            Decoded::Refused(refusal) => self.refuse(at, number, *refusal),
+        }
+    }
+
+    /// Deals a request into its shard and, if its day is summed, adds it to its cell.
+    fn deal(&mut self, hand: &Hand<'_>) {
+        self.thread.last_read = self.thread.last_read.max(Some(hand.at));
+        self.dealer.deal(hand);
+        let usage = match hand.usage {
+            Dealt::Usage(Some(usage)) => usage,
+            Dealt::Usage(None) | Dealt::Cache(_) => &Usage::NONE,
+            Dealt::Missing(_) => return,
+        };
+        let day = self.days.of(hand.at);
+        let records = &mut self.thread.records;
+        let inside = self.options.window.contains(day);
+        *if inside { &mut records.requests } else { &mut records.outside_window } += 1;
+        if self.options.sums(day) {
+            self.tallier.add(&Tallied {
+                at: hand.at,
+                day,
+                group: hand.group,
+                no_id: hand.request_id.is_empty(),
+                tokens_unknown: hand.tokens_unknown,
+                undated: hand.undated,
+                usage,
+            });
+        }
+    }
+
+    fn refuse(&mut self, at: At, number: u64, refusal: Refusal<'_>) {
+        self.thread.refused.push(note(at, number, refusal));
+    }
+}
+
+/// Lines are canonical records as they are.
+pub(super) fn is_canonical(reading: Reading) -> bool {
+    !reading.is_row && matches!(reading.shape.read, shape::Read::AsItIs(_))
+}
+
+/// The block that a line stands in.
+#[derive(Clone, Copy)]
+pub(super) struct At {
+    input: InputId,
+    block: u32,
+}
+
+impl From<&Block> for At {
+    fn from(block: &Block) -> At {
+        At { input: block.input, block: block.index }
+    }
+}
+
+impl At {
+    fn place(self, number: u64) -> Place {
+        Place { input: self.input, block: self.block, line: number as u32 }
+    }
+}
+
+/// A line that the canonical record refuses may be of another shape; that it lacks a field says nothing then.
+pub(super) fn told_apart<'line>(decoded: Decoded<'line>, line: &[u8]) -> Decoded<'line> {
+    match decoded {
+        Decoded::Refused(refusal) if refusal.reason >= Reason::MissingField => {
+            match Value::sketch(line, false).ok().and_then(|sketch| Shape::tell(&sketch)) {
+                Some(shape) if shape.name != canonical::SHAPE.name => {
+                    let refusal = Refusal::of_line(Reason::OtherShape, of_other_shape(line, false));
+                    Decoded::Refused(Box::new(refusal))
+                }
+                _ => Decoded::Refused(refusal),
+            }
+        }
+        decoded => decoded,
+    }
+}
+
+/// What a message says of an item that isn't of its input's shape.
+pub(super) fn of_other_shape(line: &[u8], is_row: bool) -> String {
+    let Ok(sketch) = Value::sketch(line, is_row) else {
+        return "the item is of another shape".to_string();
+    };
+    match Shape::tell(&sketch) {
+        Some(shape) => format!("the item is one of {}", shape.title),
+        None => format!("the item is {}; no shape has that", sketch.described()),
+    }
+}
+
+pub(super) fn note(at: At, line: u64, refusal: Refusal<'_>) -> Noted {
+    let name = |name: Option<std::borrow::Cow<'_, str>>| name.map(|name| shown(&name).into_owned());
+    let suspended = Suspended {
+        day: refusal.at.map(Instant::day),
+        input: at.input,
+        line,
+        reason: refusal.reason,
+        detail: refusal.detail,
+        request_id: name(refusal.request_id),
+        project_id: name(refusal.project_id),
+        model: name(refusal.model).filter(|model| !model.is_empty()),
+    };
+    Noted { block: at.block, suspended }
+}

@@ -1,0 +1,123 @@
+//! Owns what becomes of dealt rows once all are read: those that count are noted, those that don't are taken back.
+
+use std::collections::BTreeMap;
+
+use super::Options;
+use super::reading::Read;
+use crate::balance::Records;
+use crate::books::Books;
+use crate::books::accounts::StudioTerms;
+use crate::mediate::dedupe::{self, Settled};
+use crate::mediate::groups::SharedGroups;
+use crate::mediate::row::{CACHE, NO_ID, Row, Shard, TOKENS_UNKNOWN, UNDATED, USAGE_MISSING};
+use crate::suspense::Suspended;
+use crate::tally::{Tallied, Tallier};
+use crate::types::cache::{CacheEvent, CacheUse};
+use crate::types::day::{Day, Days};
+use crate::types::detail::Kept;
+use crate::types::tally::Span;
+use crate::types::usage::Usage;
+
+/// What a thread makes of the shards that it settles.
+pub(super) struct Settling<'b> {
+    /// Only takes back.
+    pub(super) tallier: Tallier<'b>,
+    pub(super) options: &'b Options,
+    pub(super) days: Days,
+    pub(super) records: Records,
+    pub(super) requests_taken_back: u64,
+    pub(super) outside_taken_back: u64,
+    pub(super) spans: BTreeMap<Day, Span>,
+    pub(super) cache_events: Vec<CacheEvent>,
+    pub(super) kept: BTreeMap<Day, Vec<Kept>>,
+    pub(super) suspended: Vec<Suspended>,
+}
+
+impl<'b> Settling<'b> {
+    pub(super) fn new(books: &'b Books, studio_terms: &'b StudioTerms, options: &'b Options) -> Settling<'b> {
+        Settling {
+            tallier: Tallier::new(books, studio_terms, options.usage_tier),
+            options,
+            days: Days::default(),
+            records: Records::default(),
+            requests_taken_back: 0,
+            outside_taken_back: 0,
+            spans: BTreeMap::new(),
+            cache_events: Vec::new(),
+            kept: BTreeMap::new(),
+            suspended: Vec::new(),
+        }
+    }
+
+    pub(super) fn settle(&mut self, shards: &[&Shard], groups: &SharedGroups, read: &Read<'_>) {
+        dedupe::settle(shards, groups, |settled| match settled {
+            Settled::Unique(row) => self.count(&row, groups, read),
+            Settled::Duplicate(row) => {
+                self.records.duplicates += 1;
+                self.take_back(&row, groups);
+            }
+            Settled::Superseded(row) => {
+                self.records.superseded += 1;
+                self.take_back(&row, groups);
+            }
+            Settled::UsageMissing(thread, place) => {
+                let noted = read.threads[thread].missing[place as usize].clone();
+                self.suspended.push(read.with_line(noted));
+            }
+        });
+    }
+
+    /// Of a request that counts: notes when it was, what it did to a cache, and all of it when requests are kept.
+    fn count(&mut self, row: &Row<'_>, groups: &SharedGroups, read: &Read<'_>) {
+        let day = self.days.of(row.at);
+        if !self.options.sums(day) {
+            return;
+        }
+        let span = Span::of(row.at);
+        self.spans.entry(day).and_modify(|own| own.merge(span)).or_insert(span);
+        let is_kept = !row.detail().is_empty() && self.options.window.contains(day);
+        if !is_kept && !row.has(CACHE) {
+            return;
+        }
+        let usage = row.usage();
+        let cell = self.tallier(row, groups).cell(&tallied(row, day, &usage));
+        if is_kept {
+            self.kept.entry(day).or_default().push(read.kept(row, cell));
+        }
+        if let Some(CacheUse { act, name, expires, tokens }) = row.cache() {
+            let (at, name, group, usage_tier) = (row.at, name.as_ref().into(), row.group, cell.usage_tier);
+            self.cache_events.push(CacheEvent { at, act, name, expires, tokens, group, usage_tier });
+        }
+    }
+
+    /// Of a request that was added when it was read.
+    fn take_back(&mut self, row: &Row<'_>, groups: &SharedGroups) {
+        if row.has(USAGE_MISSING) {
+            return;
+        }
+        let day = self.days.of(row.at);
+        let inside = self.options.window.contains(day);
+        *if inside { &mut self.requests_taken_back } else { &mut self.outside_taken_back } += 1;
+        if self.options.sums(day) {
+            let usage = row.usage();
+            self.tallier(row, groups).take_back(&tallied(row, day, &usage));
+        }
+    }
+
+    fn tallier(&mut self, row: &Row<'_>, groups: &SharedGroups) -> &mut Tallier<'b> {
+        self.tallier.meet(row.group, &groups[row.group.0 as usize]);
+        &mut self.tallier
+    }
+}
+
+pub(super) fn tallied<'u>(row: &Row<'_>, day: Day, usage: &'u Usage) -> Tallied<'u> {
+    Tallied {
+        at: row.at,
+        day,
+        group: row.group,
+        no_id: row.has(NO_ID),
+        tokens_unknown: row.has(TOKENS_UNKNOWN),
+        undated: row.has(UNDATED),
+        usage,
+    }
+}
