@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::books::Books;
+use crate::quota::evidence::Evidence;
 use crate::types::day::Day;
 use crate::types::request::MethodKind;
 use crate::types::tally::{Cell, CellKey, Groups};
@@ -24,6 +25,10 @@ words! {
         ModelNotOffered = "model_not_offered",
         /// A prompt above the model's context window went well.
         ContextWindowExceeded = "context_window_exceeded",
+        /// A 429 body names another limit than the limits book or the accounts file.
+        QuotaLimitContradicted = "quota_limit_contradicted",
+        /// A 429 body names a quota of another usage tier.
+        QuotaUsageTierContradicted = "quota_usage_tier_contradicted",
         /// The day began without what earlier days hand on.
         CarryMissing = "carry_missing",
     }
@@ -46,6 +51,12 @@ impl Warning {
             Warning::ModelNotOffered => {
                 "the models book says the model wasn't there that day: check the clock or the book"
             }
+            Warning::QuotaLimitContradicted => {
+                "429 bodies name another limit than the books (evidence.csv): --limits or [[projects.limits]] says yours"
+            }
+            Warning::QuotaUsageTierContradicted => {
+                "429 bodies name another usage tier (evidence.csv): check the project's usage tier"
+            }
             Warning::CarryMissing => {
                 "caches, free units and credits used on earlier days aren't known: replay them"
             }
@@ -56,14 +67,20 @@ impl Warning {
     }
 }
 
-/// The warnings of a day's cells, none that counts nothing.
+/// The warnings of a day's cells and 429 bodies, none that counts nothing.
 pub fn warnings(
     day: Day,
     cells: &[(&CellKey, &Cell)],
     groups: &Groups,
     books: &Books,
+    bodies: &Evidence<'_>,
 ) -> BTreeMap<Warning, u64> {
     let mut warnings = BTreeMap::new();
+    let mut warn = |warning, requests| {
+        if requests > 0 {
+            *warnings.entry(warning).or_default() += requests;
+        }
+    };
     for (key, cell) in cells {
         let facts = &groups[key.group.0 as usize];
         let inference = books.methods.find(facts.method).kind == MethodKind::Inference;
@@ -80,10 +97,10 @@ pub fn warnings(
             (Warning::ModelNotOffered, if not_offered { evidence } else { 0 }),
             (Warning::ContextWindowExceeded, cell.requests_above_context_window),
         ] {
-            if requests > 0 {
-                *warnings.entry(warning).or_default() += requests;
-            }
+            warn(warning, requests);
         }
     }
+    warn(Warning::QuotaLimitContradicted, bodies.requests_with_other_limit);
+    warn(Warning::QuotaUsageTierContradicted, bodies.requests_with_other_usage_tier);
     warnings
 }

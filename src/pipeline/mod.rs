@@ -246,7 +246,7 @@ pub fn rate<'r>(
             let resting = Resting { requests: throttled, ..Resting::NOTHING };
             rated.rest_on(Assumption::ThrottledInRpd, resting)?;
         }
-        let mut warnings = evidence::warnings(day, &cells, &replay.groups, books);
+        let mut warnings = evidence::warnings(day, &cells, &replay.groups, books, &measured.evidence);
         let requests: u64 = cells.iter().map(|(_, cell)| cell.requests).sum();
         if day == plan.first && plan.carry_missing && requests > 0 {
             warnings.insert(Warning::CarryMissing, requests);

@@ -1,6 +1,7 @@
 //! Owns measuring: use of quota per project, model and usage tier against the limits in force (design §6, Q rules).
 //! Looks limits up, knows none.
 
+pub mod evidence;
 mod upgrade;
 pub mod window;
 
@@ -15,6 +16,7 @@ use crate::types::quota_use::{DayUse, Minute, MinuteUse, QuotaKey, QuotaUse, Upg
 use crate::types::request::{Facts, Outcome};
 use crate::types::tally::{Arrival, Groups, SeriesKey};
 use crate::types::tier::{ServiceTier, UsageTier};
+use evidence::Evidence;
 use window::{Second, Series};
 
 /// A day's use of quota.
@@ -25,6 +27,7 @@ pub struct Measured<'r> {
     pub minutes: Vec<(QuotaKey<'r>, Minutes)>,
     /// Of rows that have a next usage tier.
     pub upgrades: BTreeMap<QuotaKey<'r>, Upgrade>,
+    pub evidence: Evidence<'r>,
 }
 
 /// Minutes of the day, counted from its midnight, those with a request.
@@ -66,7 +69,8 @@ pub fn measure<'r>(
     }
     let rows: Vec<Row<'r>> =
         models.par_iter().flat_map_iter(|tiers| measure_model(tiers, day, books)).collect();
-    let mut measured = Measured::default();
+    let evidence = evidence::q9_evidence(day, series, groups, books);
+    let mut measured = Measured { evidence, ..Measured::default() };
     for Row { key, used, minutes, upgrade } in rows {
         measured.quota.insert(key, used);
         measured.minutes.extend(minutes.map(|minutes| (key, minutes)));

@@ -11,6 +11,7 @@ use crate::types::meter::{Meter, Modality, Slot};
 use crate::types::request::{Facts, Tools};
 use crate::types::tally::{Cell, CellKey, Groups};
 use crate::types::tier::{ContextBand, ServiceTier, Terms, UsageTier};
+use crate::types::violation::Violations;
 
 pub const REPORT: Report = Report {
     name: "tally",
@@ -60,8 +61,8 @@ pub const REPORT: Report = Report {
 const CREATES_CACHES: &str = "cachedContents.create";
 
 /// The rows of one day: those of `cells`, and the storage of caches. Whether the log itself or the accounts file says the
-/// usage tier isn't shown, so cells that differ in nothing else are one here: a row per key, or the order of rows would
-/// depend on that of the cells.
+/// usage tier isn't shown, nor the quotas that a 429 names (`evidence` has them), so cells that differ in nothing else are one
+/// here: a row per key, or the order of rows would depend on that of the cells.
 pub fn rows(
     day: Day,
     cells: &[(&CellKey, &Cell)],
@@ -71,7 +72,8 @@ pub fn rows(
 ) -> Rows {
     let mut shown: BTreeMap<(Facts<&str>, UsageTier, ContextBand, Terms), Cell> = BTreeMap::new();
     for (key, cell) in cells {
-        let facts = Facts { usage_tier: None, ..groups[key.group.0 as usize].map_names(|name| name) };
+        let facts = groups[key.group.0 as usize].map_names(|name| name);
+        let facts = Facts { usage_tier: None, violations: Violations::default(), ..facts };
         shown.entry((facts, key.usage_tier, key.context_band, key.terms)).or_default().merge(cell);
     }
     let mut rows = Rows::new(&REPORT);

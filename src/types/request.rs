@@ -9,6 +9,7 @@ use super::day::Instant;
 use super::detail::Detail;
 use super::tier::{Channel, ServiceTier, UsageTier, words};
 use super::usage::Usage;
+use super::violation::Violations;
 
 /// One call of the API, as logged. Names borrow from the line where they can.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub struct Facts<Name> {
     pub usage_tier: Option<UsageTier>,
     pub channel: Channel,
     pub tools: Tools,
+    /// Of a 429 whose body names the quotas that it would have exceeded: no charge depends on them, but evidence does.
+    pub violations: Violations,
 }
 
 impl<Name: AsRef<str>> Facts<Name> {
@@ -64,6 +67,7 @@ impl<Name: AsRef<str>> Facts<Name> {
             usage_tier: self.usage_tier,
             channel: self.channel,
             tools: self.tools,
+            violations: self.violations.clone(),
         }
     }
 }
@@ -105,6 +109,7 @@ pub struct Status(u16);
 
 impl Status {
     pub const FAILED: Status = Status(0);
+    pub const THROTTLED: Status = Status(429);
 
     pub fn from_http(code: u64) -> Option<Status> {
         matches!(code, 200..=299 | 400..=599).then(|| Status(code as u16))

@@ -43,6 +43,7 @@ mod openai;
 mod otlp;
 pub mod plain;
 mod provider;
+mod quota_failure;
 pub mod raw;
 pub mod record;
 pub mod usage_metadata;
