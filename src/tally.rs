@@ -64,6 +64,7 @@ pub struct Tallied<'r> {
     pub group: GroupId,
     pub no_id: bool,
     pub tokens_unknown: bool,
+    pub thoughts_assumed: bool,
     pub undated: bool,
     pub usage: &'r Usage,
 }
@@ -199,11 +200,13 @@ impl Open {
         put(&mut cell.requests_without_id, u64::from(request.no_id));
         put(&mut cell.requests_total_mismatch, u64::from(usage.total_mismatch));
         put(&mut cell.requests_tokens_unknown, u64::from(request.tokens_unknown));
+        put(&mut cell.requests_thoughts_assumed, u64::from(request.thoughts_assumed));
         put(&mut cell.requests_above_context_window, u64::from(usage.prompt > self.context_window));
         put(&mut cell.requests_with_tool_tokens, u64::from(usage.tool > 0));
         put(&mut cell.requests_with_cached_tokens, u64::from(usage.cached > 0));
         put(&mut cell.requests_with_allowance, u64::from(self.allowance_slots & slots != 0));
         put(&mut cell.thoughts, usage.thoughts);
+        put(&mut cell.thoughts_assumed, if request.thoughts_assumed { usage.thoughts } else { 0 });
         put(&mut cell.total_tokens, usage.total.unwrap_or(0));
         for &(slot, quantity) in usage.quantities() {
             put(&mut cell.quantities[usize::from(slot.0)], quantity);

@@ -56,6 +56,7 @@ pub struct Hand<'r> {
     pub usage: Dealt<'r>,
     /// See [`Request`](crate::types::request::Request).
     pub tokens_unknown: bool,
+    pub thoughts_assumed: bool,
     pub undated: bool,
     /// What `--detail` shows, when it is asked for.
     pub detail: Option<(Detail<'r>, Place)>,
@@ -95,7 +96,8 @@ impl Dealer {
         let flag = |flag, holds| if holds { flag } else { 0 };
         let flags = flag(row::NO_ID, no_id)
             | flag(row::UNDATED, hand.undated)
-            | flag(row::TOKENS_UNKNOWN, hand.tokens_unknown);
+            | flag(row::TOKENS_UNKNOWN, hand.tokens_unknown)
+            | flag(row::THOUGHTS_ASSUMED, hand.thoughts_assumed);
         let head = Head { identity, at: hand.at, group: hand.group, flags };
         match hand.usage {
             Dealt::Usage(usage) => row::write(&mut self.row, &head, usage),

@@ -42,7 +42,9 @@ pub const UNDATED: u16 = 128;
 pub const TOKENS_UNKNOWN: u16 = 256;
 /// The figures say what the request did to a cache.
 pub const CACHE: u16 = 512;
-const FLAG_BITS: u32 = 10;
+/// Its thoughts are what prompt and output leave of the total.
+pub const THOUGHTS_ASSUMED: u16 = 1024;
+const FLAG_BITS: u32 = 11;
 /// A body is shorter: a cache's name, the longest thing in one, is at most 256 bytes, each shown as 6 at most.
 const LONGEST_BODY: usize = 1 << (24 - FLAG_BITS);
 /// What two records of one request must share to be equal in all that figures depend on.
@@ -117,7 +119,7 @@ pub struct Head {
     pub identity: Identity,
     pub at: Instant,
     pub group: GroupId,
-    /// Of [`NO_ID`], [`UNDATED`] and [`TOKENS_UNKNOWN`] those that hold.
+    /// Of [`NO_ID`], [`UNDATED`], [`TOKENS_UNKNOWN`] and [`THOUGHTS_ASSUMED`] those that hold.
     pub flags: u16,
 }
 

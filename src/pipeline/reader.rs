@@ -185,6 +185,7 @@ impl<'r, 'b> Reader<'r, 'b> {
             group: known.group,
             usage: dealt,
             tokens_unknown: false,
+            thoughts_assumed: false,
             undated: false,
             detail: self.options.detail.then(|| (plain.detail(), place)),
         });
@@ -347,6 +348,7 @@ impl<'r, 'b> Reader<'r, 'b> {
                 });
                 if request.usage_missing {
                     let refusal = Refusal {
+                    thoughts_assumed: request.thoughts_assumed,
                         reason: Reason::MissingUsage,
                         detail: "there is neither usageMetadata nor quantities".to_string(),
                         at: Some(request.at),
@@ -389,6 +391,7 @@ impl<'r, 'b> Reader<'r, 'b> {
             });
         }
     }
+                thoughts_assumed: hand.thoughts_assumed,
 
     fn refuse(&mut self, at: At, number: u64, refusal: Refusal<'_>) {
         self.thread.refused.push(note(at, number, refusal));

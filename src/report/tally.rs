@@ -108,11 +108,13 @@ pub fn rows(
             ("requests_without_id", cell.requests_without_id),
             ("requests_total_mismatch", cell.requests_total_mismatch),
             ("requests_tokens_unknown", cell.requests_tokens_unknown),
+            ("requests_thoughts_assumed", cell.requests_thoughts_assumed),
             ("requests_above_context_window", cell.requests_above_context_window),
             ("requests_with_tool_tokens", cell.requests_with_tool_tokens),
             ("requests_with_cached_tokens", cell.requests_with_cached_tokens),
             ("requests_with_allowance", cell.requests_with_allowance),
             ("thoughts", cell.thoughts),
+            ("thoughts_assumed", cell.thoughts_assumed),
             ("total_tokens", cell.total_tokens),
         ] {
             push(meter, Modality::Any, quantity);

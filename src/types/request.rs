@@ -28,6 +28,8 @@ pub struct Request<'line> {
     pub usage_missing: bool,
     /// It is of a shape that never says them, and counts with none.
     pub tokens_unknown: bool,
+    /// No field says its thoughts: they are what prompt and output leave of the total.
+    pub thoughts_assumed: bool,
     /// The log doesn't say when it was, so it is in no minute.
     pub undated: bool,
 }

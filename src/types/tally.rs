@@ -40,6 +40,7 @@ pub struct Cell {
     pub requests_without_id: u64,
     pub requests_total_mismatch: u64,
     pub requests_tokens_unknown: u64,
+    pub requests_thoughts_assumed: u64,
     pub requests_above_context_window: u64,
     pub requests_with_tool_tokens: u64,
     pub requests_with_cached_tokens: u64,
@@ -47,6 +48,8 @@ pub struct Cell {
     pub requests_with_allowance: u64,
     /// Inside or beside the candidates.
     pub thoughts: u64,
+    /// Those of them that no field says.
+    pub thoughts_assumed: u64,
     /// `totalTokenCount` as logged.
     pub total_tokens: u64,
     pub quantities: [u64; Slot::COUNT],
@@ -59,11 +62,13 @@ impl Default for Cell {
             requests_without_id: 0,
             requests_total_mismatch: 0,
             requests_tokens_unknown: 0,
+            requests_thoughts_assumed: 0,
             requests_above_context_window: 0,
             requests_with_tool_tokens: 0,
             requests_with_cached_tokens: 0,
             requests_with_allowance: 0,
             thoughts: 0,
+            thoughts_assumed: 0,
             total_tokens: 0,
             quantities: [0; Slot::COUNT],
         }
@@ -88,11 +93,13 @@ impl Cell {
         add(&mut self.requests_without_id, other.requests_without_id);
         add(&mut self.requests_total_mismatch, other.requests_total_mismatch);
         add(&mut self.requests_tokens_unknown, other.requests_tokens_unknown);
+        add(&mut self.requests_thoughts_assumed, other.requests_thoughts_assumed);
         add(&mut self.requests_above_context_window, other.requests_above_context_window);
         add(&mut self.requests_with_tool_tokens, other.requests_with_tool_tokens);
         add(&mut self.requests_with_cached_tokens, other.requests_with_cached_tokens);
         add(&mut self.requests_with_allowance, other.requests_with_allowance);
         add(&mut self.thoughts, other.thoughts);
+        add(&mut self.thoughts_assumed, other.thoughts_assumed);
         add(&mut self.total_tokens, other.total_tokens);
         for (sum, addend) in self.quantities.iter_mut().zip(other.quantities) {
             add(sum, addend);

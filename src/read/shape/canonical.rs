@@ -290,6 +290,7 @@ impl<'d> Decoder<'d> {
             usage_missing,
             tokens_unknown: false,
             undated,
+            thoughts_assumed: false,
         })
     }
 }

@@ -19,6 +19,8 @@ pub struct Record {
     fields: Vec<(&'static str, Box<str>)>,
     /// Requests of this shape never say their tokens: it counts with none, and a warning counts it.
     tokens_unknown: bool,
+    /// No field says its thoughts: they are what the total has beyond its parts.
+    pub thoughts_assumed: bool,
     pub grounding: Grounding,
     /// Quotas that the body of a 429 names.
     pub violations: Violations,
@@ -136,6 +138,9 @@ impl Record {
 
     /// A later record of the same request: what it says wins, what it leaves out stands.
     pub fn merge(&mut self, later: Record) {
+        if later.has("usageMetadata") {
+            self.thoughts_assumed = later.thoughts_assumed;
+        }
         for (field, json) in later.fields {
             self.put(field, json);
         }
@@ -165,6 +170,7 @@ impl Record {
         if self.tokens_unknown && request.usage.is_none() | request.usage_missing {
             (request.tokens_unknown, request.usage_missing) = (inference && well, false);
         }
+        request.thoughts_assumed = self.thoughts_assumed && request.usage.is_some();
         if request.facts.status == Status::THROTTLED {
             request.facts.violations = self.violations.clone();
         }
