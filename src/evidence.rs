@@ -30,6 +30,8 @@ words! {
         /// A 429 body names a quota of another usage tier.
         QuotaUsageTierContradicted = "quota_usage_tier_contradicted",
         /// The day began without what earlier days hand on.
+        /// Two shapes have as many calls with as many tokens, and no ids in common.
+        MaybeCountedTwice = "maybe_counted_twice",
         CarryMissing = "carry_missing",
     }
 }
@@ -58,6 +60,9 @@ impl Warning {
                 "429 bodies name another usage tier (evidence.csv): check the project's usage tier"
             }
             Warning::CarryMissing => {
+            Warning::MaybeCountedTwice => {
+                "these may be the same calls, logged twice under other ids: if so, give one of the logs only"
+            }
                 "caches, free units and credits used on earlier days aren't known: replay them"
             }
             Warning::ContextWindowExceeded => {
@@ -75,6 +80,7 @@ pub fn warnings(
     books: &Books,
     bodies: &Evidence<'_>,
 ) -> BTreeMap<Warning, u64> {
+    twice: &Twice,
     let mut warnings = BTreeMap::new();
     let mut warn = |warning, requests| {
         if requests > 0 {
@@ -103,4 +109,40 @@ pub fn warnings(
     warn(Warning::QuotaLimitContradicted, bodies.requests_with_other_limit);
     warn(Warning::QuotaUsageTierContradicted, bodies.requests_with_other_usage_tier);
     warnings
+    warn(Warning::MaybeCountedTwice, twice.values().sum());
+}
+
+/// Calls that may stand in the sums twice, by the shapes in which they were logged.
+pub type Twice = BTreeMap<(&'static str, &'static str), u64>;
+
+/// Looks for the same calls in two shapes. Where both know a call's id it is one request, and stands under one of them
+/// alone. Where they don't, two logs of the same calls come to the same sums: as many requests of a model on the day that
+/// went well, with as many input and as many output tokens. Other calls do that hardly ever, unless they are very few.
+pub fn twice(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups, books: &Books) -> Twice {
+    let mut sums: BTreeMap<(&str, &'static str), [u64; 3]> = BTreeMap::new();
+    for (key, cell) in cells {
+        let facts = &groups[key.group.0 as usize];
+        let inference = books.methods.find(facts.method).kind == MethodKind::Inference;
+        if inference && facts.status.went_well() && cell.requests_tokens_unknown == 0 {
+            let tokens = |meters: &[Meter]| meters.iter().map(|meter| cell.tokens(*meter)).sum();
+            let input = tokens(&[Meter::Input, Meter::InputCached, Meter::InputTool]);
+            let of_cell = [cell.requests, input, tokens(&[Meter::Output, Meter::OutputThinking])];
+            let sums = sums.entry((books.base_model(facts, day), facts.shape)).or_default();
+            // They fit, as all sums of parts of a tally do.
+            sums.iter_mut().zip(of_cell).for_each(|(sum, addend)| *sum += addend);
+        }
+    }
+    let mut shapes: BTreeMap<(&str, [u64; 3]), Vec<&'static str>> = BTreeMap::new();
+    for ((model, shape), sums @ [_, input, output]) in sums {
+        if input + output > 0 {
+            shapes.entry((model, sums)).or_default().push(shape);
+        }
+    }
+    let mut twice = Twice::new();
+    for ((_, [requests, ..]), shapes) in &shapes {
+        for pair in shapes.windows(2) {
+            *twice.entry((pair[0], pair[1])).or_default() += requests;
+        }
+    }
+    twice
 }

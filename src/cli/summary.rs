@@ -11,6 +11,7 @@ use indicatif::HumanBytes;
 
 use super::screen::{self, counted, dollars, say, thousands};
 use crate::books::Books;
+use crate::evidence::{Twice, Warning};
 use crate::pipeline::{DayReport, Replay};
 use crate::quota::q1_quota_model;
 use crate::read::Progress;
@@ -353,6 +354,19 @@ pub fn suspense(replay: &Replay, days: &[DayReport<'_>]) {
         say(format_args!("  {warning}: {}\n    {}", counted(requests, "request"), warning.remedy()));
     }
 }
+        if warning == Warning::MaybeCountedTwice {
+            for ((one, other), requests) in twice(days) {
+                say(format_args!("    in {one} and in {other}: {}", counted(requests, "request")));
+            }
+        }
+    }
+}
+
+/// Calls that may stand in the sums twice, by the shapes in which they were logged.
+fn twice(days: &[DayReport<'_>]) -> Twice {
+    let mut sums = Twice::new();
+    for (shapes, requests) in days.iter().flat_map(|day| &day.twice) {
+        *sums.entry(*shapes).or_default() += requests;
 
 /// Inputs that are likely no logs of this API: their lines aren't JSON, or lack what a request has.
 fn nearly_all_suspended(replay: &Replay) -> Vec<&str> {

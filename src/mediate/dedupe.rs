@@ -180,7 +180,9 @@ pub fn settle<'s>(threads: &[&'s Shard], groups: &SharedGroups, mut tell: impl F
         }
         tell(Settled::Unique(best_row));
         for row in spots().filter(|spot| *spot != best).map(|spot| rows.read(spot)) {
-            let is_same = row.same_facts(&best_row);
+            let is_same = row.same_figures(&best_row)
+                && (row.group == best_row.group
+                    || names(&row, groups).same_figures(names(&best_row, groups)));
             tell(if is_same { Settled::Duplicate(row) } else { Settled::Superseded(row) });
         }
     }
@@ -285,12 +287,16 @@ fn cache_end<'s>(row: &Row<'s>) -> Option<(Option<Instant>, Cow<'s, str>)> {
     row.cache().map(|cache| (cache.expires, cache.name))
 }
 
+fn names<'g>(row: &Row<'_>, groups: &'g SharedGroups) -> &'g Facts<Box<str>> {
+    &groups[row.group.0 as usize]
+}
+
 fn compare(one: &Row<'_>, other: &Row<'_>, groups: &SharedGroups) -> std::cmp::Ordering {
     let names = |row: &Row<'_>| &groups[row.group.0 as usize];
     one.rank()
         .cmp(&other.rank())
         .then_with(|| cache_end(one).cmp(&cache_end(other)))
-        .then_with(|| names(one).cmp(names(other)))
+        .then_with(|| names(one, groups).cmp(names(other, groups)))
         .then_with(|| one.bytes().cmp(&other.bytes()))
         // Of records that are equal in all that is shown the first one is shown, whichever thread read it.
         .then_with(|| other.place().cmp(&one.place()))

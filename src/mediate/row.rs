@@ -271,11 +271,9 @@ impl<'s> Row<'s> {
         Some(CacheUse { act, tokens, expires, name: String::from_utf8_lossy(figures) })
     }
 
-    /// Equal in every fact that figures depend on, time aside.
-    pub fn same_facts(&self, other: &Row<'_>) -> bool {
-        self.group == other.group
-            && self.flags & FACTS == other.flags & FACTS
-            && self.figures == other.figures
+    /// Equal in every figure, and in what else is known of the request besides its group, time aside.
+    pub fn same_figures(&self, other: &Row<'_>) -> bool {
+        self.flags & FACTS == other.flags & FACTS && self.figures == other.figures
     }
 
     /// What decides which record of an identity counts, in the order in which it is looked at: usage at all, a time of

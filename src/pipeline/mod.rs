@@ -26,7 +26,7 @@ use crate::balance::{self, Records};
 use crate::books::Books;
 use crate::charge::{self, Rated};
 use crate::error::{Error, Exit, Result};
-use crate::evidence::{self, Warning};
+use crate::evidence::{self, Twice, Warning};
 use crate::mediate::dedupe::SHARDS;
 use crate::mediate::groups::AllGroups;
 use crate::mediate::row::Shard;
@@ -105,6 +105,7 @@ pub struct DayReport<'r> {
     pub carry_before: Option<String>,
     /// Requests by what is warned of.
     pub warnings: BTreeMap<Warning, u64>,
+    pub twice: Twice,
 }
 
 /// Reads logs into sums. Both the lines and, later, the quantities are accounted for, or there is no result.
@@ -246,14 +247,15 @@ pub fn rate<'r>(
             let resting = Resting { requests: throttled, ..Resting::NOTHING };
             rated.rest_on(Assumption::ThrottledInRpd, resting)?;
         }
-        let mut warnings = evidence::warnings(day, &cells, &replay.groups, books, &measured.evidence);
+        let twice = evidence::twice(day, &cells, &replay.groups, books);
+        let mut warnings = evidence::warnings(day, &cells, &replay.groups, books, &measured.evidence, &twice);
         let requests: u64 = cells.iter().map(|(_, cell)| cell.requests).sum();
         if day == plan.first && plan.carry_missing && requests > 0 {
             warnings.insert(Warning::CarryMissing, requests);
         }
         let next = walked.carry.hash();
         let series = series.remove(&day).unwrap_or_default();
-        let report = DayReport { day, cells, series, rated, measured, walked, carry_before, warnings };
+        let report = DayReport { day, cells, series, rated, measured, walked, carry_before, warnings, twice };
         carry_before = Some(next);
         reports.push(report);
     }

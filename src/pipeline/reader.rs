@@ -315,8 +315,12 @@ impl<'r, 'b> Reader<'r, 'b> {
         text.clear();
         record.write(&mut text);
         let mut decoded = self.decoder.decode(text.as_bytes());
-        if let (Decoded::Refused(refusal), Some(shape)) = (&mut decoded, shape) {
-            refusal.detail = shape.in_own_words(std::mem::take(&mut refusal.detail), refusal.reason);
+        match (&mut decoded, shape) {
+            (Decoded::Request(request), Some(shape)) => request.facts.shape = shape.name,
+            (Decoded::Refused(refusal), Some(shape)) => {
+                refusal.detail = shape.in_own_words(std::mem::take(&mut refusal.detail), refusal.reason);
+            }
+            _ => {}
         }
         self.take(decoded, at, number, Some(record));
         self.text = text;

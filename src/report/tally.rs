@@ -73,7 +73,7 @@ pub fn rows(
     let mut shown: BTreeMap<(Facts<&str>, UsageTier, ContextBand, Terms), Cell> = BTreeMap::new();
     for (key, cell) in cells {
         let facts = groups[key.group.0 as usize].map_names(|name| name);
-        let facts = Facts { usage_tier: None, violations: Violations::default(), ..facts };
+        let facts = Facts { usage_tier: None, violations: Violations::default(), shape: "", ..facts };
         shown.entry((facts, key.usage_tier, key.context_band, key.terms)).or_default().merge(cell);
     }
     let mut rows = Rows::new(&REPORT);

@@ -53,9 +53,16 @@ pub struct Facts<Name> {
     pub tools: Tools,
     /// Of a 429 whose body names the quotas that it would have exceeded: no charge depends on them, but evidence does.
     pub violations: Violations,
+    /// In which shape it was logged, by name: no figure depends on it, but a warning does.
+    pub shape: &'static str,
 }
 
 impl<Name: AsRef<str>> Facts<Name> {
+    /// Whether the same figures come of both: whatever the shape.
+    pub fn same_figures(&self, other: &Facts<Name>) -> bool {
+        Facts { shape: other.shape, ..self.map_names(|name| name) } == other.map_names(|name| name)
+    }
+
     /// The same facts, each name made into what `name` makes of it.
     pub fn map_names<'f, Other>(&'f self, name: impl Fn(&'f str) -> Other) -> Facts<Other> {
         Facts {
@@ -70,6 +77,7 @@ impl<Name: AsRef<str>> Facts<Name> {
             channel: self.channel,
             tools: self.tools,
             violations: self.violations.clone(),
+            shape: self.shape,
         }
     }
 }

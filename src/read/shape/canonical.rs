@@ -278,6 +278,7 @@ impl<'d> Decoder<'d> {
                 channel: channel.unwrap_or(Channel::Api),
                 tools: record.tools.unwrap_or(Tools::NotLogged),
                 violations: Violations::default(),
+                shape: SHAPE.name,
             },
             usage,
             cache,
