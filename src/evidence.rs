@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::books::Books;
 use crate::quota::evidence::Evidence;
 use crate::types::day::Day;
+use crate::types::meter::Meter;
 use crate::types::request::MethodKind;
 use crate::types::tally::{Cell, CellKey, Groups};
 use crate::types::tier::{Channel, UsageTier, words};
@@ -29,9 +30,9 @@ words! {
         QuotaLimitContradicted = "quota_limit_contradicted",
         /// A 429 body names a quota of another usage tier.
         QuotaUsageTierContradicted = "quota_usage_tier_contradicted",
-        /// The day began without what earlier days hand on.
         /// Two shapes have as many calls with as many tokens, and no ids in common.
         MaybeCountedTwice = "maybe_counted_twice",
+        /// The day began without what earlier days hand on.
         CarryMissing = "carry_missing",
     }
 }
@@ -59,10 +60,10 @@ impl Warning {
             Warning::QuotaUsageTierContradicted => {
                 "429 bodies name another usage tier (evidence.csv): check the project's usage tier"
             }
-            Warning::CarryMissing => {
             Warning::MaybeCountedTwice => {
                 "these may be the same calls, logged twice under other ids: if so, give one of the logs only"
             }
+            Warning::CarryMissing => {
                 "caches, free units and credits used on earlier days aren't known: replay them"
             }
             Warning::ContextWindowExceeded => {
@@ -72,15 +73,15 @@ impl Warning {
     }
 }
 
-/// The warnings of a day's cells and 429 bodies, none that counts nothing.
+/// The warnings of a day's cells, 429 bodies and calls in two shapes, none that counts nothing.
 pub fn warnings(
     day: Day,
     cells: &[(&CellKey, &Cell)],
     groups: &Groups,
     books: &Books,
     bodies: &Evidence<'_>,
-) -> BTreeMap<Warning, u64> {
     twice: &Twice,
+) -> BTreeMap<Warning, u64> {
     let mut warnings = BTreeMap::new();
     let mut warn = |warning, requests| {
         if requests > 0 {
@@ -108,8 +109,8 @@ pub fn warnings(
     }
     warn(Warning::QuotaLimitContradicted, bodies.requests_with_other_limit);
     warn(Warning::QuotaUsageTierContradicted, bodies.requests_with_other_usage_tier);
-    warnings
     warn(Warning::MaybeCountedTwice, twice.values().sum());
+    warnings
 }
 
 /// Calls that may stand in the sums twice, by the shapes in which they were logged.

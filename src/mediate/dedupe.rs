@@ -20,7 +20,7 @@ use super::row::{self, Head, Identity, Row, Shard};
 use crate::types::cache::CacheUse;
 use crate::types::day::Instant;
 use crate::types::detail::{Detail, Place};
-use crate::types::request::Status;
+use crate::types::request::{Facts, Status};
 use crate::types::tally::GroupId;
 use crate::types::usage::Usage;
 
@@ -292,7 +292,6 @@ fn names<'g>(row: &Row<'_>, groups: &'g SharedGroups) -> &'g Facts<Box<str>> {
 }
 
 fn compare(one: &Row<'_>, other: &Row<'_>, groups: &SharedGroups) -> std::cmp::Ordering {
-    let names = |row: &Row<'_>| &groups[row.group.0 as usize];
     one.rank()
         .cmp(&other.rank())
         .then_with(|| cache_end(one).cmp(&cache_end(other)))

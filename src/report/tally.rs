@@ -61,7 +61,7 @@ pub const REPORT: Report = Report {
 const CREATES_CACHES: &str = "cachedContents.create";
 
 /// The rows of one day: those of `cells`, and the storage of caches. Whether the log itself or the accounts file says the
-/// usage tier isn't shown, nor the quotas that a 429 names (`evidence` has them), so cells that differ in nothing else are one
+/// usage tier isn't shown, nor the quotas that a 429 names (`evidence` has them) and the shape, so cells that differ in nothing else are one
 /// here: a row per key, or the order of rows would depend on that of the cells.
 pub fn rows(
     day: Day,

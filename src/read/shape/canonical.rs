@@ -290,8 +290,8 @@ impl<'d> Decoder<'d> {
             },
             usage_missing,
             tokens_unknown: false,
-            undated,
             thoughts_assumed: false,
+            undated,
         })
     }
 }

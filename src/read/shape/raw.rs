@@ -314,7 +314,7 @@ mod tests {
                     record.write(&mut json);
                 }
                 Item::NotRequest(kind) => json.push_str(kind.name()),
-                Item::Refused(reason, _) => json.push_str(reason.name()),
+                Item::Refused(reason, ..) => json.push_str(reason.name()),
             }
             json
         };

@@ -178,12 +178,7 @@ impl<'item> Value<'item> {
         if members.is_empty() {
             return self.kind().to_string();
         }
-        // A name is one word; what has several may be text that somebody wrote.
-        let name = |key: &str| match key.contains(' ') {
-            true => format!("a name of {} bytes", key.len()),
-            false => quoted(key),
-        };
-        let keys: Vec<String> = members.iter().take(SHOWN).map(|(key, _)| name(key)).collect();
+        let keys: Vec<String> = members.iter().take(SHOWN).map(|(key, _)| quoted(key)).collect();
         let more = if members.len() > SHOWN { " and more" } else { "" };
         format!("an object with {}{more}", keys.join(", "))
     }
