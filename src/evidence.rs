@@ -8,7 +8,7 @@ use crate::quota::evidence::Evidence;
 use crate::types::day::Day;
 use crate::types::meter::Meter;
 use crate::types::request::MethodKind;
-use crate::types::tally::{Cell, CellKey, Groups};
+use crate::types::tally::{Beside, Cell, CellKey, Groups};
 use crate::types::tier::{Channel, UsageTier, words};
 
 words! {
@@ -97,12 +97,12 @@ pub fn warnings(
         let free = facts.channel == Channel::Api && key.usage_tier == UsageTier::Free;
         let not_offered = books.models.find(&facts.model).is_some_and(|model| !model.was_there(day));
         for (warning, requests) in [
-            (Warning::NoRequestId, cell.requests_without_id),
-            (Warning::TotalMismatch, cell.requests_total_mismatch),
-            (Warning::TokensUnknown, cell.requests_tokens_unknown),
+            (Warning::NoRequestId, cell.sum(Beside::WithoutId)),
+            (Warning::TotalMismatch, cell.sum(Beside::TotalMismatch)),
+            (Warning::TokensUnknown, cell.sum(Beside::TokensUnknown)),
             (Warning::UsageTierContradicted, if free && no_free_tier { evidence } else { 0 }),
             (Warning::ModelNotOffered, if not_offered { evidence } else { 0 }),
-            (Warning::ContextWindowExceeded, cell.requests_above_context_window),
+            (Warning::ContextWindowExceeded, cell.sum(Beside::AboveContextWindow)),
         ] {
             warn(warning, requests);
         }
@@ -124,7 +124,7 @@ pub fn twice(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups, books: &Boo
     for (key, cell) in cells {
         let facts = &groups[key.group.0 as usize];
         let inference = books.methods.find(facts.method).kind == MethodKind::Inference;
-        if inference && facts.status.went_well() && cell.requests_tokens_unknown == 0 {
+        if inference && facts.status.went_well() && cell.sum(Beside::TokensUnknown) == 0 {
             let tokens = |meters: &[Meter]| meters.iter().map(|meter| cell.tokens(*meter)).sum();
             let input = tokens(&[Meter::Input, Meter::InputCached, Meter::InputTool]);
             let of_cell = [cell.requests, input, tokens(&[Meter::Output, Meter::OutputThinking])];

@@ -30,6 +30,7 @@ use crate::evidence::{self, Twice, Warning};
 use crate::mediate::dedupe::SHARDS;
 use crate::mediate::groups::AllGroups;
 use crate::mediate::row::Shard;
+use crate::quota::evidence::{Evidence, q9_evidence};
 use crate::quota::{self, Measured};
 use crate::read::{Inputs, Progress, Settings};
 use crate::suspense::Suspended;
@@ -40,7 +41,7 @@ use crate::types::charge::{Assumption, Resting};
 use crate::types::day::{Day, Instant, Window};
 use crate::types::detail::Kept;
 use crate::types::origin::InputSummary;
-use crate::types::tally::{Arrival, Cell, CellKey, Groups, Overflow, SeriesKey, Span, Tally, Traffic};
+use crate::types::tally::{Cell, CellKey, DayTraffic, Groups, Overflow, Span, Tally, Traffic};
 use crate::types::tier::UsageTier;
 use crate::walk::{Plan, Walk, WalkedDay};
 
@@ -96,7 +97,7 @@ impl Replay {
 pub struct DayReport<'r> {
     pub day: Day,
     pub cells: Vec<(&'r CellKey, &'r Cell)>,
-    pub series: Vec<(&'r SeriesKey, &'r Vec<Arrival>)>,
+    pub traffic: Option<&'r DayTraffic>,
     pub rated: Rated<'r>,
     pub measured: Measured<'r>,
     /// What it took over and hands on.
@@ -105,6 +106,9 @@ pub struct DayReport<'r> {
     pub carry_before: Option<String>,
     /// Requests by what is warned of.
     pub warnings: BTreeMap<Warning, u64>,
+    /// What 429 bodies say.
+    pub evidence: Evidence<'r>,
+    /// Calls that may be counted twice.
     pub twice: Twice,
 }
 
@@ -206,10 +210,6 @@ pub fn rate<'r>(
     for (key, cell) in &replay.tally.cells {
         cells.entry(key.day).or_default().push((key, cell));
     }
-    let mut series: BTreeMap<Day, Vec<(&SeriesKey, &Vec<Arrival>)>> = BTreeMap::new();
-    for (key, arrivals) in &replay.traffic.series {
-        series.entry(key.day).or_default().push((key, arrivals));
-    }
     let mut events: BTreeMap<Day, Vec<&CacheEvent>> = BTreeMap::new();
     for event in &replay.tally.cache_events {
         events.entry(event.at.day()).or_default().push(event);
@@ -220,7 +220,7 @@ pub fn rate<'r>(
         .filter(|(day, _)| **day >= plan.begin)
         .map(|(day, cells)| {
             let rated = charge::rate(*day, cells, &replay.groups, books)?;
-            let series = series.get(day).map_or(&[][..], Vec::as_slice);
+            let series = replay.traffic.days.get(day).into_iter().flat_map(DayTraffic::series);
             Ok((*day, (rated, quota::measure(*day, series, &replay.groups, books))))
         })
         .collect::<Result<_>>()?;
@@ -247,15 +247,27 @@ pub fn rate<'r>(
             let resting = Resting { requests: throttled, ..Resting::NOTHING };
             rated.rest_on(Assumption::ThrottledInRpd, resting)?;
         }
+        let bodies = q9_evidence(day, &cells, &replay.groups, books);
         let twice = evidence::twice(day, &cells, &replay.groups, books);
-        let mut warnings = evidence::warnings(day, &cells, &replay.groups, books, &measured.evidence, &twice);
+        let mut warnings = evidence::warnings(day, &cells, &replay.groups, books, &bodies, &twice);
         let requests: u64 = cells.iter().map(|(_, cell)| cell.requests).sum();
         if day == plan.first && plan.carry_missing && requests > 0 {
             warnings.insert(Warning::CarryMissing, requests);
         }
         let next = walked.carry.hash();
-        let series = series.remove(&day).unwrap_or_default();
-        let report = DayReport { day, cells, series, rated, measured, walked, carry_before, warnings, twice };
+        let traffic = replay.traffic.days.get(&day);
+        let report = DayReport {
+            day,
+            cells,
+            traffic,
+            rated,
+            measured,
+            walked,
+            carry_before,
+            warnings,
+            evidence: bodies,
+            twice,
+        };
         carry_before = Some(next);
         reports.push(report);
     }

@@ -220,7 +220,7 @@ fn stage_day(
         (&report::accounts::REPORT, report::accounts::rows(day, &walked.accounts, &walked.standings)),
         (&report::quota::REPORT, report::quota::rows(day, &report.measured)),
         (&report::upgrade::REPORT, report::upgrade::rows(day, &report.measured)),
-        (&report::evidence::REPORT, report::evidence::rows(day, &report.measured)),
+        (&report::evidence::REPORT, report::evidence::rows(day, &report.evidence)),
         (&report::data_use::REPORT, report::data_use::rows(day, cells, groups)),
         (&report::suspense::REPORT, suspense),
         (&report::traffic::REPORT, report::traffic::rows(day, &report.measured)),

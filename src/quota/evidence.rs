@@ -8,7 +8,7 @@ use crate::books::Books;
 use crate::books::limits::Metric;
 use crate::types::day::Day;
 use crate::types::quota_use::QuotaKey;
-use crate::types::tally::{Arrival, Groups, SeriesKey};
+use crate::types::tally::{Cell, CellKey, Groups};
 use crate::types::tier::UsageTier;
 use crate::types::violation::Violation;
 
@@ -45,14 +45,14 @@ pub struct Seen {
 /// Q9. What 429 bodies say of limits and usage tiers, beside what was taken for them.
 pub fn q9_evidence<'r>(
     day: Day,
-    series: &[(&'r SeriesKey, &'r Vec<Arrival>)],
+    cells: &[(&CellKey, &Cell)],
     groups: &'r Groups,
     books: &'r Books,
 ) -> Evidence<'r> {
     let mut evidence = Evidence::default();
-    for (key, arrivals) in series {
+    for (key, cell) in cells {
         let facts = &groups[key.group.0 as usize];
-        let (requests, usage_tier) = (arrivals.len() as u64, key.usage_tier);
+        let (requests, usage_tier) = (cell.requests, key.usage_tier);
         let quota_model = q1_quota_model(facts, usage_tier, day, books);
         let quota = QuotaKey { project_id: &facts.project_id, quota_model, usage_tier };
         let (mut other_limit, mut other_usage_tier) = (false, false);

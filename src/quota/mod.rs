@@ -16,7 +16,6 @@ use crate::types::quota_use::{DayUse, Minute, MinuteUse, QuotaKey, QuotaUse, Upg
 use crate::types::request::{Facts, Outcome};
 use crate::types::tally::{Arrival, Groups, SeriesKey};
 use crate::types::tier::{ServiceTier, UsageTier};
-use evidence::Evidence;
 use window::{Second, Series};
 
 /// A day's use of quota.
@@ -27,7 +26,6 @@ pub struct Measured<'r> {
     pub minutes: Vec<(QuotaKey<'r>, Minutes)>,
     /// Of rows that have a next usage tier.
     pub upgrades: BTreeMap<QuotaKey<'r>, Upgrade>,
-    pub evidence: Evidence<'r>,
 }
 
 /// Minutes of the day, counted from its midnight, those with a request.
@@ -39,7 +37,7 @@ type Tiers<'r> = Vec<(QuotaKey<'r>, Vec<Series<'r>>)>;
 /// Measures the series of a day.
 pub fn measure<'r>(
     day: Day,
-    series: &[(&'r SeriesKey, &'r Vec<Arrival>)],
+    series: impl IntoIterator<Item = (&'r SeriesKey, &'r [Arrival])>,
     groups: &'r Groups,
     books: &'r Books,
 ) -> Measured<'r> {
@@ -69,8 +67,7 @@ pub fn measure<'r>(
     }
     let rows: Vec<Row<'r>> =
         models.par_iter().flat_map_iter(|tiers| measure_model(tiers, day, books)).collect();
-    let evidence = evidence::q9_evidence(day, series, groups, books);
-    let mut measured = Measured { evidence, ..Measured::default() };
+    let mut measured = Measured::default();
     for Row { key, used, minutes, upgrade } in rows {
         measured.quota.insert(key, used);
         measured.minutes.extend(minutes.map(|minutes| (key, minutes)));

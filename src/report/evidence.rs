@@ -1,8 +1,7 @@
 //! Owns the evidence report: what 429 bodies say of limits and usage tiers, beside what the books say.
 
 use super::{Kind, Report, Rows, column};
-use crate::quota::Measured;
-use crate::quota::evidence::EvidenceKey;
+use crate::quota::evidence::{Evidence, EvidenceKey};
 use crate::types::day::Day;
 
 pub const REPORT: Report = Report {
@@ -37,9 +36,9 @@ pub const REPORT: Report = Report {
 };
 
 /// The rows of one day.
-pub fn rows(day: Day, measured: &Measured<'_>) -> Rows {
+pub fn rows(day: Day, evidence: &Evidence<'_>) -> Rows {
     let mut rows = Rows::new(&REPORT);
-    for (EvidenceKey { quota, violation }, seen) in &measured.evidence.rows {
+    for (EvidenceKey { quota, violation }, seen) in &evidence.rows {
         rows.push([
             day.into(),
             quota.project_id.into(),

@@ -62,32 +62,28 @@ fn number(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn told(text: &str) -> Vec<(Option<Box<str>>, Option<Box<str>>, Option<u64>)> {
-        let of = |violation: &Violation| {
-            let Violation { quota_metric, quota_id, limit } = violation.clone();
-            (quota_metric, quota_id, limit)
-        };
-        of_text(text).all().iter().map(of).collect()
+    fn violation(quota_metric: &str, quota_id: &str, limit: Option<u64>) -> Violation {
+        Violation::new(Some(quota_metric), Some(quota_id), limit).expect("a name")
     }
 
     #[test]
     fn a_text_names_quotas_in_whatever_quotes() {
         let (metric, id) = ("generate_content_free_tier_requests", "GenerateRequestsPerDay-FreeTier");
-        let some = |text: &str| Some(text.into());
         for text in [
             r#"litellm.RateLimitError: {"violations": [{"quotaMetric": "generativelanguage.googleapis.com/generate_content_free_tier_requests", "quotaId": "GenerateRequestsPerDay-FreeTier", "quotaDimensions": {"model": "m"}, "quotaValue": "20"}]}"#,
             r#"{\"quotaMetric\": \"generate_content_free_tier_requests\", \"quotaId\":\"GenerateRequestsPerDay-FreeTier\",\"quotaValue\":\"20\"}"#,
             "429 RESOURCE_EXHAUSTED. {'quotaMetric': 'generate_content_free_tier_requests', 'quotaId': 'GenerateRequestsPerDay-FreeTier', 'quotaValue': '20'}",
         ] {
-            assert_eq!(told(text), [(some(metric), some(id), Some(20))], "{text}");
+            assert_eq!(of_text(text).all(), [violation(metric, id, Some(20))], "{text}");
         }
         // Of two the values stay apart; a limit that isn't told is none.
         let two =
             "'quotaMetric': 'a', 'quotaId': 'A'}, {'quotaMetric': 'b', 'quotaId': 'B', 'quotaValue': '7'}";
-        assert_eq!(told(two), [(some("a"), some("A"), None), (some("b"), some("B"), Some(7))]);
+        assert_eq!(of_text(two).all(), [violation("a", "A", None), violation("b", "B", Some(7))]);
         let sentence = "* Quota exceeded for metric: generativelanguage.googleapis.com/m, limit: 0, model: gemini-2.5-pro\\nPlease";
-        assert_eq!(told(sentence), [(some("m"), None, Some(0))]);
-        assert_eq!(told("quotaId: {my secret prompt}"), []);
-        assert_eq!(told("no quota here"), []);
+        assert_eq!(of_text(sentence).all(), [violation("m", "", Some(0))]);
+        for text in ["quotaId: {my secret prompt}", "no quota here"] {
+            assert_eq!(of_text(text).all(), []);
+        }
     }
 }
