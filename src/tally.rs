@@ -49,8 +49,8 @@ pub struct Tallier<'b> {
     everything: i128,
 }
 
-/// A cell that is being added to. Cells are many and requests jump among them, so one is two lines of the processor's
-/// cache.
+/// A cell that is being added to. Cells are many and requests jump among them, so one is three lines of the
+/// processor's cache, of which the last is seldom needed.
 #[repr(align(64))]
 struct Open {
     cell: Cell,
