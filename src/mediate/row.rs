@@ -12,6 +12,7 @@
 //! - Two rows with equal group, flags and figures are equal in every fact that figures depend on, time aside.
 //! - A row lies in one chunk, and its place never changes, so that 32 bits say which row it is.
 
+use crate::prefetch::prefetch;
 use crate::types::cache::{CacheAct, CacheUse, cache_name};
 use crate::types::day::Instant;
 use crate::types::detail::{Detail, Place};
@@ -54,24 +55,25 @@ const MILLIS: usize = 6;
 
 /// Which request it is: 96 bits of a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity(pub [u8; IDENTITY]);
+pub struct Identity {
+    /// None of its bits decide the shard.
+    pub hash: u64,
+    /// The uppermost byte decides the shard.
+    pub rest: u32,
+}
 
 impl Identity {
-    /// 64 bits of it, none of them those that decide the shard.
-    pub fn hash(&self) -> u64 {
-        u64::from_le_bytes(self.0[..8].try_into().expect("8 bytes"))
-    }
-
-    /// The bits that decide the shard.
     pub fn shard(&self) -> usize {
-        usize::from(self.0[IDENTITY - 1])
+        (self.rest >> 24) as usize
     }
 }
 
 /// Rows in the order in which they were appended, in chunks that never move.
 #[derive(Debug, Default)]
 pub struct Shard {
-    chunks: Vec<Vec<u8>>,
+    full: Vec<Vec<u8>>,
+    /// The chunk that is written.
+    last: Vec<u8>,
     rows: usize,
 }
 
@@ -80,18 +82,23 @@ impl Shard {
     const CHUNK: usize = 1 << Shard::CHUNK_BITS;
     pub const CHUNK_BITS: u32 = 14;
 
+    /// Asks for the place that the next row is written to.
+    #[inline(always)]
+    pub fn prefetch(&self) {
+        prefetch(self.last.as_ptr().wrapping_add(self.last.len()));
+    }
+
     #[inline(always)]
     pub fn append(&mut self, draft: &Draft) {
         self.rows += 1;
-        if let Some(chunk) = self.chunks.last_mut()
-            && let Some(step) = draft.bytes.first_chunk::<{ Draft::STEP }>()
+        if let Some(step) = draft.bytes.first_chunk::<{ Draft::STEP }>()
             && draft.length <= Draft::STEP
-            && chunk.len() + Draft::STEP <= Shard::CHUNK
+            && self.last.len() + Draft::STEP <= self.last.capacity()
         {
             // A whole step, whose length the compiler knows.
-            let end = chunk.len() + draft.length;
-            chunk.extend_from_slice(step);
-            chunk.truncate(end);
+            let end = self.last.len() + draft.length;
+            self.last.extend_from_slice(step);
+            self.last.truncate(end);
         } else {
             self.append_other(draft.row());
         }
@@ -99,12 +106,15 @@ impl Shard {
 
     #[inline(never)]
     fn append_other(&mut self, row: &[u8]) {
-        let has_room = self.chunks.last().is_some_and(|chunk| chunk.len() + row.len() <= Shard::CHUNK);
-        if !has_room {
+        if self.last.len() + row.len() > self.last.capacity() {
             // A row with a long detail has a chunk of its own.
-            self.chunks.push(Vec::with_capacity(row.len().max(Shard::CHUNK)));
+            let next = Vec::with_capacity(row.len().max(Shard::CHUNK));
+            let full = std::mem::replace(&mut self.last, next);
+            if !full.is_empty() {
+                self.full.push(full);
+            }
         }
-        self.chunks.last_mut().expect("there is room").extend_from_slice(row);
+        self.last.extend_from_slice(row);
     }
 
     pub fn rows(&self) -> usize {
@@ -113,7 +123,7 @@ impl Shard {
 
     /// Each chunk, for [`read`](Row::read).
     pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
-        self.chunks.iter().map(Vec::as_slice)
+        self.full.iter().chain([&self.last]).map(Vec::as_slice).filter(|chunk| !chunk.is_empty())
     }
 }
 
@@ -217,8 +227,8 @@ impl Draft {
     fn begin(&mut self, head: &Head) {
         self.length = 0;
         self.flags = head.flags;
-        self.push(head.identity.0, IDENTITY);
-        self.push([0; HEAD - IDENTITY], HEAD - IDENTITY);
+        let Identity { hash, rest } = head.identity;
+        self.push((u128::from(hash) | u128::from(rest) << 64).to_le_bytes(), HEAD);
         let at = head.at.0;
         if at % NANOS_PER_MILLI == 0 {
             self.push((at / NANOS_PER_MILLI).to_le_bytes(), MILLIS);
@@ -293,7 +303,11 @@ fn flags_and_end(chunk: &[u8], offset: usize) -> (u16, usize) {
 impl<'s> Row<'s> {
     /// The identity of the row at `offset` of a chunk.
     pub fn identity_at(chunk: &[u8], offset: usize) -> Identity {
-        Identity(chunk[offset..offset + IDENTITY].try_into().expect("12 bytes"))
+        let (hash, rest) = chunk[offset..offset + IDENTITY].split_at(8);
+        Identity {
+            hash: u64::from_le_bytes(hash.try_into().expect("8 bytes")),
+            rest: u32::from_le_bytes(rest.try_into().expect("4 bytes")),
+        }
     }
 
     /// The flags of the row at `offset` of a chunk, and where the next one begins.
@@ -420,7 +434,11 @@ mod tests {
     use crate::types::usage::Counts;
 
     fn head(byte: u8, at: i64, group: u32, flags: u16) -> Head {
-        Head { identity: Identity([byte; IDENTITY]), at: Instant(at), group: GroupId(group), flags }
+        Head { identity: identity(byte), at: Instant(at), group: GroupId(group), flags }
+    }
+
+    fn identity(byte: u8) -> Identity {
+        Identity { hash: u64::from_le_bytes([byte; 8]), rest: u32::from_le_bytes([byte; 4]) }
     }
 
     #[test]
@@ -457,10 +475,7 @@ mod tests {
         for logged in totals {
             let usage = Usage::from_counts(&counts(logged)).unwrap();
             let row = Row::read(chunk, offset);
-            assert_eq!(
-                (row.identity, row.at, row.group),
-                (Identity([7; 12]), Instant(1_000_000_001), GroupId(9))
-            );
+            assert_eq!((row.identity, row.at, row.group), (identity(7), Instant(1_000_000_001), GroupId(9)));
             assert_eq!(row.usage(), usage);
             assert_eq!(row.has(TOTAL_MISMATCH), logged == Some(1));
             assert!(!row.has(NO_ID));
