@@ -54,7 +54,7 @@ const NANOS_PER_MILLI: i64 = 1_000_000;
 const MILLIS: usize = 6;
 
 /// Which request it is: 96 bits of a hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// None of its bits decide the shard.
     pub hash: u64,
@@ -151,15 +151,13 @@ pub struct Head {
 /// The row being made, in a buffer that is used again and again.
 #[derive(Debug)]
 pub struct Draft {
-    /// Longer than the row by a step at least.
     bytes: Vec<u8>,
     length: usize,
-    flags: u16,
 }
 
 impl Default for Draft {
     fn default() -> Draft {
-        Draft { bytes: vec![0; 512], length: 0, flags: 0 }
+        Draft { bytes: vec![0; 512], length: 0 }
     }
 }
 
@@ -174,44 +172,43 @@ impl Draft {
     /// Begins the row of a request that used this.
     #[inline(always)]
     pub fn write(&mut self, head: &Head, usage: Option<&Usage>) {
-        self.begin(head);
+        let (mut end, mut flags) = self.begin(head);
         if let Some(usage) = usage {
             if let Some(total) = usage.total {
-                self.flags |= HAS_TOTAL;
+                flags |= HAS_TOTAL;
                 if usage.total_mismatch {
-                    self.flags |= TOTAL_MISMATCH;
-                    self.push_varint(total);
+                    flags |= TOTAL_MISMATCH;
+                    self.push_varint(&mut end, total);
                 }
             }
             if usage.thoughts > 0 {
-                self.flags |= HAS_THOUGHTS;
-                self.push_varint(usage.thoughts);
+                flags |= HAS_THOUGHTS;
+                self.push_varint(&mut end, usage.thoughts);
             }
             for &(slot, quantity) in usage.quantities() {
-                self.push([slot.0], 1);
-                self.push_varint(quantity);
+                self.push(&mut end, [slot.0], 1);
+                self.push_varint(&mut end, quantity);
             }
         }
-        self.finish();
+        self.finish(end, flags);
     }
 
     /// Begins the row of a request that used a cache.
     pub fn write_cache(&mut self, head: &Head, cache: &CacheUse<'_>) {
-        self.begin(head);
-        self.flags |= CACHE;
-        self.push([cache.act as u8], 1);
-        self.push_varint(cache.tokens);
-        self.push_varint(cache.expires.map_or(0, |expires| expires.0 as u64 + 1));
+        let (mut end, flags) = self.begin(head);
+        self.push(&mut end, [cache.act as u8], 1);
+        self.push_varint(&mut end, cache.tokens);
+        self.push_varint(&mut end, cache.expires.map_or(0, |expires| expires.0 as u64 + 1));
+        self.length = end;
         self.extend(cache_name(&cache.name).as_bytes());
-        self.finish();
+        self.finish(self.length, flags | CACHE);
     }
 
     /// Begins the row of a request whose usage is missing; `place` says which of its thread's it is.
     pub fn write_missing(&mut self, head: &Head, place: u64) {
-        self.begin(head);
-        self.flags |= USAGE_MISSING;
-        self.push_varint(place);
-        self.finish();
+        let (mut end, flags) = self.begin(head);
+        self.push_varint(&mut end, place);
+        self.finish(end, flags | USAGE_MISSING);
     }
 
     /// Appends its detail to a row.
@@ -223,44 +220,47 @@ impl Draft {
         self.extend(&encoded);
     }
 
+    /// Gives where the head's end is, and its flags.
     #[inline(always)]
-    fn begin(&mut self, head: &Head) {
-        self.length = 0;
-        self.flags = head.flags;
+    fn begin(&mut self, head: &Head) -> (usize, u16) {
+        let (mut end, mut flags) = (0, head.flags);
         let Identity { hash, rest } = head.identity;
-        self.push((u128::from(hash) | u128::from(rest) << 64).to_le_bytes(), HEAD);
+        self.push(&mut end, (u128::from(hash) | u128::from(rest) << 64).to_le_bytes(), HEAD);
         let at = head.at.0;
         if at % NANOS_PER_MILLI == 0 {
-            self.push((at / NANOS_PER_MILLI).to_le_bytes(), MILLIS);
+            self.push(&mut end, (at / NANOS_PER_MILLI).to_le_bytes(), MILLIS);
         } else {
-            self.push(at.to_le_bytes(), 8);
-            self.flags |= IN_NANOS;
+            self.push(&mut end, at.to_le_bytes(), 8);
+            flags |= IN_NANOS;
         }
-        self.push_varint(u64::from(head.group.0));
+        self.push_varint(&mut end, u64::from(head.group.0));
+        (end, flags)
     }
 
     #[inline(always)]
-    fn finish(&mut self) {
-        let length = self.length - HEAD;
+    fn finish(&mut self, end: usize, flags: u16) {
+        self.length = end;
+        let length = end - HEAD;
         debug_assert!(length < LONGEST_BODY);
-        let head = (length as u32) << FLAG_BITS | u32::from(self.flags);
+        let head = (length as u32) << FLAG_BITS | u32::from(flags);
         self.bytes[IDENTITY..HEAD].copy_from_slice(&head.to_le_bytes()[..HEAD - IDENTITY]);
     }
 
-    /// Appends the first `used` of some bytes.
+    /// Puts some bytes at the row's end, of which the first `used` are its own. The end is handed along: it changes too
+    /// often to be kept in memory.
     #[inline(always)]
-    fn push<const N: usize>(&mut self, bytes: [u8; N], used: usize) {
+    fn push<const N: usize>(&mut self, end: &mut usize, bytes: [u8; N], used: usize) {
         const { assert!(N <= Draft::STEP) };
-        self.bytes[self.length..self.length + N].copy_from_slice(&bytes);
-        self.length += used;
-        if self.length + Draft::STEP > self.bytes.len() {
-            self.grow(0);
+        if *end + N > self.bytes.len() {
+            self.grow(*end + N);
         }
+        self.bytes[*end..*end + N].copy_from_slice(&bytes);
+        *end += used;
     }
 
     /// As many bytes as the number has groups of seven bits, the lowest first, each but the last with its high bit.
     #[inline(always)]
-    fn push_varint(&mut self, number: u64) {
+    fn push_varint(&mut self, end: &mut usize, number: u64) {
         if number < 1 << 28 {
             let groups = number & 0x7f
                 | (number & 0x3f80) << 1
@@ -268,28 +268,28 @@ impl Draft {
                 | (number & 0xfe0_0000) << 3;
             let length = (70 - (number | 1).leading_zeros()) / 7;
             let others = 0x8080_8080 & ((1u64 << (8 * (length - 1))) - 1);
-            return self.push((groups as u32 | others as u32).to_le_bytes(), length as usize);
+            return self.push(end, (groups as u32 | others as u32).to_le_bytes(), length as usize);
         }
         let mut rest = number;
         while rest >= 0x80 {
-            self.push([rest as u8 | 0x80], 1);
+            self.push(end, [rest as u8 | 0x80], 1);
             rest >>= 7;
         }
-        self.push([rest as u8], 1);
+        self.push(end, [rest as u8], 1);
     }
 
     fn extend(&mut self, bytes: &[u8]) {
-        self.grow(bytes.len());
-        self.bytes[self.length..self.length + bytes.len()].copy_from_slice(bytes);
-        self.length += bytes.len();
-        self.grow(0);
+        let end = self.length + bytes.len();
+        self.grow(end);
+        self.bytes[self.length..end].copy_from_slice(bytes);
+        self.length = end;
     }
 
-    /// Makes room for some bytes and a step.
     #[cold]
-    fn grow(&mut self, bytes: usize) {
-        let needed = self.length + bytes + Draft::STEP;
-        self.bytes.resize(self.bytes.len().max(2 * needed), 0);
+    fn grow(&mut self, length: usize) {
+        if length > self.bytes.len() {
+            self.bytes.resize(2 * length, 0);
+        }
     }
 }
 
