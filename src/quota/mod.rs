@@ -44,7 +44,7 @@ pub fn measure<'r>(
     let mut rows: BTreeMap<QuotaKey<'r>, Vec<Series<'r>>> = BTreeMap::new();
     for (key, arrivals) in series {
         let facts = &groups[key.group.0 as usize];
-        if !q3_q8_is_measured(facts, books) {
+        if !q3_q8_is_measured(facts, books) || window::requests(arrivals) == 0 {
             continue;
         }
         let outcome = books.outcomes.find(facts.status);
