@@ -11,19 +11,19 @@ import duckdb
 # The log names no usage tier; rerate is told one, so that it prices everything.
 OURS = """
     select date as day, project_id, model, 'unknown' as usage_tier, service_tier,
-        case when status = '429' then 'throttled' when status = '499' then 'cancelled' when status >= '500' then 'server_error'
-            when status >= '400' then 'client_error' else 'ok' end as outcome,
+        case when status = '429' then 'throttled' when status = '499' then 'cancelled'
+            when status >= '500' then 'server_error' when status >= '400' then 'client_error' else 'ok' end as outcome,
         context_band::bigint as band, meter, modality, sum(quantity)::bigint as quantity
     from '{}/*/tally.parquet'
     where meter not in ('thoughts', 'total_tokens') and not starts_with(meter, 'requests_')
     group by all"""
 CELLS = """
-    select date '1970-01-01' + day::integer as day, project_id, model, usage_tier, service_tier, outcome, band::bigint as band, meter, modality,
-        quantity::bigint as quantity
+    select date '1970-01-01' + day::integer as day, project_id, model, usage_tier, service_tier, outcome,
+        band::bigint as band, meter, modality, quantity::bigint as quantity
     from '{}/cells.parquet'"""
 TRAFFIC = """
-    select day::integer as day, project_id, model, requests::bigint as requests, tokens::bigint as tokens, peak_requests::bigint as peak_requests,
-        peak_tokens::bigint as peak_tokens
+    select day::integer as day, project_id, model, requests::bigint as requests, tokens::bigint as tokens,
+        peak_requests::bigint as peak_requests, peak_tokens::bigint as peak_tokens
     from '{}/traffic.parquet'"""
 
 connection = duckdb.connect()

@@ -1,7 +1,7 @@
 """What this machine does with the bytes of a log when nothing is made of them: `limits.py WHAT LOG`.
 
-Each is as near to the metal as a short Python program comes: the work is done by C libraries, in blocks, and thrown away. What can
-be shared out among the cores is.
+Each is as near to the metal as a short Python program comes: the work is done by C libraries, in blocks, and thrown
+away. What can be shared out among the cores is.
 """
 
 import mmap

@@ -4,16 +4,17 @@
     python3 benches/race/race.py --keep --page                               the whole race, an hour or so
     python3 benches/race/race.py --records 4000000 --formats jsonl --peers DuckDB
 
-The log is made by `rerate gen --race` (about 599 bytes a record) and packed in each format. rerate replays it with publishing,
-the peers (peers/) do the sums alone and write nothing. All cells are compared one by one before a time is printed. The first run
-of each, which warms the page cache, is for that and isn't timed. Needs Rust and Python 3.11; what it installs and makes is in
-target/race, about 4 GB for 4,000,000 records.
+The log is made by `rerate gen --race` (about 599 bytes a record) and packed in each format. rerate replays it with
+publishing, the peers (peers/) do the sums alone and write nothing. All cells are compared one by one before a time is
+printed; the first run of each is for that, warms the page cache and isn't timed. Needs Rust and Python 3.11; what it
+installs and makes is in target/race, 4 GB for 4,000,000 records.
 """
 
 import argparse
 import datetime
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -21,19 +22,14 @@ import sys
 import time
 from pathlib import Path
 
+from report import CALCULATOR, CALCULATOR_RECORDS, FORMATS, report
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 WORK = ROOT / "target" / "race"
 PYTHON = WORK / "venv" / "bin" / "python"
 PAGE = ROOT / "docs" / "performance.md"
 
-FORMATS = {
-    "jsonl": "JSONL",
-    "jsonl.zst": "JSONL.zst",
-    "jsonl.gz": "JSONL.gz, one member",
-    "members.jsonl.gz": "JSONL.gz, members",
-    "parquet": "Parquet",
-}
 PEERS = {
     "DuckDB": "duckdb",
     "Polars": "polars",
@@ -41,12 +37,6 @@ PEERS = {
     "DataFusion": "datafusion",
     "genai-prices": "genai_prices",
 }
-# Prices requests one by one, in Python: an hour for millions. Other packings only add their unpacking.
-CALCULATOR = "genai-prices"
-CALCULATOR_RECORDS = 250_000
-# What was aimed at for 4,000,000 records: DuckDB's wall time and peak memory as multiples of rerate's.
-GOAL_RECORDS = 4_000_000
-GOALS = {"jsonl": (6, 10), "jsonl.zst": (5, 10), "parquet": (6, 10)}
 LIMITS = {
     "read": ("jsonl", "reading JSONL, all cores"),
     "lines": ("jsonl", "reading JSONL and finding its lines, all cores"),
@@ -63,23 +53,21 @@ def main():
     rerate = set_up(arguments)
     load = os.getloadavg()[0]
     races = []
-    limits = []
-    for records in arguments.records:
+    for records in sorted(arguments.records):
         log = make_log(rerate, records)
         for format in arguments.formats:
             races.append(race(arguments, rerate, records, format, pack(log, records, format)))
-    if arguments.limits:
-        limits = measure_limits(arguments, log, records)
-    text = report(arguments, rerate, load, races, limits)
+    limits = measure_limits(arguments, log, records) if arguments.limits else []
+    text = report(versions(arguments, rerate), arguments.rounds, load, races, limits)
     print(text)
     if arguments.keep:
         file = HERE / "results" / f"{datetime.datetime.now():%Y-%m-%d-%H%M}.md"
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
     if arguments.page:
-        before, after = PAGE.read_text().split("<!-- race -->\n")[::2]
-        body = text.split("\n", 1)[1]
-        PAGE.write_text(f"{before}<!-- race -->\n{body}\n<!-- race -->\n{after}")
+        before, _, after = PAGE.read_text().split("<!-- race -->\n")
+        section = re.sub("^#", "##", text, flags=re.MULTILINE)
+        PAGE.write_text(f"{before}<!-- race -->\n{section}<!-- race -->\n{after}")
 
 
 def parse():
@@ -95,8 +83,18 @@ def parse():
 
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = arguments.add_argument
-    add("--records", type=several(int), default=[250_000, 1_000_000, 4_000_000], help="lengths of the log (default 250000,1000000,4000000)")
-    add("--formats", type=several(str, FORMATS), default=list(FORMATS), help=f"some of {','.join(FORMATS)} (default all)")
+    add(
+        "--records",
+        type=several(int),
+        default=[250_000, 1_000_000, 4_000_000],
+        help="lengths of the log (default 250000,1000000,4000000)",
+    )
+    add(
+        "--formats",
+        type=several(str, FORMATS),
+        default=list(FORMATS),
+        help=f"some of {','.join(FORMATS)} (default all)",
+    )
     add("--peers", type=several(str, PEERS), default=list(PEERS), help=f"some of {','.join(PEERS)} (default all)")
     add("--rounds", type=int, default=3, help="timed runs of each, in turn (default 3)")
     add("--no-limits", dest="limits", action="store_false", help="leave out what the machine does with the bytes alone")
@@ -113,7 +111,9 @@ def set_up(arguments):
     installed = WORK / "venv" / "installed.txt"
     if not installed.exists() or installed.read_text() != wanted:
         subprocess.run([sys.executable, "-m", "venv", WORK / "venv"], check=True)
-        subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", "--requirement", HERE / "requirements.txt"], check=True)
+        subprocess.run(
+            [PYTHON, "-m", "pip", "install", "--quiet", "--requirement", HERE / "requirements.txt"], check=True
+        )
         installed.write_text(wanted)
     if arguments.rerate:
         return arguments.rerate.resolve()
@@ -126,7 +126,9 @@ def make_log(rerate, records):
     if not log.exists():
         part = log.with_suffix(".part")
         with part.open("wb") as file:
-            subprocess.run([rerate, "gen", "--race", "--records", str(records)], stdout=file, stderr=subprocess.DEVNULL, check=True)
+            subprocess.run(
+                [rerate, "gen", "--race", "--records", str(records)], stdout=file, stderr=subprocess.DEVNULL, check=True
+            )
         part.rename(log)
     return log
 
@@ -170,7 +172,14 @@ def race(arguments, rerate, records, format, log):
         for name, command in commands.items():
             runs[name].append(measure(command))
     medians = {name: median(of) for name, of in runs.items()}
-    return {"records": records, "format": format, "bytes": log.stat().st_size, "cells": cells, "priced": priced, "medians": medians}
+    return {
+        "records": records,
+        "format": format,
+        "bytes": log.stat().st_size,
+        "cells": cells,
+        "priced": priced,
+        "medians": medians,
+    }
 
 
 def compare(days, answers):
@@ -212,80 +221,14 @@ def measure_limits(arguments, log, records):
     return [(said, log.stat().st_size, median(of)) for said, of in runs.items()]
 
 
-def report(arguments, rerate, load, races, limits):
-    lines = [
-        f"# Race of {datetime.date.today()}",
-        "",
-        f"{versions(rerate)}.",
-        f"{os.cpu_count()} cores ({processor()}), {memory():.0f} GB of memory; load {load:.1f} before the race. Page cache warm, medians of",
-        f"{arguments.rounds} runs, in turn. rerate does the whole job with publishing, the others the sums alone, after their answers were",
-        "found equal, cell by cell. Right of a peer's figures, how often they hold rerate's.",
-    ]
-    lines += goals(races)
-    for records in arguments.records:
-        of = [race for race in races if race["records"] == records]
-        lines += ["", f"## {records:,} records", ""]
-        lines += ["| format | | wall s | CPU s | peak MB | wall | CPU | peak |", "| --- | --- | --: | --: | --: | --: | --: | --: |"]
-        for race in of:
-            ours = race["medians"]["rerate"]
-            format = f"{FORMATS[race['format']]} ({race['bytes'] / 1e6:,.0f} MB)"
-            for name, theirs in race["medians"].items():
-                figures = f"{theirs['wall']:.2f} | {theirs['cpu']:.2f} | {theirs['peak']:,.0f}"
-                ratios = ["" if name == "rerate" else f"{theirs[key] / ours[key]:.1f}×" for key in ours]
-                lines.append(f"| {format} | {name} | {figures} | {' | '.join(ratios)} |")
-                format = ""
-        cells = {race["cells"] for race in of} - {None}
-        if cells:
-            lines += ["", f"Cells: {' or '.join(f'{count:,}' for count in sorted(cells))}."]
-        lines += [calculator(race["priced"]) for race in of if race["priced"]]
-        if CALCULATOR in arguments.peers and not any(race["priced"] for race in of):
-            lines.append(f"{CALCULATOR} runs on JSONL of {CALCULATOR_RECORDS:,} records at most.")
-    if limits:
-        lines += ["", "## Limits", "", f"The log of {arguments.records[-1]:,} records, nothing made of its bytes.", ""]
-        lines += ["| | wall s | CPU s | GB/s of text |", "| --- | --: | --: | --: |"]
-        for said, size, spent in limits:
-            lines.append(f"| {said} | {spent['wall']:.2f} | {spent['cpu']:.2f} | {size / 1e9 / spent['wall']:.2f} |")
-    return "\n".join(lines) + "\n"
-
-
-def goals(races):
-    """DuckDB ÷ rerate beside what was aimed at, where the race was one of those."""
-    rows = []
-    for race in races:
-        if race["records"] == GOAL_RECORDS and race["format"] in GOALS and "DuckDB" in race["medians"]:
-            ours, theirs = race["medians"]["rerate"], race["medians"]["DuckDB"]
-            wall, peak = (f"{theirs[key] / ours[key]:.1f}×" for key in ("wall", "peak"))
-            wall_goal, peak_goal = GOALS[race["format"]]
-            rows.append(f"| {FORMATS[race['format']]} | {wall_goal}× | {wall} | {peak_goal}× | {peak} |")
-    if not rows:
-        return []
-    head = ["", f"## Goals: DuckDB ÷ rerate, {GOAL_RECORDS:,} records", ""]
-    return [*head, "| | wall, goal | wall | peak, goal | peak |", "| --- | --: | --: | --: | --: |", *rows]
-
-
-def calculator(priced):
-    return (
-        f"{CALCULATOR} prices each line for itself, duplicates too, and sums nothing: it saw {priced['seen']:,} requests and priced"
-        f" {priced['priced']:,};\n{priced['unknown_model']:,} were of a model unknown to it, the rest had no tokens."
-    )
-
-
-def versions(rerate):
+def versions(arguments, rerate):
+    """Of rerate and of what the first block of requirements.txt chooses."""
     ours = subprocess.run([rerate, "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-    wanted = (HERE / "requirements.txt").read_text()
-    chosen = wanted.split("\n\n")[0].splitlines()
+    if not arguments.rerate:
+        commit = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+        ours += " at " + subprocess.run(commit, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    chosen = (HERE / "requirements.txt").read_text().split("\n\n")[0].splitlines()
     return ", ".join([ours, *(line.replace("==", " ") for line in chosen if "==" in line)])
-
-
-def processor():
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return "unknown"
-
-
-def memory():
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """What is summed, in SQL that ClickHouse, DataFusion and Polars read alike; `duckdb_sums.sql` says the same for DuckDB.
 
 A peer reads the log, folds its lists and finds the doubled identities in its own best way, which is the dear part, and
-leaves a table `kept`: one row for each request that counts, with the columns of `sums` below, `day` (days since 1970,
-Pacific) and `second` (since 1970), and a column for each of FOLDED. Rates and limits are nobody's work here.
+leaves a table `kept`: a row for each request that counts, with its project, model, usage tier, service tier and status,
+`day` (Pacific) and `second`, both counted from 1970, COUNTS and FOLDED. From that on the work is small and the same.
 """
 
 # The logged lists of tokens by modality, by the letter of their columns.
@@ -31,20 +31,26 @@ KEY = "day, project_id, model, usage_tier, service_tier, status, band, thinks"
 
 # Thoughts that the total leaves out are not charged; what the total has beyond its parts is unexplained.
 SUMS = f"""
-select {KEY}, cast(count(*) as bigint) as n, sum(p) as sp, sum(h) as sh, sum(c) as sc, sum(t) as st, sum(charged) as sth,
-    sum(case when total > p + c + t + charged then total - p - c - t - charged else 0 end) as sx,
+select {KEY}, cast(count(*) as bigint) as n, sum(p) as sp, sum(h) as sh, sum(c) as sc, sum(t) as st,
+    sum(charged) as sth, sum(case when total > p + c + t + charged then total - p - c - t - charged else 0 end) as sx,
     {", ".join(f"sum({column}) as s{column}" for column in FOLDED)}
 from (
     select *, case when p > 200000 then 200000 when p > 128000 then 128000 else 0 end as band,
-        case when th > 0 then 1 else 0 end as thinks, case when th > 0 and p + c + t = total then 0 else th end as charged
+        case when th > 0 then 1 else 0 end as thinks,
+        case when th > 0 and p + c + t = total then 0 else th end as charged
     from kept
 ) as guided
 group by {KEY}
 """
 
 TRAFFIC = """
-select day, project_id, model, sum(n) as requests, sum(used) as tokens, max(n) as peak_requests, max(used) as peak_tokens
-from (select day, project_id, model, second, cast(count(*) as bigint) as n, sum(p + t) as used from kept group by day, project_id, model, second) as seconds
+select day, project_id, model, sum(n) as requests, sum(used) as tokens, max(n) as peak_requests,
+    max(used) as peak_tokens
+from (
+    select day, project_id, model, second, cast(count(*) as bigint) as n, sum(p + t) as used
+    from kept
+    group by day, project_id, model, second
+) as seconds
 group by day, project_id, model
 """
 
@@ -68,16 +74,19 @@ def quantities():
 
 CELL = "day, project_id, model, usage_tier, service_tier, outcome, band, meter, modality"
 
+PARTS = " union all ".join(
+    f"select {KEY}, '{meter}' as meter, '{modality}' as modality, {quantity} as quantity from sums"
+    for meter, modality, quantity in quantities()
+)
+
 CELLS = f"""
 select {CELL}, sum(quantity) as quantity
 from (
-    select day, project_id, replace(replace(model, 'publishers/google/models/', ''), 'models/', '') as model, usage_tier, service_tier,
-        case when status = 429 then 'throttled' when status = 499 then 'cancelled' when status >= 500 then 'server_error'
-            when status >= 400 then 'client_error' else 'ok' end as outcome, band, meter, modality, quantity
-    from ({" union all ".join(
-        f"select {KEY}, '{meter}' as meter, '{modality}' as modality, {quantity} as quantity from sums"
-        for meter, modality, quantity in quantities()
-    )}) as parts
+    select day, project_id, replace(replace(model, 'publishers/google/models/', ''), 'models/', '') as model,
+        usage_tier, service_tier, case when status = 429 then 'throttled' when status = 499 then 'cancelled'
+            when status >= 500 then 'server_error' when status >= 400 then 'client_error' else 'ok' end as outcome,
+        band, meter, modality, quantity
+    from ({PARTS}) as parts
     where quantity <> 0
 ) as cells
 group by {CELL}

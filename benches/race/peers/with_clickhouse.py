@@ -11,7 +11,8 @@ from sums import CELLS, COUNTS, FOLDED, LISTS, PACIFIC_SHIFT, SUMS, TRAFFIC
 
 DETAILS = "Array(Tuple(modality String, tokenCount Int64))"
 RECORD = f"""
-    request_id String, timestamp DateTime64(6, 'UTC'), project_id String, model String, status Int32, service_tier String, usage_tier String,
+    request_id String, timestamp DateTime64(6, 'UTC'), project_id String, model String, status Int32,
+    service_tier String, usage_tier String,
     usageMetadata Tuple({", ".join(f"{field} Int64" for field in COUNTS.values())}, serviceTier String,
     {", ".join(f"{field} {DETAILS}" for field in LISTS.values())})"""
 
@@ -21,12 +22,14 @@ def requests(log):
     format = "Parquet" if log.endswith(".parquet") else "JSONEachRow"
     counts = ", ".join(f"u.{field} as {name}" for name, field in COUNTS.items())
     folded = ", ".join(
-        f"arraySum((modality, tokens) -> if(modality = '{modality}', tokens, 0), u.{field}.modality, u.{field}.tokenCount) as {name}"
+        f"arraySum((m, n) -> if(m = '{modality}', n, 0), u.{field}.modality, u.{field}.tokenCount) as {name}"
         for name, (field, modality) in FOLDED.items()
     )
     return f"""
-        select cityHash64(project_id, request_id) as hash, project_id, request_id, toUnixTimestamp64Micro(timestamp) as ts, model, status,
-            lower(multiIf(u.serviceTier != '', u.serviceTier, service_tier != '', service_tier, 'standard')) as service_tier,
+        select cityHash64(project_id, request_id) as hash, project_id, request_id,
+            toUnixTimestamp64Micro(timestamp) as ts, model, status,
+            lower(multiIf(u.serviceTier != '', u.serviceTier, service_tier != '', service_tier, 'standard'))
+                as service_tier,
             if(usage_tier = '', 'unknown', usage_tier) as usage_tier, {counts}, {folded}
         from (select *, usageMetadata as u from file('{log}', {format}, $${RECORD}$$))"""
 
@@ -38,7 +41,10 @@ KEPT = f"""
     from (
         select * from requests where hash not in doubled
         union all
-        select * from (select * from requests where hash in doubled order by ts desc, total desc limit 1 by project_id, request_id)
+        select * from (
+            select * from requests where hash in doubled
+            order by ts desc, total desc limit 1 by project_id, request_id
+        )
     )"""
 
 log, *answers = sys.argv[1:]

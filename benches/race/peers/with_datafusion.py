@@ -1,6 +1,8 @@
 """DataFusion's sums over one log, in SQL: `with_datafusion.py LOG [ANSWERS]`.
 
-Tables are made in memory, as DataFusion works a common expression out anew for each mention of it.
+Tables are made in memory, as DataFusion works a common expression out anew for each mention of it. Its SQL has no
+function over a list's items, so they are taken by their places; unnesting them would fold them in 0.6 s of CPU less (of
+4 for 1,000,000 records of Parquet), and needs the lists kept until the doubled are found.
 """
 
 import sys
@@ -37,17 +39,21 @@ def usage(field):
 
 
 def folded(field, modality):
-    """The tokens of one modality in a list, which has an item for each modality at most. Lists of text alone, most, are told first."""
+    """The tokens of one modality in a list of five items at most. Lists of text alone, most, are told first."""
     items = (f"{usage(field)}[{place}]" for place in range(1, 6))
-    tokens = " + ".join(f"case when {item}['modality'] = '{modality}' then {item}['tokenCount'] else 0 end" for item in items)
+    tokens = " + ".join(
+        f"case when {item}['modality'] = '{modality}' then {item}['tokenCount'] else 0 end" for item in items
+    )
     other = f"array_length({usage(field)}) > 1 or {usage(field)}[1]['modality'] <> 'TEXT'"
     return f"case when {other} then {tokens} else 0 end"
 
 
 # Every record, with what the sums need of it.
 REQUESTS = f"""
-    select project_id, request_id, cast(arrow_cast("timestamp", 'Timestamp(Microsecond, Some("UTC"))') as bigint) as ts, model, status,
-        lower(coalesce({usage("serviceTier")}, service_tier, 'standard')) as service_tier, coalesce(usage_tier, 'unknown') as usage_tier,
+    select project_id, request_id,
+        cast(arrow_cast("timestamp", 'Timestamp(Microsecond, Some("UTC"))') as bigint) as ts, model, status,
+        lower(coalesce({usage("serviceTier")}, service_tier, 'standard')) as service_tier,
+        coalesce(usage_tier, 'unknown') as usage_tier,
         {", ".join(f"coalesce({usage(field)}, 0) as {name}" for name, field in COUNTS.items())},
         {", ".join(f"{folded(*what)} as {name}" for name, what in FOLDED.items())}
     from log"""
@@ -59,7 +65,8 @@ KEPT = f"""
     with once as (select requests.* from requests left anti join doubled on {SAME}),
     last as (
         select * from (
-            select requests.*, row_number() over (partition by requests.project_id, requests.request_id order by ts desc, total desc) as place
+            select requests.*, row_number() over (
+                partition by requests.project_id, requests.request_id order by ts desc, total desc) as place
             from requests left semi join doubled on {SAME}
         ) as placed where place = 1
     ),
@@ -72,7 +79,9 @@ if log.endswith(".parquet"):
     context.register_parquet("log", log)
 else:
     suffix = next((suffix for suffix in PACKED if log.endswith(suffix)), "")
-    context.register_json("log", log, schema=RECORD, file_extension=f".jsonl{suffix}", file_compression_type=PACKED.get(suffix))
+    context.register_json(
+        "log", log, schema=RECORD, file_extension=f".jsonl{suffix}", file_compression_type=PACKED.get(suffix)
+    )
 tables = {"requests": REQUESTS, "doubled": DOUBLED, "kept": KEPT, "sums": SUMS, "cells": CELLS, "traffic": TRAFFIC}
 for table, select in tables.items():
     context.sql(f"create table {table} as {select}").collect()

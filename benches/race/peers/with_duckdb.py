@@ -14,5 +14,7 @@ connection = duckdb.connect()
 for statement in connection.extract_statements(sql.replace("{path}", log)):
     connection.execute(statement)
 for folder in answers:
-    connection.execute(f"copy (select * replace (day - date '1970-01-01' as day) from cells) to '{folder}/cells.parquet'")
+    connection.execute(
+        f"copy (select * replace (day - date '1970-01-01' as day) from cells) to '{folder}/cells.parquet'"
+    )
     connection.execute(f"copy traffic to '{folder}/traffic.parquet'")

@@ -1,7 +1,7 @@
 """What a calculator of one request's price does with a log, line by line: `with_genai_prices.py LOG [ANSWERS]`.
 
-Another thing than the sums: every line is priced for itself, duplicates too, in Python, and nothing is grouped. A model that it
-doesn't know is counted and left out.
+Another thing than the sums: every line is priced for itself, duplicates too, in Python, and nothing is grouped. A model
+that it doesn't know is counted and left out.
 """
 
 import json
