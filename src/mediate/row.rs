@@ -80,14 +80,31 @@ impl Shard {
     const CHUNK: usize = 1 << Shard::CHUNK_BITS;
     pub const CHUNK_BITS: u32 = 14;
 
-    pub fn append(&mut self, row: &[u8]) {
+    #[inline(always)]
+    pub fn append(&mut self, draft: &Draft) {
+        self.rows += 1;
+        if let Some(chunk) = self.chunks.last_mut()
+            && let Some(step) = draft.bytes.first_chunk::<{ Draft::STEP }>()
+            && draft.length <= Draft::STEP
+            && chunk.len() + Draft::STEP <= Shard::CHUNK
+        {
+            // A whole step, whose length the compiler knows.
+            let end = chunk.len() + draft.length;
+            chunk.extend_from_slice(step);
+            chunk.truncate(end);
+        } else {
+            self.append_other(draft.row());
+        }
+    }
+
+    #[inline(never)]
+    fn append_other(&mut self, row: &[u8]) {
         let has_room = self.chunks.last().is_some_and(|chunk| chunk.len() + row.len() <= Shard::CHUNK);
         if !has_room {
             // A row with a long detail has a chunk of its own.
             self.chunks.push(Vec::with_capacity(row.len().max(Shard::CHUNK)));
         }
         self.chunks.last_mut().expect("there is room").extend_from_slice(row);
-        self.rows += 1;
     }
 
     pub fn rows(&self) -> usize {
@@ -121,77 +138,149 @@ pub struct Head {
     pub flags: u16,
 }
 
-/// Makes the row of a request in `row`, which is cleared.
-pub fn write(row: &mut Vec<u8>, head: &Head, usage: Option<&Usage>) {
-    let mut flags = begin(row, head);
-    if let Some(usage) = usage {
-        if let Some(total) = usage.total {
-            flags |= HAS_TOTAL;
-            if usage.total_mismatch {
-                flags |= TOTAL_MISMATCH;
-                push_varint(row, total);
+/// The row being made, in a buffer that is used again and again.
+#[derive(Debug)]
+pub struct Draft {
+    /// Longer than the row by a step at least.
+    bytes: Vec<u8>,
+    length: usize,
+    flags: u16,
+}
+
+impl Default for Draft {
+    fn default() -> Draft {
+        Draft { bytes: vec![0; 512], length: 0, flags: 0 }
+    }
+}
+
+impl Draft {
+    /// Most rows are shorter.
+    const STEP: usize = 64;
+
+    pub fn row(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// Begins the row of a request that used this.
+    #[inline(always)]
+    pub fn write(&mut self, head: &Head, usage: Option<&Usage>) {
+        self.begin(head);
+        if let Some(usage) = usage {
+            if let Some(total) = usage.total {
+                self.flags |= HAS_TOTAL;
+                if usage.total_mismatch {
+                    self.flags |= TOTAL_MISMATCH;
+                    self.push_varint(total);
+                }
+            }
+            if usage.thoughts > 0 {
+                self.flags |= HAS_THOUGHTS;
+                self.push_varint(usage.thoughts);
+            }
+            for &(slot, quantity) in usage.quantities() {
+                self.push([slot.0], 1);
+                self.push_varint(quantity);
             }
         }
-        if usage.thoughts > 0 {
-            flags |= HAS_THOUGHTS;
-            push_varint(row, usage.thoughts);
+        self.finish();
+    }
+
+    /// Begins the row of a request that used a cache.
+    pub fn write_cache(&mut self, head: &Head, cache: &CacheUse<'_>) {
+        self.begin(head);
+        self.flags |= CACHE;
+        self.push([cache.act as u8], 1);
+        self.push_varint(cache.tokens);
+        self.push_varint(cache.expires.map_or(0, |expires| expires.0 as u64 + 1));
+        self.extend(cache_name(&cache.name).as_bytes());
+        self.finish();
+    }
+
+    /// Begins the row of a request whose usage is missing; `place` says which of its thread's it is.
+    pub fn write_missing(&mut self, head: &Head, place: u64) {
+        self.begin(head);
+        self.flags |= USAGE_MISSING;
+        self.push_varint(place);
+        self.finish();
+    }
+
+    /// Appends its detail to a row.
+    pub fn write_detail(&mut self, request_id: &str, detail: &Detail<'_>, place: Place) {
+        self.bytes[IDENTITY] |= HAS_DETAIL as u8;
+        let mut encoded = Vec::new();
+        detail.encode(request_id, place, &mut encoded);
+        self.extend(&(encoded.len() as u32).to_le_bytes());
+        self.extend(&encoded);
+    }
+
+    #[inline(always)]
+    fn begin(&mut self, head: &Head) {
+        self.length = 0;
+        self.flags = head.flags;
+        self.push(head.identity.0, IDENTITY);
+        self.push([0; HEAD - IDENTITY], HEAD - IDENTITY);
+        let at = head.at.0;
+        if at % NANOS_PER_MILLI == 0 {
+            self.push((at / NANOS_PER_MILLI).to_le_bytes(), MILLIS);
+        } else {
+            self.push(at.to_le_bytes(), 8);
+            self.flags |= IN_NANOS;
         }
-        for &(slot, quantity) in usage.quantities() {
-            row.push(slot.0);
-            push_varint(row, quantity);
+        self.push_varint(u64::from(head.group.0));
+    }
+
+    #[inline(always)]
+    fn finish(&mut self) {
+        let length = self.length - HEAD;
+        debug_assert!(length < LONGEST_BODY);
+        let head = (length as u32) << FLAG_BITS | u32::from(self.flags);
+        self.bytes[IDENTITY..HEAD].copy_from_slice(&head.to_le_bytes()[..HEAD - IDENTITY]);
+    }
+
+    /// Appends the first `used` of some bytes.
+    #[inline(always)]
+    fn push<const N: usize>(&mut self, bytes: [u8; N], used: usize) {
+        const { assert!(N <= Draft::STEP) };
+        self.bytes[self.length..self.length + N].copy_from_slice(&bytes);
+        self.length += used;
+        if self.length + Draft::STEP > self.bytes.len() {
+            self.grow(0);
         }
     }
-    finish(row, flags);
-}
 
-/// Makes the row of a request that used a cache.
-pub fn write_cache(row: &mut Vec<u8>, head: &Head, cache: &CacheUse<'_>) {
-    let flags = begin(row, head);
-    row.push(cache.act as u8);
-    push_varint(row, cache.tokens);
-    push_varint(row, cache.expires.map_or(0, |expires| expires.0 as u64 + 1));
-    row.extend_from_slice(cache_name(&cache.name).as_bytes());
-    finish(row, flags | CACHE);
-}
+    /// As many bytes as the number has groups of seven bits, the lowest first, each but the last with its high bit.
+    #[inline(always)]
+    fn push_varint(&mut self, number: u64) {
+        if number < 1 << 28 {
+            let groups = number & 0x7f
+                | (number & 0x3f80) << 1
+                | (number & 0x1f_c000) << 2
+                | (number & 0xfe0_0000) << 3;
+            let length = (70 - (number | 1).leading_zeros()) / 7;
+            let others = 0x8080_8080 & ((1u64 << (8 * (length - 1))) - 1);
+            return self.push((groups as u32 | others as u32).to_le_bytes(), length as usize);
+        }
+        let mut rest = number;
+        while rest >= 0x80 {
+            self.push([rest as u8 | 0x80], 1);
+            rest >>= 7;
+        }
+        self.push([rest as u8], 1);
+    }
 
-/// Makes the row of a request whose usage is missing; `place` says which of its thread's it is.
-pub fn write_missing(row: &mut Vec<u8>, head: &Head, place: u64) {
-    let flags = begin(row, head);
-    push_varint(row, place);
-    finish(row, flags | USAGE_MISSING);
-}
+    fn extend(&mut self, bytes: &[u8]) {
+        self.grow(bytes.len());
+        self.bytes[self.length..self.length + bytes.len()].copy_from_slice(bytes);
+        self.length += bytes.len();
+        self.grow(0);
+    }
 
-/// Appends its detail to a row.
-pub fn write_detail(row: &mut Vec<u8>, request_id: &str, detail: &Detail<'_>, place: Place) {
-    row[IDENTITY] |= HAS_DETAIL as u8;
-    let length_at = row.len();
-    row.extend_from_slice(&[0; 4]);
-    detail.encode(request_id, place, row);
-    let length = (row.len() - length_at - 4) as u32;
-    row[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
-}
-
-fn begin(row: &mut Vec<u8>, head: &Head) -> u16 {
-    row.clear();
-    row.extend_from_slice(&head.identity.0);
-    row.extend_from_slice(&[0; HEAD - IDENTITY]);
-    let at = head.at.0;
-    let time = if at % NANOS_PER_MILLI == 0 {
-        row.extend_from_slice(&(at / NANOS_PER_MILLI).to_le_bytes()[..MILLIS]);
-        0
-    } else {
-        row.extend_from_slice(&at.to_le_bytes());
-        IN_NANOS
-    };
-    push_varint(row, u64::from(head.group.0));
-    head.flags | time
-}
-
-fn finish(row: &mut [u8], flags: u16) {
-    let length = row.len() - HEAD;
-    debug_assert!(length < LONGEST_BODY);
-    let head = (length as u32) << FLAG_BITS | u32::from(flags);
-    row[IDENTITY..HEAD].copy_from_slice(&head.to_le_bytes()[..HEAD - IDENTITY]);
+    /// Makes room for some bytes and a step.
+    #[cold]
+    fn grow(&mut self, bytes: usize) {
+        let needed = self.length + bytes + Draft::STEP;
+        self.bytes.resize(self.bytes.len().max(2 * needed), 0);
+    }
 }
 
 /// The flags of the row at `offset` of a chunk, and where its body ends.
@@ -312,14 +401,6 @@ fn detail_length(chunk: &[u8], at: usize) -> usize {
     u32::from_le_bytes(chunk[at..at + 4].try_into().expect("4 bytes")) as usize
 }
 
-fn push_varint(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-}
-
 fn take_varint(bytes: &mut &[u8]) -> u64 {
     let (mut number, mut shift) = (0, 0);
     while let Some((&byte, rest)) = bytes.split_first() {
@@ -353,14 +434,14 @@ mod tests {
             ..Counts::default()
         };
         let mut shard = Shard::default();
-        let mut row = Vec::new();
+        let mut row = Draft::default();
         let totals = [Some(1), None, Some((1 << 40) + 10), Some((1 << 40) + 12)];
         for total in totals {
             let usage = Usage::from_counts(&counts(total)).unwrap();
-            write(&mut row, &head(7, 1_000_000_001, 9, 0), Some(&usage));
+            row.write(&head(7, 1_000_000_001, 9, 0), Some(&usage));
             shard.append(&row);
         }
-        write_missing(&mut row, &head(0xff, 6_000_000, 300, NO_ID), 1 << 33);
+        row.write_missing(&head(0xff, 6_000_000, 300, NO_ID), 1 << 33);
         shard.append(&row);
         let cache = CacheUse {
             act: CacheAct::Patch,
@@ -368,7 +449,7 @@ mod tests {
             expires: Some(Instant(i64::MAX - 1)),
             tokens: 1 << 40,
         };
-        write_cache(&mut row, &head(9, 7, u32::MAX, UNDATED | TOKENS_UNKNOWN), &cache);
+        row.write_cache(&head(9, 7, u32::MAX, UNDATED | TOKENS_UNKNOWN), &cache);
         shard.append(&row);
 
         let chunk = shard.chunks().next().unwrap();
@@ -401,7 +482,9 @@ mod tests {
     fn a_row_that_is_larger_than_a_chunk_has_one_of_its_own() {
         let mut shard = Shard::default();
         for length in [10, Shard::CHUNK - 10, 1, 3 * Shard::CHUNK, 5] {
-            shard.append(&vec![0; length]);
+            let mut draft = Draft::default();
+            draft.extend(&vec![0; length]);
+            shard.append(&draft);
         }
         let chunks: Vec<usize> = shard.chunks().map(<[u8]>::len).collect();
         assert_eq!(chunks, [Shard::CHUNK, 1, 3 * Shard::CHUNK, 5]);
