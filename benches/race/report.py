@@ -26,7 +26,7 @@ def report(versions, rounds, load, races, limits):
         "",
         *textwrap.wrap(
             f"{versions}. {os.cpu_count()} cores ({processor()}), {memory():.0f} GB of memory, load {load:.1f} before"
-            f" the race. Page cache warm; medians of {rounds} rounds, in turn. rerate does the whole job with"
+            f" the race. Page cache warm; medians of rounds in turn: {rounds}. rerate does the whole job with"
             " publishing, its peers the sums alone; before that their answers were found equal, cell by cell. On the"
             " right, how many times rerate's figure theirs is.",
             width=118,
