@@ -1,8 +1,10 @@
 //! Owns the price book: `usd` for `per` units of a meter, by model, service tier, modality, prompt size and day.
 //! Multiplying is for `charge`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::dated::{self, Entry, Fields, Line, Mistake, Timed};
 use crate::names;
@@ -48,7 +50,7 @@ impl Prices {
             let key = (line.service_tier, line.meter, line.modality);
             schedules.entry((line.model.clone(), key, line.price.from)).or_default().push(line.price.clone());
         }
-        let mut models: HashMap<Arc<str>, HashMap<Key, Timed<Schedule>>> = HashMap::new();
+        let mut models: HashMap<Arc<str>, HashMap<Key, Timed<Schedule>>> = HashMap::default();
         for ((model, key, from), mut schedule) in schedules {
             schedule.sort_by_key(|price| price.above_prompt_tokens);
             models.entry(model).or_default().entry(key).or_default().push((from, schedule));
@@ -60,8 +62,8 @@ impl Prices {
 
     /// The highest threshold of the whole book that a prompt exceeds, or 0.
     pub fn context_band(&self, prompt_tokens: u64) -> ContextBand {
-        let exceeded = self.bands.partition_point(|&above| above < prompt_tokens);
-        ContextBand(exceeded.checked_sub(1).map_or(0, |last| self.bands[last]))
+        // Thresholds are few: to look at each is quicker than to search.
+        ContextBand(self.bands.iter().copied().filter(|above| *above < prompt_tokens).max().unwrap_or(0))
     }
 
     pub fn knows(&self, model: &str) -> bool {

@@ -12,9 +12,10 @@
 //! - Two rows with equal group, flags and figures are equal in every fact that figures depend on, time aside.
 //! - A row lies in one chunk, and its place never changes, so that 32 bits say which row it is.
 
+use crate::prefetch::prefetch;
 use crate::types::cache::{CacheAct, CacheUse, cache_name};
 use crate::types::day::Instant;
-use crate::types::detail::{Detail, Place};
+use crate::types::detail::Place;
 use crate::types::meter::Slot;
 use crate::types::tally::GroupId;
 use crate::types::usage::Usage;
@@ -53,25 +54,27 @@ const NANOS_PER_MILLI: i64 = 1_000_000;
 const MILLIS: usize = 6;
 
 /// Which request it is: 96 bits of a hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity(pub [u8; IDENTITY]);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// None of its bits decide the shard.
+    pub hash: u64,
+    /// The uppermost byte decides the shard.
+    pub rest: u32,
+}
 
 impl Identity {
-    /// 64 bits of it, none of them those that decide the shard.
-    pub fn hash(&self) -> u64 {
-        u64::from_le_bytes(self.0[..8].try_into().expect("8 bytes"))
-    }
-
-    /// The bits that decide the shard.
     pub fn shard(&self) -> usize {
-        usize::from(self.0[IDENTITY - 1])
+        (self.rest >> 24) as usize
     }
 }
 
 /// Rows in the order in which they were appended, in chunks that never move.
 #[derive(Debug, Default)]
 pub struct Shard {
-    chunks: Vec<Vec<u8>>,
+    full: Vec<Vec<u8>>,
+    /// The chunk that is written, and how much of it is.
+    last: Vec<u8>,
+    used: usize,
     rows: usize,
 }
 
@@ -80,31 +83,32 @@ impl Shard {
     const CHUNK: usize = 1 << Shard::CHUNK_BITS;
     pub const CHUNK_BITS: u32 = 14;
 
+    /// Asks for the place that the next row is written to.
     #[inline(always)]
-    pub fn append(&mut self, draft: &Draft) {
-        self.rows += 1;
-        if let Some(chunk) = self.chunks.last_mut()
-            && let Some(step) = draft.bytes.first_chunk::<{ Draft::STEP }>()
-            && draft.length <= Draft::STEP
-            && chunk.len() + Draft::STEP <= Shard::CHUNK
-        {
-            // A whole step, whose length the compiler knows.
-            let end = chunk.len() + draft.length;
-            chunk.extend_from_slice(step);
-            chunk.truncate(end);
-        } else {
-            self.append_other(draft.row());
+    pub fn prefetch(&self) {
+        prefetch(self.last.as_ptr().wrapping_add(self.used));
+    }
+
+    /// Appends a row, which `write` puts into the room that it is given, of `longest` bytes at least; it gives the row's
+    /// length. A row is written where it stays: to copy it would cost as much as to make it.
+    #[inline(always)]
+    fn append(&mut self, longest: usize, write: impl FnOnce(&mut [u8]) -> usize) {
+        if self.used + longest > self.last.len() {
+            self.begin_chunk(longest);
         }
+        self.used += write(&mut self.last[self.used..]);
+        self.rows += 1;
     }
 
     #[inline(never)]
-    fn append_other(&mut self, row: &[u8]) {
-        let has_room = self.chunks.last().is_some_and(|chunk| chunk.len() + row.len() <= Shard::CHUNK);
-        if !has_room {
-            // A row with a long detail has a chunk of its own.
-            self.chunks.push(Vec::with_capacity(row.len().max(Shard::CHUNK)));
+    fn begin_chunk(&mut self, longest: usize) {
+        // A row with a long detail has a chunk of its own.
+        let mut full = std::mem::replace(&mut self.last, vec![0; longest.max(Shard::CHUNK)]);
+        full.truncate(self.used);
+        self.used = 0;
+        if !full.is_empty() {
+            self.full.push(full);
         }
-        self.chunks.last_mut().expect("there is room").extend_from_slice(row);
     }
 
     pub fn rows(&self) -> usize {
@@ -113,7 +117,8 @@ impl Shard {
 
     /// Each chunk, for [`read`](Row::read).
     pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
-        self.chunks.iter().map(Vec::as_slice)
+        let last = Some(&self.last[..self.used]).filter(|chunk| !chunk.is_empty());
+        self.full.iter().map(Vec::as_slice).chain(last)
     }
 }
 
@@ -138,114 +143,107 @@ pub struct Head {
     pub flags: u16,
 }
 
-/// The row being made, in a buffer that is used again and again.
-#[derive(Debug)]
-pub struct Draft {
-    /// Longer than the row by a step at least.
-    bytes: Vec<u8>,
-    length: usize,
+/// Bytes of the longest row of a request's usage, and some to spare: a head, a time, a group, two counts, and each slot
+/// with its quantity.
+const LONGEST: usize = HEAD + 8 + 3 * LONGEST_VARINT + Slot::COUNT * (1 + LONGEST_VARINT) + 16;
+const LONGEST_VARINT: usize = 10;
+
+impl Shard {
+    /// Appends the row of a request that used this.
+    #[inline(always)]
+    pub fn append_usage(&mut self, head: &Head, usage: Option<&Usage>, detail: &[u8]) {
+        self.append(LONGEST + detail.len(), |room| {
+            let mut row = Draft::begin(room, head);
+            if let Some(usage) = usage {
+                if let Some(total) = usage.total {
+                    row.flags |= HAS_TOTAL;
+                    if usage.total_mismatch {
+                        row.flags |= TOTAL_MISMATCH;
+                        row.push_varint(total);
+                    }
+                }
+                if usage.thoughts > 0 {
+                    row.flags |= HAS_THOUGHTS;
+                    row.push_varint(usage.thoughts);
+                }
+                for &(slot, quantity) in usage.quantities() {
+                    row.push([slot.0], 1);
+                    row.push_varint(quantity);
+                }
+            }
+            row.finish(detail)
+        });
+    }
+
+    /// Appends the row of a request that used a cache.
+    pub fn append_cache(&mut self, head: &Head, cache: &CacheUse<'_>, detail: &[u8]) {
+        let name = cache_name(&cache.name);
+        self.append(LONGEST + name.len() + detail.len(), |room| {
+            let mut row = Draft::begin(room, head);
+            row.flags |= CACHE;
+            row.push([cache.act as u8], 1);
+            row.push_varint(cache.tokens);
+            row.push_varint(cache.expires.map_or(0, |expires| expires.0 as u64 + 1));
+            row.extend(name.as_bytes());
+            row.finish(detail)
+        });
+    }
+
+    /// Appends the row of a request whose usage is missing; `place` says which of its thread's it is.
+    pub fn append_missing(&mut self, head: &Head, place: u64, detail: &[u8]) {
+        self.append(LONGEST + detail.len(), |room| {
+            let mut row = Draft::begin(room, head);
+            row.flags |= USAGE_MISSING;
+            row.push_varint(place);
+            row.finish(detail)
+        });
+    }
+}
+
+/// A row being made.
+struct Draft<'c> {
+    room: &'c mut [u8],
+    end: usize,
     flags: u16,
 }
 
-impl Default for Draft {
-    fn default() -> Draft {
-        Draft { bytes: vec![0; 512], length: 0, flags: 0 }
-    }
-}
-
-impl Draft {
-    /// Most rows are shorter.
-    const STEP: usize = 64;
-
-    pub fn row(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-
-    /// Begins the row of a request that used this.
+impl<'c> Draft<'c> {
     #[inline(always)]
-    pub fn write(&mut self, head: &Head, usage: Option<&Usage>) {
-        self.begin(head);
-        if let Some(usage) = usage {
-            if let Some(total) = usage.total {
-                self.flags |= HAS_TOTAL;
-                if usage.total_mismatch {
-                    self.flags |= TOTAL_MISMATCH;
-                    self.push_varint(total);
-                }
-            }
-            if usage.thoughts > 0 {
-                self.flags |= HAS_THOUGHTS;
-                self.push_varint(usage.thoughts);
-            }
-            for &(slot, quantity) in usage.quantities() {
-                self.push([slot.0], 1);
-                self.push_varint(quantity);
-            }
-        }
-        self.finish();
-    }
-
-    /// Begins the row of a request that used a cache.
-    pub fn write_cache(&mut self, head: &Head, cache: &CacheUse<'_>) {
-        self.begin(head);
-        self.flags |= CACHE;
-        self.push([cache.act as u8], 1);
-        self.push_varint(cache.tokens);
-        self.push_varint(cache.expires.map_or(0, |expires| expires.0 as u64 + 1));
-        self.extend(cache_name(&cache.name).as_bytes());
-        self.finish();
-    }
-
-    /// Begins the row of a request whose usage is missing; `place` says which of its thread's it is.
-    pub fn write_missing(&mut self, head: &Head, place: u64) {
-        self.begin(head);
-        self.flags |= USAGE_MISSING;
-        self.push_varint(place);
-        self.finish();
-    }
-
-    /// Appends its detail to a row.
-    pub fn write_detail(&mut self, request_id: &str, detail: &Detail<'_>, place: Place) {
-        self.bytes[IDENTITY] |= HAS_DETAIL as u8;
-        let mut encoded = Vec::new();
-        detail.encode(request_id, place, &mut encoded);
-        self.extend(&(encoded.len() as u32).to_le_bytes());
-        self.extend(&encoded);
-    }
-
-    #[inline(always)]
-    fn begin(&mut self, head: &Head) {
-        self.length = 0;
-        self.flags = head.flags;
-        self.push(head.identity.0, IDENTITY);
-        self.push([0; HEAD - IDENTITY], HEAD - IDENTITY);
+    fn begin(room: &'c mut [u8], head: &Head) -> Draft<'c> {
+        let mut row = Draft { room, end: 0, flags: head.flags };
+        let Identity { hash, rest } = head.identity;
+        row.push((u128::from(hash) | u128::from(rest) << 64).to_le_bytes(), HEAD);
         let at = head.at.0;
         if at % NANOS_PER_MILLI == 0 {
-            self.push((at / NANOS_PER_MILLI).to_le_bytes(), MILLIS);
+            row.push((at / NANOS_PER_MILLI).to_le_bytes(), MILLIS);
         } else {
-            self.push(at.to_le_bytes(), 8);
-            self.flags |= IN_NANOS;
+            row.push(at.to_le_bytes(), 8);
+            row.flags |= IN_NANOS;
         }
-        self.push_varint(u64::from(head.group.0));
+        row.push_varint(u64::from(head.group.0));
+        row
     }
 
+    /// Puts down how long the body is, and the detail after it; gives the length of all.
     #[inline(always)]
-    fn finish(&mut self) {
-        let length = self.length - HEAD;
+    fn finish(mut self, detail: &[u8]) -> usize {
+        let length = self.end - HEAD;
         debug_assert!(length < LONGEST_BODY);
+        if !detail.is_empty() {
+            self.flags |= HAS_DETAIL;
+            self.extend(&(detail.len() as u32).to_le_bytes());
+            self.extend(detail);
+        }
         let head = (length as u32) << FLAG_BITS | u32::from(self.flags);
-        self.bytes[IDENTITY..HEAD].copy_from_slice(&head.to_le_bytes()[..HEAD - IDENTITY]);
+        self.room[IDENTITY..HEAD].copy_from_slice(&head.to_le_bytes()[..HEAD - IDENTITY]);
+        self.end
     }
 
-    /// Appends the first `used` of some bytes.
+    /// Puts some bytes at the end, of which the first `used` are the row's.
     #[inline(always)]
     fn push<const N: usize>(&mut self, bytes: [u8; N], used: usize) {
-        const { assert!(N <= Draft::STEP) };
-        self.bytes[self.length..self.length + N].copy_from_slice(&bytes);
-        self.length += used;
-        if self.length + Draft::STEP > self.bytes.len() {
-            self.grow(0);
-        }
+        self.room[self.end..self.end + N].copy_from_slice(&bytes);
+        self.end += used;
     }
 
     /// As many bytes as the number has groups of seven bits, the lowest first, each but the last with its high bit.
@@ -269,17 +267,8 @@ impl Draft {
     }
 
     fn extend(&mut self, bytes: &[u8]) {
-        self.grow(bytes.len());
-        self.bytes[self.length..self.length + bytes.len()].copy_from_slice(bytes);
-        self.length += bytes.len();
-        self.grow(0);
-    }
-
-    /// Makes room for some bytes and a step.
-    #[cold]
-    fn grow(&mut self, bytes: usize) {
-        let needed = self.length + bytes + Draft::STEP;
-        self.bytes.resize(self.bytes.len().max(2 * needed), 0);
+        self.room[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
     }
 }
 
@@ -293,7 +282,11 @@ fn flags_and_end(chunk: &[u8], offset: usize) -> (u16, usize) {
 impl<'s> Row<'s> {
     /// The identity of the row at `offset` of a chunk.
     pub fn identity_at(chunk: &[u8], offset: usize) -> Identity {
-        Identity(chunk[offset..offset + IDENTITY].try_into().expect("12 bytes"))
+        let (hash, rest) = chunk[offset..offset + IDENTITY].split_at(8);
+        Identity {
+            hash: u64::from_le_bytes(hash.try_into().expect("8 bytes")),
+            rest: u32::from_le_bytes(rest.try_into().expect("4 bytes")),
+        }
     }
 
     /// The flags of the row at `offset` of a chunk, and where the next one begins.
@@ -420,7 +413,11 @@ mod tests {
     use crate::types::usage::Counts;
 
     fn head(byte: u8, at: i64, group: u32, flags: u16) -> Head {
-        Head { identity: Identity([byte; IDENTITY]), at: Instant(at), group: GroupId(group), flags }
+        Head { identity: identity(byte), at: Instant(at), group: GroupId(group), flags }
+    }
+
+    fn identity(byte: u8) -> Identity {
+        Identity { hash: u64::from_le_bytes([byte; 8]), rest: u32::from_le_bytes([byte; 4]) }
     }
 
     #[test]
@@ -434,33 +431,26 @@ mod tests {
             ..Counts::default()
         };
         let mut shard = Shard::default();
-        let mut row = Draft::default();
         let totals = [Some(1), None, Some((1 << 40) + 10), Some((1 << 40) + 12)];
         for total in totals {
             let usage = Usage::from_counts(&counts(total)).unwrap();
-            row.write(&head(7, 1_000_000_001, 9, 0), Some(&usage));
-            shard.append(&row);
+            shard.append_usage(&head(7, 1_000_000_001, 9, 0), Some(&usage), &[]);
         }
-        row.write_missing(&head(0xff, 6_000_000, 300, NO_ID), 1 << 33);
-        shard.append(&row);
+        shard.append_missing(&head(0xff, 6_000_000, 300, NO_ID), 1 << 33, &[]);
         let cache = CacheUse {
             act: CacheAct::Patch,
             name: "\u{80}é".repeat(64).into(),
             expires: Some(Instant(i64::MAX - 1)),
             tokens: 1 << 40,
         };
-        row.write_cache(&head(9, 7, u32::MAX, UNDATED | TOKENS_UNKNOWN), &cache);
-        shard.append(&row);
+        shard.append_cache(&head(9, 7, u32::MAX, UNDATED | TOKENS_UNKNOWN), &cache, &[]);
 
         let chunk = shard.chunks().next().unwrap();
         let mut offset = 0;
         for logged in totals {
             let usage = Usage::from_counts(&counts(logged)).unwrap();
             let row = Row::read(chunk, offset);
-            assert_eq!(
-                (row.identity, row.at, row.group),
-                (Identity([7; 12]), Instant(1_000_000_001), GroupId(9))
-            );
+            assert_eq!((row.identity, row.at, row.group), (identity(7), Instant(1_000_000_001), GroupId(9)));
             assert_eq!(row.usage(), usage);
             assert_eq!(row.has(TOTAL_MISMATCH), logged == Some(1));
             assert!(!row.has(NO_ID));
@@ -482,9 +472,7 @@ mod tests {
     fn a_row_that_is_larger_than_a_chunk_has_one_of_its_own() {
         let mut shard = Shard::default();
         for length in [10, Shard::CHUNK - 10, 1, 3 * Shard::CHUNK, 5] {
-            let mut draft = Draft::default();
-            draft.extend(&vec![0; length]);
-            shard.append(&draft);
+            shard.append(length, |_| length);
         }
         let chunks: Vec<usize> = shard.chunks().map(<[u8]>::len).collect();
         assert_eq!(chunks, [Shard::CHUNK, 1, 3 * Shard::CHUNK, 5]);

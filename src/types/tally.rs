@@ -73,13 +73,14 @@ impl From<Beside> for Figure {
 /// A cell has few of the figures that there are, so it says which: cells are many, and what isn't there costs nothing.
 /// Arithmetic wraps around: a part may be below 0, of requests that are taken back; the whole never is.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub struct Cell {
     pub requests: u64,
     /// One more than the figure of each of `sums`, a byte each; 0 of those that are free.
     figures: [u64; 2],
-    sums: [u64; Cell::INLINE],
     /// Figures of which there was no room.
     more: Option<Box<Vec<(Figure, u64)>>>,
+    sums: [u64; Cell::INLINE],
 }
 
 impl Cell {

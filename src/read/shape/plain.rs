@@ -25,11 +25,11 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::canonical::{self, Field};
 use super::usage_metadata::{GREATEST_SUM, Member};
+use crate::prefetch::prefetch;
 use crate::types::day::{Clock, Instant};
 use crate::types::detail::Detail;
 use crate::types::meter::{ByModality, Modality, QUANTITIES};
@@ -124,20 +124,17 @@ impl PlainReader {
         PlainReader { has_avx2: false, ..PlainReader::default() }
     }
 
-    /// Reads the line with which `bytes` begins, if it is plain. More lines may follow it, and what isn't the log's any
+    /// Reads the line with which `bytes` begins into `plain`, if it is plain. More lines may follow it, and what isn't the log's any
     /// more from `end` on; a line within [`MARGIN`] of the end of `bytes` is never plain.
     #[inline]
-    pub fn read<'line>(&mut self, bytes: &'line [u8], end: usize) -> Option<Plain<'line>> {
-        // Made here and filled in below: it is too large to be moved for each line.
-        let mut plain = Plain::default();
+    pub fn read<'line>(&mut self, bytes: &'line [u8], end: usize, plain: &mut Plain<'line>) -> Option<()> {
+        *plain = Plain::default();
         #[cfg(target_arch = "x86_64")]
         if self.has_avx2 {
             // SAFETY: the processor has been asked for both.
-            unsafe { self.read_with_avx2(bytes, end, &mut plain) }?;
-            return Some(plain);
+            return unsafe { self.read_with_avx2(bytes, end, plain) };
         }
-        self.read_with::<Portable>(bytes, end, &mut plain)?;
-        Some(plain)
+        self.read_with::<Portable>(bytes, end, plain)
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -1030,27 +1027,62 @@ impl Spelling {
 /// probability of about 10⁻²¹, and nobody who forges a log can aim at them.
 pub struct Spellings<Known> {
     key: u64,
-    table: HashTable<(u128, Known)>,
+    /// At most half full. A hash is looked for from its lowest bits on.
+    table: Vec<Option<(Spelled, Known)>>,
+    length: usize,
 }
 
-impl<Known> Default for Spellings<Known> {
+/// Hash of a spelling.
+pub type Spelled = u128;
+
+impl<Known: Copy> Default for Spellings<Known> {
     fn default() -> Spellings<Known> {
-        Spellings { key: RandomState::default().hash_one(()), table: HashTable::new() }
+        Spellings { key: RandomState::default().hash_one(()), table: vec![None; 1 << 6], length: 0 }
     }
 }
 
 impl<Known: Copy> Spellings<Known> {
-    pub fn find(&self, spelling: &[u8]) -> Option<Known> {
-        let hash = self.hash(spelling);
-        self.table.find(hash as u64, |(own, _)| *own == hash).map(|(_, known)| *known)
-    }
-
-    pub fn learn(&mut self, spelling: &[u8], known: Known) {
-        let hash = self.hash(spelling);
-        self.table.insert_unique(hash as u64, (hash, known), |(own, _)| *own as u64);
-    }
-
-    fn hash(&self, spelling: &[u8]) -> u128 {
+    #[inline(always)]
+    pub fn hash(&self, spelling: &[u8]) -> Spelled {
         xxh3_128_with_seed(spelling, self.key)
+    }
+
+    /// Asks for what [`Spellings::find`] looks at.
+    #[inline(always)]
+    pub fn prefetch(&self, spelled: Spelled) {
+        prefetch(&raw const self.table[self.first_place(spelled)]);
+    }
+
+    #[inline(always)]
+    pub fn find(&self, spelled: Spelled) -> Option<Known> {
+        self.table[self.place(spelled)].map(|(_, known)| known)
+    }
+
+    pub fn learn(&mut self, spelled: Spelled, known: Known) {
+        self.length += 1;
+        if 2 * self.length > self.table.len() {
+            let larger = vec![None; 2 * self.table.len()];
+            for (spelled, known) in std::mem::replace(&mut self.table, larger).into_iter().flatten() {
+                let place = self.place(spelled);
+                self.table[place] = Some((spelled, known));
+            }
+        }
+        let place = self.place(spelled);
+        self.table[place] = Some((spelled, known));
+    }
+
+    #[inline(always)]
+    fn first_place(&self, spelled: Spelled) -> usize {
+        spelled as usize & (self.table.len() - 1)
+    }
+
+    /// Where a hash is, or would be.
+    #[inline(always)]
+    fn place(&self, spelled: Spelled) -> usize {
+        let mut place = self.first_place(spelled);
+        while self.table[place].is_some_and(|(own, _)| own != spelled) {
+            place = (place + 1) & (self.table.len() - 1);
+        }
+        place
     }
 }
