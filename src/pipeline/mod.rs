@@ -151,14 +151,16 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
         for (day, mut of_day) in settling.kept {
             kept.entry(day).or_default().append(&mut of_day);
         }
-        for (day, span) in settling.spans {
+        for (day, span) in settling.spans.into_days() {
             spans.entry(day).and_modify(|own| own.merge(span)).or_insert(span);
         }
     }
     for thread in &mut read.threads {
         thread.shards = Vec::new();
     }
+    give_back();
     let (mut tally, traffic) = sum_up(talliers).map_err(overflow)?;
+    give_back();
     (tally.spans, tally.cache_events) = (spans, cache_events);
     for refused in
         read.threads.iter_mut().flat_map(|thread| std::mem::take(&mut thread.refused)).collect::<Vec<_>>()
@@ -272,6 +274,16 @@ pub fn rate<'r>(
         reports.push(report);
     }
     Ok(reports)
+}
+
+/// Gives freed memory back to the system. The allocator would keep it for each thread's own next use, and the next
+/// stage has other threads.
+fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it may be called at any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 fn interrupted() -> Error {

@@ -44,13 +44,6 @@ pub struct Series<'r> {
     pub undated: bool,
 }
 
-/// Requests of a series: 0 where all were taken back.
-pub fn requests(arrivals: &[Arrival]) -> u64 {
-    let mut requests = 0;
-    arrivals.iter().for_each(|arrival| arrival.put(&mut requests, 1));
-    requests
-}
-
 /// The arrivals of several series by second, ascending.
 pub fn by_second(series: &[Series<'_>]) -> Vec<Second> {
     let mut marked: Vec<Marked> = Vec::with_capacity(series.iter().map(|series| series.arrivals.len()).sum());
