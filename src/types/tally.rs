@@ -83,6 +83,7 @@ pub struct Cell {
     /// One more than the figure of each of `sums`, a byte each; 0 of those that are free.
     figures: [u64; 2],
     /// Figures of which there was no room.
+    #[expect(clippy::box_collection, reason = "nearly no cell has one, and all would have its three words")]
     more: Option<Box<Vec<(Figure, u64)>>>,
     sums: [u64; Cell::INLINE],
 }
