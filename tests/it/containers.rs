@@ -13,10 +13,10 @@ use arrow_schema::{Field, Fields};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::awkward::{gz, zst};
-use crate::run::{self, json, rerate, stderr};
+use crate::run::{self, rerate, stderr};
 
 /// Fields whose value is an object or a list.
 const NESTED: [&str; 5] = ["usageMetadata", "labels", "quantities", "tools", "cached_content"];
@@ -87,6 +87,58 @@ fn columns_that_nobody_reads_are_not_read() {
     );
 }
 
+/// Of some objects only that they are there is read, and none of their members.
+#[test]
+fn an_object_of_which_no_member_is_read_is_there_all_the_same() {
+    let of_chunk = |id: &str, chunk: Value| {
+        json!({
+            "responseId": id,
+            "modelVersion": "gemini-2.5-flash",
+            "usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 15},
+            "candidates": [{"groundingMetadata": {"groundingChunks": [chunk]}}],
+        })
+    };
+    let grounded = [
+        of_chunk("r1", json!({"web": {"uri": "a", "title": "b"}})),
+        of_chunk("r2", json!({"maps": {"placeId": "c"}})),
+        of_chunk("r3", json!({"retrievedContext": {"uri": "d", "text": "e"}})),
+    ];
+    let of_batch = |key: &str, answer: Value| {
+        let mut response = json!({
+            "responseId": key,
+            "modelVersion": "gemini-embedding-001",
+            "usageMetadata": {"promptTokenCount": 7, "totalTokenCount": 7},
+        });
+        response.as_object_mut().expect("an object").extend(answer.as_object().expect("an object").clone());
+        json!({"key": key, "response": response})
+    };
+    let batch = [
+        of_batch("b1", json!({"embedding": {"values": [0.5, 0.25]}})),
+        of_batch("b2", json!({"candidates": [{"content": {"role": "model"}}]})),
+    ];
+    let scratch = tempfile::tempdir().expect("a folder");
+    let tables = |name: &str, bytes: &[u8]| {
+        std::fs::write(scratch.path().join(name), bytes).expect("a log");
+        let out = format!("days of {name}");
+        let flags = ["--at", "2026-06-01", "--project", "p", "--usage-tier", "tier1"];
+        let output = rerate(scratch.path(), &[&["replay", name, "--out", &out], &flags[..]].concat());
+        assert!(matches!(output.status.code(), Some(0 | 3)), "{name}: {}", stderr(&output));
+        let out = scratch.path().join(out);
+        ["usage", "charges", "suspense"].map(|table| format!("{:?}", run::table(&out, table)))
+    };
+    for (name, items, seen) in
+        [("raw", &grounded[..], "grounding_maps"), ("batch", &batch, "asyncBatchEmbedContent")]
+    {
+        let lines: String = items.iter().map(|item| format!("{item}\n")).collect();
+        let plain = tables(&format!("{name}.jsonl"), lines.as_bytes());
+        assert!(plain.concat().contains(seen), "{plain:?}");
+        let rows: Vec<Row> =
+            items.iter().map(|item| serde_json::from_value(item.clone()).expect("an object")).collect();
+        let found = tables(&format!("{name}.parquet"), &parquet(&rows, 2, Compression::SNAPPY));
+        assert_eq!(found, plain, "{name}");
+    }
+}
+
 #[test]
 fn a_damaged_parquet_file_is_told_and_the_rest_of_it_counts() {
     let scratch = tempfile::tempdir().expect("a folder");
@@ -141,7 +193,8 @@ fn publish(folder: &Path, name: &str, bytes: &[u8]) -> Published {
         })
         .collect();
     suspense.sort();
-    let first = run::published(&out).first().map(|folder| json(&folder.join("run.json"))).expect("a folder");
+    let first =
+        run::published(&out).first().map(|folder| run::json(&folder.join("run.json"))).expect("a folder");
     std::fs::remove_dir_all(out).expect("days");
     (files, suspense, first["records"].clone())
 }

@@ -15,6 +15,8 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::ConvertedType;
+use parquet::schema::types::Type;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::rows::Columns;
@@ -259,18 +261,22 @@ impl Rows {
         chunks.into_iter().enumerate().map(part).collect()
     }
 
-    /// The leaves of the schema whose path somebody reads.
+    /// The leaves of the schema that somebody reads.
     fn columns_that(&self, keep: impl Fn(&[&str]) -> bool) -> ProjectionMask {
         let Some(metadata) = &self.metadata else { return ProjectionMask::all() };
         let schema = metadata.parquet_schema();
-        let kept = schema.columns().iter().enumerate().filter(|(_, column)| {
-            let parts: Vec<&str> = column.path().parts().iter().map(String::as_str).collect();
-            // The name of the column itself may be dotted; what is below names lists and maps as it likes.
-            let dotted = parts[0].split('.');
-            let below = parts[1..].iter().copied().filter(|part| !is_structure(part));
-            keep(&dotted.chain(below).collect::<Vec<_>>())
-        });
-        ProjectionMask::leaves(schema, kept.map(|(place, _)| place).collect::<Vec<_>>())
+        let mut bytes = vec![0; schema.num_columns()];
+        for group in metadata.metadata().row_groups() {
+            for (bytes, column) in bytes.iter_mut().zip(group.columns()) {
+                *bytes += column.compressed_size();
+            }
+        }
+        let mut leaves = Leaves { keep: &keep, bytes: &bytes, next: 0 };
+        let fields = schema.root_schema().get_fields().iter();
+        let kept: Vec<usize> = fields
+            .flat_map(|field| leaves.kept(field, &field.name().split('.').collect::<Vec<_>>()))
+            .collect();
+        ProjectionMask::leaves(schema, kept)
     }
 
     /// Whether a row must be unfolded: a column is dotted, or holds JSON as text.
@@ -349,6 +355,48 @@ fn runs(metadata: &ArrowReaderMetadata) -> Vec<Run> {
         row += rows;
     }
     runs
+}
+
+/// The leaves of a schema, in their order.
+struct Leaves<'s> {
+    /// Whether what stands at a path of names is read.
+    keep: &'s dyn Fn(&[&str]) -> bool,
+    /// As stored, by leaf.
+    bytes: &'s [i64],
+    next: usize,
+}
+
+impl Leaves<'_> {
+    /// The leaves of a column, or of what is in one, that are read. Of an object that is read, but none of whose members
+    /// is, the smallest: that it is there may say something.
+    fn kept(&mut self, column: &Type, path: &[&str]) -> Vec<usize> {
+        let first = self.next;
+        if !column.is_group() {
+            self.next += 1;
+            return if (self.keep)(path) { vec![first] } else { Vec::new() };
+        }
+        let mut kept = Vec::new();
+        for member in column.get_fields() {
+            let below = [path, &[member.name()]].concat();
+            let below = if is_structure(member.name()) { path } else { &below };
+            kept.extend(self.kept(member, below));
+        }
+        if !(self.keep)(path) {
+            return kept;
+        }
+        let is_map = matches!(
+            column.get_basic_info().converted_type(),
+            ConvertedType::MAP | ConvertedType::MAP_KEY_VALUE
+        );
+        match is_map {
+            // What is read of a map stands in its keys, not in the schema.
+            true => (first..self.next).collect(),
+            false if kept.is_empty() => {
+                (first..self.next).min_by_key(|leaf| self.bytes[*leaf]).into_iter().collect()
+            }
+            false => kept,
+        }
+    }
 }
 
 /// How writers name what is between a list or a map and what is in it.
