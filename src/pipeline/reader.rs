@@ -1,9 +1,13 @@
 //! Owns what one thread does with the lines of a block: each is decoded, dealt and added to the sums, or refused.
 //!
-//! A canonical line is read by the reader of plain lines or, if it isn't plain, by the strict decoder; what comes of it
-//! is the same. What other shapes make of their items is for the strict decoder too.
+//! A canonical line or row is read by the reader of plain ones or, if it isn't plain, by the strict decoder; what comes of
+//! it is the same. What other shapes make of their items is for the strict decoder too.
 
 use std::borrow::Cow;
+
+use arrow_array::RecordBatch;
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 
 use super::Options;
 use crate::balance::Records;
@@ -12,10 +16,12 @@ use crate::mediate::dedupe::{Dealer, Dealt, Hand};
 use crate::mediate::groups::AllGroups;
 use crate::mediate::row::Shard;
 use crate::read::Reading;
+use crate::read::container::rows::Columns;
 use crate::read::container::{Container, END_OF_STREAM, LONG_ROW, RAGGED_ROW};
 use crate::read::lines::Block;
 use crate::read::parts::{Before, Part, Parts};
 use crate::read::shape::canonical::{self, Decoded, Decoder};
+use crate::read::shape::columns::{ColumnReader, Key, LONGEST_PLAIN};
 use crate::read::shape::plain::{Plain, PlainReader, Spellings};
 use crate::read::shape::record::Record;
 use crate::read::shape::value::Value;
@@ -24,13 +30,13 @@ use crate::read::stream::Stream;
 use crate::suspense::{Refusal, Suspended};
 use crate::tally::{Tallied, Tallier};
 use crate::types::day::{Days, Instant};
-use crate::types::detail::Place;
+use crate::types::detail::{Detail, Place};
 use crate::types::key::shown;
 use crate::types::origin::InputId;
 use crate::types::reason::Reason;
-use crate::types::request::{Facts, Status};
+use crate::types::request::{Facts, Request, Status};
 use crate::types::tally::GroupId;
-use crate::types::usage::Usage;
+use crate::types::usage::{Counts, Usage};
 
 /// What one thread has read.
 #[derive(Default)]
@@ -60,6 +66,11 @@ pub(super) struct Reader<'r, 'b> {
     decoder: &'r Decoder<'r>,
     plain: PlainReader,
     spellings: Spellings<Known>,
+    columns: ColumnReader,
+    /// What is known of rows, by key.
+    known: HashMap<Key, Known, RandomState>,
+    /// What was learnt of the item read last, where that holds for more than itself.
+    learnt: Option<Known>,
     groups: &'r AllGroups,
     dealer: Dealer,
     tallier: Tallier<'b>,
@@ -72,9 +83,10 @@ pub(super) struct Reader<'r, 'b> {
     usage: Usage,
     items: Items,
     text: String,
+    line: Vec<u8>,
 }
 
-/// What is known of plain lines of one spelling.
+/// What is known of plain lines of one spelling, or of plain rows of one key.
 #[derive(Clone, Copy)]
 pub(super) struct Known {
     group: GroupId,
@@ -98,6 +110,9 @@ impl<'r, 'b> Reader<'r, 'b> {
             decoder,
             plain: PlainReader::default(),
             spellings: Spellings::default(),
+            columns: ColumnReader::default(),
+            known: HashMap::default(),
+            learnt: None,
             groups,
             dealer,
             tallier,
@@ -108,6 +123,7 @@ impl<'r, 'b> Reader<'r, 'b> {
             usage: Usage::default(),
             items: Items::default(),
             text: String::new(),
+            line: Vec::new(),
         }
     }
 
@@ -115,8 +131,22 @@ impl<'r, 'b> Reader<'r, 'b> {
         Thread { shards: self.dealer.into_shards(), tallier: Some(self.tallier), ..self.thread }
     }
 
-    /// Decodes, deals and adds up the lines of a block; gives their number.
+    /// Decodes, deals and adds up the lines or rows of a block; gives their number.
     pub(super) fn read_block(&mut self, block: &Block) -> u64 {
+        let mut number = match (&block.rows, block.reading) {
+            (Some(rows), Some(reading)) => self.read_rows(rows, block, reading),
+            _ => self.read_lines(block),
+        };
+        if let Some((reason, why)) = &block.ended_by {
+            number += 1;
+            self.refuse(block.into(), number, Refusal::of_line(*reason, why.as_str()));
+        }
+        self.thread.records.lines += number;
+        self.thread.blocks.push((block.input, block.index, number));
+        number
+    }
+
+    fn read_lines(&mut self, block: &Block) -> u64 {
         let max_line = self.options.settings.max_line;
         let is_canonical = block.reading.is_some_and(is_canonical);
         let (bytes, end) = (block.bytes_and_margin(), block.bytes().len());
@@ -139,18 +169,50 @@ impl<'r, 'b> Reader<'r, 'b> {
             at += newline.map_or(rest.len(), |newline| newline + 1);
             if too_long || line.len() > max_line {
                 too_long = false;
-                let detail = format!("the line has more than {max_line} bytes");
-                self.refuse(block.into(), number, Refusal::of_line(Reason::LineTooLong, detail));
+                self.refuse_long(block, number);
             } else {
                 number = self.read_line(line, block, number);
             }
         }
-        if let Some((reason, why)) = &block.ended_by {
+        number
+    }
+
+    /// Reads rows of typed columns: plain ones as they are, others as lines.
+    fn read_rows(&mut self, batch: &RecordBatch, block: &Block, reading: Reading) -> u64 {
+        let max_line = self.options.settings.max_line;
+        let mut columns = std::mem::take(&mut self.columns);
+        let mut line = std::mem::take(&mut self.line);
+        let mut counts = Counts::default();
+        let may_be_plain = matches!(reading.shape.read, shape::Read::AsItIs(_))
+            && !self.options.settings.detail
+            && max_line >= LONGEST_PLAIN
+            && columns.read(batch, reading.is_row);
+        let cells = Columns::new(batch);
+        let mut number = 0;
+        for place in 0..batch.num_rows() {
             number += 1;
-            self.refuse(block.into(), number, Refusal::of_line(*reason, why.as_str()));
+            let row = if may_be_plain { columns.row(place, &mut counts) } else { None };
+            if let Some(row) = row
+                && let Some(known) = self.known.get(&row.key)
+                && self
+                    .deal_plain(*known, row.at, row.request_id, row.project_id, &mut counts, None)
+                    .is_some()
+            {
+                continue;
+            }
+            line.clear();
+            cells.write_row(place, &mut line);
+            if line.len() > max_line {
+                self.refuse_long(block, number);
+                continue;
+            }
+            self.learnt = None;
+            number = self.read_line(&line, block, number);
+            if let (Some(row), Some(known)) = (row, self.learnt) {
+                self.known.insert(row.key, known);
+            }
         }
-        self.thread.records.lines += number;
-        self.thread.blocks.push((block.input, block.index, number));
+        (self.columns, self.line) = (columns, line);
         number
     }
 
@@ -165,30 +227,8 @@ impl<'r, 'b> Reader<'r, 'b> {
             Some(known) => known,
             None => self.learn(&plain)?,
         };
-        let mut usage = std::mem::take(&mut self.usage);
-        let dealt = if known.has_tokens {
-            plain.counts.thoughts_outside |= known.is_live;
-            usage.fill(&plain.counts).ok()?;
-            Dealt::Usage(Some(&usage))
-        } else {
-            Dealt::Usage(None)
-        };
-        let project_id = match (plain.project_id, &self.options.settings.defaults.project) {
-            ([], Some(project)) => project.as_bytes(),
-            (project_id, _) => project_id,
-        };
-        self.deal(&Hand {
-            at: plain.at,
-            request_id: plain.request_id,
-            project_id,
-            status: known.status,
-            group: known.group,
-            usage: dealt,
-            tokens_unknown: false,
-            undated: false,
-            detail: self.options.detail.then(|| (plain.detail(), place)),
-        });
-        self.usage = usage;
+        let detail = self.options.settings.detail.then(|| (plain.detail(), place));
+        self.deal_plain(known, plain.at, plain.request_id, plain.project_id, &mut plain.counts, detail)?;
         let line_end = &bytes[plain.line.len()..end];
         let newline = match line_end {
             [b'\r', b'\n', ..] => 2,
@@ -198,20 +238,63 @@ impl<'r, 'b> Reader<'r, 'b> {
         Some(plain.line.len() + newline)
     }
 
+    /// Deals a plain line or row, unless its counts contradict each other.
+    #[inline]
+    fn deal_plain(
+        &mut self,
+        known: Known,
+        at: Instant,
+        request_id: &[u8],
+        project_id: &[u8],
+        counts: &mut Counts,
+        detail: Option<(Detail<'_>, Place)>,
+    ) -> Option<()> {
+        let mut usage = std::mem::take(&mut self.usage);
+        let dealt = if known.has_tokens {
+            counts.thoughts_outside |= known.is_live;
+            usage.fill(counts).ok()?;
+            Dealt::Usage(Some(&usage))
+        } else {
+            Dealt::Usage(None)
+        };
+        let project_id = match (project_id, &self.options.settings.defaults.project) {
+            ([], Some(project)) => project.as_bytes(),
+            (project_id, _) => project_id,
+        };
+        self.deal(&Hand {
+            at,
+            request_id,
+            project_id,
+            status: known.status,
+            group: known.group,
+            usage: dealt,
+            tokens_unknown: false,
+            undated: false,
+            detail,
+        });
+        self.usage = usage;
+        Some(())
+    }
+
     /// Learns from a plain line what all of its spelling are. None of those that need the strict decoder each.
     fn learn(&mut self, plain: &Plain<'_>) -> Option<Known> {
         let Decoded::Request(request) = self.decoder.decode(plain.line) else { return None };
         if request.usage_missing {
             return None;
         }
-        let known = Known {
+        let known = self.known_of(&request);
+        self.spellings.learn(self.plain.spelling(), known);
+        Some(known)
+    }
+
+    /// What holds for all requests with these facts.
+    fn known_of(&mut self, request: &Request<'_>) -> Known {
+        Known {
             group: self.meet(&request.facts),
             status: request.facts.status,
             has_tokens: request.usage.is_some(),
             is_live: self.books.methods.find(request.facts.method).is_live(),
-        };
-        self.spellings.learn(self.plain.spelling(), known);
-        Some(known)
+        }
     }
 
     fn meet(&mut self, facts: &Facts<Cow<'_, str>>) -> GroupId {
@@ -333,17 +416,19 @@ impl<'r, 'b> Reader<'r, 'b> {
                     Some(cache) => Dealt::Cache(cache),
                     None => Dealt::Usage(request.usage.as_ref()),
                 };
-                let group = self.meet(&request.facts);
+                let known = self.known_of(&request);
+                let is_plain = request.cache.is_none() && !request.usage_missing;
+                self.learnt = is_plain.then_some(known);
                 self.deal(&Hand {
                     at: request.at,
                     request_id: request.request_id.as_deref().unwrap_or_default().as_bytes(),
                     project_id: request.facts.project_id.as_bytes(),
-                    status: request.facts.status,
-                    group,
+                    status: known.status,
+                    group: known.group,
                     usage,
                     tokens_unknown: request.tokens_unknown,
                     undated: request.undated,
-                    detail: self.options.detail.then_some((request.detail, at.place(number))),
+                    detail: self.options.settings.detail.then_some((request.detail, at.place(number))),
                 });
                 if request.usage_missing {
                     let refusal = Refusal {
@@ -388,6 +473,11 @@ impl<'r, 'b> Reader<'r, 'b> {
                 usage,
             });
         }
+    }
+
+    fn refuse_long(&mut self, block: &Block, number: u64) {
+        let detail = format!("the line has more than {} bytes", self.options.settings.max_line);
+        self.refuse(block.into(), number, Refusal::of_line(Reason::LineTooLong, detail));
     }
 
     fn refuse(&mut self, at: At, number: u64, refusal: Refusal<'_>) {

@@ -24,7 +24,7 @@ const NESTED: [&str; 5] = ["usageMetadata", "labels", "quantities", "tools", "ca
 pub type Row = BTreeMap<String, Value>;
 
 /// Every fifth line of the believable logs, and all with what is rare.
-fn records() -> Vec<Row> {
+pub fn records() -> Vec<Row> {
     let mut records = Vec::new();
     for day in ["2026-06-01", "2026-06-02"] {
         let path =
@@ -219,7 +219,7 @@ fn text_of(value: &Value) -> String {
 }
 
 /// Objects and lists as JSON text.
-fn with_cells(row: &Row) -> Row {
+pub fn with_cells(row: &Row) -> Row {
     let cell = |(field, value): (&String, &Value)| {
         let nested = NESTED.contains(&field.as_str());
         (field.clone(), if nested { Value::String(value.to_string()) } else { value.clone() })
@@ -265,11 +265,19 @@ pub fn csv(rows: &[Row]) -> Vec<u8> {
 }
 
 pub fn parquet(rows: &[Row], group: usize, compression: Compression) -> Vec<u8> {
+    of_arrays(arrays(rows), group, compression)
+}
+
+/// The columns of rows, each of one type.
+pub fn arrays(rows: &[Row]) -> Vec<(String, ArrayRef)> {
     let named = |name: String| {
         let cells: Vec<Option<&Value>> = rows.iter().map(|row| row.get(&name)).collect();
         (name, array(&cells))
     };
-    let columns: Vec<(String, ArrayRef)> = columns(rows).into_iter().map(named).collect();
+    columns(rows).into_iter().map(named).collect()
+}
+
+pub fn of_arrays(columns: Vec<(String, ArrayRef)>, group: usize, compression: Compression) -> Vec<u8> {
     let batch = RecordBatch::try_from_iter_with_nullable(
         columns.into_iter().map(|(name, array)| (name, array, true)),
     );
@@ -287,7 +295,8 @@ pub fn parquet(rows: &[Row], group: usize, compression: Compression) -> Vec<u8> 
 
 /// Values of one type, as a column.
 fn array(values: &[Option<&Value>]) -> ArrayRef {
-    let all = |is: fn(&Value) -> bool| values.iter().flatten().all(|value| is(value));
+    let any = values.iter().flatten().next().is_some();
+    let all = |is: fn(&Value) -> bool| any && values.iter().flatten().all(|value| is(value));
     if all(Value::is_object) {
         let mut keys: Vec<&String> = values
             .iter()
@@ -297,6 +306,11 @@ fn array(values: &[Option<&Value>]) -> ArrayRef {
             .collect();
         keys.sort();
         keys.dedup();
+        // Parquet has no object without a member.
+        let unread = "unread".to_string();
+        if keys.is_empty() {
+            keys.push(&unread);
+        }
         let children: Vec<ArrayRef> = keys
             .iter()
             .map(|key| {
