@@ -12,6 +12,7 @@
 //! - Two rows with equal group, flags and figures are equal in every fact that figures depend on, time aside.
 //! - A row lies in one chunk, and its place never changes, so that 32 bits say which row it is.
 
+use crate::prefetch::prefetch;
 use crate::types::cache::{CacheAct, CacheUse, cache_name};
 use crate::types::day::Instant;
 use crate::types::detail::{Detail, Place};
@@ -53,25 +54,26 @@ const NANOS_PER_MILLI: i64 = 1_000_000;
 const MILLIS: usize = 6;
 
 /// Which request it is: 96 bits of a hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity(pub [u8; IDENTITY]);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// None of its bits decide the shard.
+    pub hash: u64,
+    /// The uppermost byte decides the shard.
+    pub rest: u32,
+}
 
 impl Identity {
-    /// 64 bits of it, none of them those that decide the shard.
-    pub fn hash(&self) -> u64 {
-        u64::from_le_bytes(self.0[..8].try_into().expect("8 bytes"))
-    }
-
-    /// The bits that decide the shard.
     pub fn shard(&self) -> usize {
-        usize::from(self.0[IDENTITY - 1])
+        (self.rest >> 24) as usize
     }
 }
 
 /// Rows in the order in which they were appended, in chunks that never move.
 #[derive(Debug, Default)]
 pub struct Shard {
-    chunks: Vec<Vec<u8>>,
+    full: Vec<Vec<u8>>,
+    /// The chunk that is written.
+    last: Vec<u8>,
     rows: usize,
 }
 
@@ -80,14 +82,39 @@ impl Shard {
     const CHUNK: usize = 1 << Shard::CHUNK_BITS;
     pub const CHUNK_BITS: u32 = 14;
 
-    pub fn append(&mut self, row: &[u8]) {
-        let has_room = self.chunks.last().is_some_and(|chunk| chunk.len() + row.len() <= Shard::CHUNK);
-        if !has_room {
-            // A row with a long detail has a chunk of its own.
-            self.chunks.push(Vec::with_capacity(row.len().max(Shard::CHUNK)));
-        }
-        self.chunks.last_mut().expect("there is room").extend_from_slice(row);
+    /// Asks for the place that the next row is written to.
+    #[inline(always)]
+    pub fn prefetch(&self) {
+        prefetch(self.last.as_ptr().wrapping_add(self.last.len()));
+    }
+
+    #[inline(always)]
+    pub fn append(&mut self, draft: &Draft) {
         self.rows += 1;
+        if let Some(step) = draft.bytes.first_chunk::<{ Draft::STEP }>()
+            && draft.length <= Draft::STEP
+            && self.last.len() + Draft::STEP <= self.last.capacity()
+        {
+            // A whole step, whose length the compiler knows.
+            let end = self.last.len() + draft.length;
+            self.last.extend_from_slice(step);
+            self.last.truncate(end);
+        } else {
+            self.append_other(draft.row());
+        }
+    }
+
+    #[inline(never)]
+    fn append_other(&mut self, row: &[u8]) {
+        if self.last.len() + row.len() > self.last.capacity() {
+            // A row with a long detail has a chunk of its own.
+            let next = Vec::with_capacity(row.len().max(Shard::CHUNK));
+            let full = std::mem::replace(&mut self.last, next);
+            if !full.is_empty() {
+                self.full.push(full);
+            }
+        }
+        self.last.extend_from_slice(row);
     }
 
     pub fn rows(&self) -> usize {
@@ -96,7 +123,7 @@ impl Shard {
 
     /// Each chunk, for [`read`](Row::read).
     pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
-        self.chunks.iter().map(Vec::as_slice)
+        self.full.iter().chain([&self.last]).map(Vec::as_slice).filter(|chunk| !chunk.is_empty())
     }
 }
 
@@ -121,77 +148,149 @@ pub struct Head {
     pub flags: u16,
 }
 
-/// Makes the row of a request in `row`, which is cleared.
-pub fn write(row: &mut Vec<u8>, head: &Head, usage: Option<&Usage>) {
-    let mut flags = begin(row, head);
-    if let Some(usage) = usage {
-        if let Some(total) = usage.total {
-            flags |= HAS_TOTAL;
-            if usage.total_mismatch {
-                flags |= TOTAL_MISMATCH;
-                push_varint(row, total);
+/// The row being made, in a buffer that is used again and again.
+#[derive(Debug)]
+pub struct Draft {
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+impl Default for Draft {
+    fn default() -> Draft {
+        Draft { bytes: vec![0; 512], length: 0 }
+    }
+}
+
+impl Draft {
+    /// Most rows are shorter.
+    const STEP: usize = 64;
+
+    pub fn row(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// Begins the row of a request that used this.
+    #[inline(always)]
+    pub fn write(&mut self, head: &Head, usage: Option<&Usage>) {
+        let (mut end, mut flags) = self.begin(head);
+        if let Some(usage) = usage {
+            if let Some(total) = usage.total {
+                flags |= HAS_TOTAL;
+                if usage.total_mismatch {
+                    flags |= TOTAL_MISMATCH;
+                    self.push_varint(&mut end, total);
+                }
+            }
+            if usage.thoughts > 0 {
+                flags |= HAS_THOUGHTS;
+                self.push_varint(&mut end, usage.thoughts);
+            }
+            for &(slot, quantity) in usage.quantities() {
+                self.push(&mut end, [slot.0], 1);
+                self.push_varint(&mut end, quantity);
             }
         }
-        if usage.thoughts > 0 {
-            flags |= HAS_THOUGHTS;
-            push_varint(row, usage.thoughts);
+        self.finish(end, flags);
+    }
+
+    /// Begins the row of a request that used a cache.
+    pub fn write_cache(&mut self, head: &Head, cache: &CacheUse<'_>) {
+        let (mut end, flags) = self.begin(head);
+        self.push(&mut end, [cache.act as u8], 1);
+        self.push_varint(&mut end, cache.tokens);
+        self.push_varint(&mut end, cache.expires.map_or(0, |expires| expires.0 as u64 + 1));
+        self.length = end;
+        self.extend(cache_name(&cache.name).as_bytes());
+        self.finish(self.length, flags | CACHE);
+    }
+
+    /// Begins the row of a request whose usage is missing; `place` says which of its thread's it is.
+    pub fn write_missing(&mut self, head: &Head, place: u64) {
+        let (mut end, flags) = self.begin(head);
+        self.push_varint(&mut end, place);
+        self.finish(end, flags | USAGE_MISSING);
+    }
+
+    /// Appends its detail to a row.
+    pub fn write_detail(&mut self, request_id: &str, detail: &Detail<'_>, place: Place) {
+        self.bytes[IDENTITY] |= HAS_DETAIL as u8;
+        let mut encoded = Vec::new();
+        detail.encode(request_id, place, &mut encoded);
+        self.extend(&(encoded.len() as u32).to_le_bytes());
+        self.extend(&encoded);
+    }
+
+    /// Gives where the head's end is, and its flags.
+    #[inline(always)]
+    fn begin(&mut self, head: &Head) -> (usize, u16) {
+        let (mut end, mut flags) = (0, head.flags);
+        let Identity { hash, rest } = head.identity;
+        self.push(&mut end, (u128::from(hash) | u128::from(rest) << 64).to_le_bytes(), HEAD);
+        let at = head.at.0;
+        if at % NANOS_PER_MILLI == 0 {
+            self.push(&mut end, (at / NANOS_PER_MILLI).to_le_bytes(), MILLIS);
+        } else {
+            self.push(&mut end, at.to_le_bytes(), 8);
+            flags |= IN_NANOS;
         }
-        for &(slot, quantity) in usage.quantities() {
-            row.push(slot.0);
-            push_varint(row, quantity);
+        self.push_varint(&mut end, u64::from(head.group.0));
+        (end, flags)
+    }
+
+    #[inline(always)]
+    fn finish(&mut self, end: usize, flags: u16) {
+        self.length = end;
+        let length = end - HEAD;
+        debug_assert!(length < LONGEST_BODY);
+        let head = (length as u32) << FLAG_BITS | u32::from(flags);
+        self.bytes[IDENTITY..HEAD].copy_from_slice(&head.to_le_bytes()[..HEAD - IDENTITY]);
+    }
+
+    /// Puts some bytes at the row's end, of which the first `used` are its own. The end is handed along: it changes too
+    /// often to be kept in memory.
+    #[inline(always)]
+    fn push<const N: usize>(&mut self, end: &mut usize, bytes: [u8; N], used: usize) {
+        const { assert!(N <= Draft::STEP) };
+        if *end + N > self.bytes.len() {
+            self.grow(*end + N);
+        }
+        self.bytes[*end..*end + N].copy_from_slice(&bytes);
+        *end += used;
+    }
+
+    /// As many bytes as the number has groups of seven bits, the lowest first, each but the last with its high bit.
+    #[inline(always)]
+    fn push_varint(&mut self, end: &mut usize, number: u64) {
+        if number < 1 << 28 {
+            let groups = number & 0x7f
+                | (number & 0x3f80) << 1
+                | (number & 0x1f_c000) << 2
+                | (number & 0xfe0_0000) << 3;
+            let length = (70 - (number | 1).leading_zeros()) / 7;
+            let others = 0x8080_8080 & ((1u64 << (8 * (length - 1))) - 1);
+            return self.push(end, (groups as u32 | others as u32).to_le_bytes(), length as usize);
+        }
+        let mut rest = number;
+        while rest >= 0x80 {
+            self.push(end, [rest as u8 | 0x80], 1);
+            rest >>= 7;
+        }
+        self.push(end, [rest as u8], 1);
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        self.grow(end);
+        self.bytes[self.length..end].copy_from_slice(bytes);
+        self.length = end;
+    }
+
+    #[cold]
+    fn grow(&mut self, length: usize) {
+        if length > self.bytes.len() {
+            self.bytes.resize(2 * length, 0);
         }
     }
-    finish(row, flags);
-}
-
-/// Makes the row of a request that used a cache.
-pub fn write_cache(row: &mut Vec<u8>, head: &Head, cache: &CacheUse<'_>) {
-    let flags = begin(row, head);
-    row.push(cache.act as u8);
-    push_varint(row, cache.tokens);
-    push_varint(row, cache.expires.map_or(0, |expires| expires.0 as u64 + 1));
-    row.extend_from_slice(cache_name(&cache.name).as_bytes());
-    finish(row, flags | CACHE);
-}
-
-/// Makes the row of a request whose usage is missing; `place` says which of its thread's it is.
-pub fn write_missing(row: &mut Vec<u8>, head: &Head, place: u64) {
-    let flags = begin(row, head);
-    push_varint(row, place);
-    finish(row, flags | USAGE_MISSING);
-}
-
-/// Appends its detail to a row.
-pub fn write_detail(row: &mut Vec<u8>, request_id: &str, detail: &Detail<'_>, place: Place) {
-    row[IDENTITY] |= HAS_DETAIL as u8;
-    let length_at = row.len();
-    row.extend_from_slice(&[0; 4]);
-    detail.encode(request_id, place, row);
-    let length = (row.len() - length_at - 4) as u32;
-    row[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
-}
-
-fn begin(row: &mut Vec<u8>, head: &Head) -> u16 {
-    row.clear();
-    row.extend_from_slice(&head.identity.0);
-    row.extend_from_slice(&[0; HEAD - IDENTITY]);
-    let at = head.at.0;
-    let time = if at % NANOS_PER_MILLI == 0 {
-        row.extend_from_slice(&(at / NANOS_PER_MILLI).to_le_bytes()[..MILLIS]);
-        0
-    } else {
-        row.extend_from_slice(&at.to_le_bytes());
-        IN_NANOS
-    };
-    push_varint(row, u64::from(head.group.0));
-    head.flags | time
-}
-
-fn finish(row: &mut [u8], flags: u16) {
-    let length = row.len() - HEAD;
-    debug_assert!(length < LONGEST_BODY);
-    let head = (length as u32) << FLAG_BITS | u32::from(flags);
-    row[IDENTITY..HEAD].copy_from_slice(&head.to_le_bytes()[..HEAD - IDENTITY]);
 }
 
 /// The flags of the row at `offset` of a chunk, and where its body ends.
@@ -204,7 +303,11 @@ fn flags_and_end(chunk: &[u8], offset: usize) -> (u16, usize) {
 impl<'s> Row<'s> {
     /// The identity of the row at `offset` of a chunk.
     pub fn identity_at(chunk: &[u8], offset: usize) -> Identity {
-        Identity(chunk[offset..offset + IDENTITY].try_into().expect("12 bytes"))
+        let (hash, rest) = chunk[offset..offset + IDENTITY].split_at(8);
+        Identity {
+            hash: u64::from_le_bytes(hash.try_into().expect("8 bytes")),
+            rest: u32::from_le_bytes(rest.try_into().expect("4 bytes")),
+        }
     }
 
     /// The flags of the row at `offset` of a chunk, and where the next one begins.
@@ -312,14 +415,6 @@ fn detail_length(chunk: &[u8], at: usize) -> usize {
     u32::from_le_bytes(chunk[at..at + 4].try_into().expect("4 bytes")) as usize
 }
 
-fn push_varint(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-}
-
 fn take_varint(bytes: &mut &[u8]) -> u64 {
     let (mut number, mut shift) = (0, 0);
     while let Some((&byte, rest)) = bytes.split_first() {
@@ -339,7 +434,11 @@ mod tests {
     use crate::types::usage::Counts;
 
     fn head(byte: u8, at: i64, group: u32, flags: u16) -> Head {
-        Head { identity: Identity([byte; IDENTITY]), at: Instant(at), group: GroupId(group), flags }
+        Head { identity: identity(byte), at: Instant(at), group: GroupId(group), flags }
+    }
+
+    fn identity(byte: u8) -> Identity {
+        Identity { hash: u64::from_le_bytes([byte; 8]), rest: u32::from_le_bytes([byte; 4]) }
     }
 
     #[test]
@@ -353,14 +452,14 @@ mod tests {
             ..Counts::default()
         };
         let mut shard = Shard::default();
-        let mut row = Vec::new();
+        let mut row = Draft::default();
         let totals = [Some(1), None, Some((1 << 40) + 10), Some((1 << 40) + 12)];
         for total in totals {
             let usage = Usage::from_counts(&counts(total)).unwrap();
-            write(&mut row, &head(7, 1_000_000_001, 9, 0), Some(&usage));
+            row.write(&head(7, 1_000_000_001, 9, 0), Some(&usage));
             shard.append(&row);
         }
-        write_missing(&mut row, &head(0xff, 6_000_000, 300, NO_ID), 1 << 33);
+        row.write_missing(&head(0xff, 6_000_000, 300, NO_ID), 1 << 33);
         shard.append(&row);
         let cache = CacheUse {
             act: CacheAct::Patch,
@@ -368,7 +467,7 @@ mod tests {
             expires: Some(Instant(i64::MAX - 1)),
             tokens: 1 << 40,
         };
-        write_cache(&mut row, &head(9, 7, u32::MAX, UNDATED | TOKENS_UNKNOWN), &cache);
+        row.write_cache(&head(9, 7, u32::MAX, UNDATED | TOKENS_UNKNOWN), &cache);
         shard.append(&row);
 
         let chunk = shard.chunks().next().unwrap();
@@ -376,10 +475,7 @@ mod tests {
         for logged in totals {
             let usage = Usage::from_counts(&counts(logged)).unwrap();
             let row = Row::read(chunk, offset);
-            assert_eq!(
-                (row.identity, row.at, row.group),
-                (Identity([7; 12]), Instant(1_000_000_001), GroupId(9))
-            );
+            assert_eq!((row.identity, row.at, row.group), (identity(7), Instant(1_000_000_001), GroupId(9)));
             assert_eq!(row.usage(), usage);
             assert_eq!(row.has(TOTAL_MISMATCH), logged == Some(1));
             assert!(!row.has(NO_ID));
@@ -401,7 +497,9 @@ mod tests {
     fn a_row_that_is_larger_than_a_chunk_has_one_of_its_own() {
         let mut shard = Shard::default();
         for length in [10, Shard::CHUNK - 10, 1, 3 * Shard::CHUNK, 5] {
-            shard.append(&vec![0; length]);
+            let mut draft = Draft::default();
+            draft.extend(&vec![0; length]);
+            shard.append(&draft);
         }
         let chunks: Vec<usize> = shard.chunks().map(<[u8]>::len).collect();
         assert_eq!(chunks, [Shard::CHUNK, 1, 3 * Shard::CHUNK, 5]);

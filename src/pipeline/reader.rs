@@ -14,7 +14,7 @@ use crate::balance::Records;
 use crate::books::Books;
 use crate::mediate::dedupe::{Dealer, Dealt, Hand};
 use crate::mediate::groups::AllGroups;
-use crate::mediate::row::Shard;
+use crate::mediate::row::{Identity, Shard};
 use crate::read::Reading;
 use crate::read::container::rows::Columns;
 use crate::read::container::{Container, END_OF_STREAM, LONG_ROW, RAGGED_ROW};
@@ -22,21 +22,21 @@ use crate::read::lines::Block;
 use crate::read::parts::{Before, Part, Parts};
 use crate::read::shape::canonical::{self, Decoded, Decoder};
 use crate::read::shape::columns::{ColumnReader, Key, LONGEST_PLAIN};
-use crate::read::shape::plain::{Plain, PlainReader, Spellings};
+use crate::read::shape::plain::{Plain, PlainReader, Spelled, Spellings};
 use crate::read::shape::record::Record;
 use crate::read::shape::value::Value;
 use crate::read::shape::{self, Item, Items, NotRequest, Shape};
 use crate::read::stream::Stream;
 use crate::suspense::{Refusal, Suspended};
-use crate::tally::{Tallied, Tallier};
-use crate::types::day::{Days, Instant};
+use crate::tally::{self, Tallied, Tallier};
+use crate::types::day::{Day, Days, Instant};
 use crate::types::detail::{Detail, Place};
 use crate::types::key::shown;
 use crate::types::origin::InputId;
 use crate::types::reason::Reason;
 use crate::types::request::{Facts, Request, Status};
 use crate::types::tally::GroupId;
-use crate::types::usage::{Counts, Usage};
+use crate::types::usage::Usage;
 
 /// What one thread has read.
 #[derive(Default)]
@@ -75,12 +75,13 @@ pub(super) struct Reader<'r, 'b> {
     dealer: Dealer,
     tallier: Tallier<'b>,
     days: Days,
+    /// What is known of the day that came last.
+    day: Option<KnownDay>,
     books: &'b Books,
     options: &'r Options,
     /// Requests of the input that is read in order, whose chunks may still come.
     parts: Parts,
     /// What is used again for each line.
-    usage: Usage,
     items: Items,
     text: String,
     line: Vec<u8>,
@@ -94,6 +95,66 @@ pub(super) struct Known {
     /// Requests of other methods have none.
     has_tokens: bool,
     is_live: bool,
+}
+
+/// What holds for all requests of a day.
+#[derive(Clone, Copy)]
+struct KnownDay {
+    day: Day,
+    /// In the window.
+    inside: bool,
+    is_summed: bool,
+}
+
+/// Plain lines or rows that are taken together: so many that memory has answered in the meantime, so few that they stay near.
+const BATCH: usize = 16;
+
+/// A plain line or row of a batch.
+#[derive(Default)]
+struct Waiting<'line> {
+    plain: Plain<'line>,
+    spelling: Spelled,
+    /// None of those that the strict decoder reads.
+    known: Option<Known>,
+    usage: Usage,
+    identity: Identity,
+    /// If its day is summed.
+    spot: Option<Spot>,
+}
+
+/// Where a request is summed.
+type Spot = (Day, tally::Place);
+
+impl Waiting<'_> {
+    /// Works out its usage; what contradicts itself isn't plain.
+    #[inline(always)]
+    fn work_out(&mut self) {
+        if let Some(known) = self.known
+            && known.has_tokens
+        {
+            self.plain.counts.thoughts_outside |= known.is_live;
+            if self.usage.fill(&self.plain.counts).is_err() {
+                self.known = None;
+            }
+        }
+    }
+
+    fn hand<'h>(&'h self, known: Known, options: &'h Options) -> Hand<'h> {
+        let project_id = match (self.plain.project_id, &options.settings.defaults.project) {
+            ([], Some(project)) => project.as_bytes(),
+            (project_id, _) => project_id,
+        };
+        Hand {
+            at: self.plain.at,
+            request_id: self.plain.request_id,
+            project_id,
+            status: known.status,
+            group: known.group,
+            usage: Dealt::Usage(known.has_tokens.then_some(&self.usage)),
+            tokens_unknown: false,
+            undated: false,
+        }
+    }
 }
 
 impl<'r, 'b> Reader<'r, 'b> {
@@ -117,10 +178,10 @@ impl<'r, 'b> Reader<'r, 'b> {
             dealer,
             tallier,
             days: Days::default(),
+            day: None,
             books,
             options,
             parts: Parts::default(),
-            usage: Usage::default(),
             items: Items::default(),
             text: String::new(),
             line: Vec::new(),
@@ -152,15 +213,17 @@ impl<'r, 'b> Reader<'r, 'b> {
         let (bytes, end) = (block.bytes_and_margin(), block.bytes().len());
         let (mut number, mut at) = (0, 0);
         let mut too_long = block.first_too_long;
+        let mut batch: [Waiting<'_>; BATCH] = Default::default();
         while at < end || too_long {
-            number += 1;
-            if is_canonical
-                && !too_long
-                && let Some(length) = self.read_plain(&bytes[at..], end - at, At::from(block).place(number))
-            {
-                at += length;
-                continue;
+            if is_canonical && !too_long {
+                let lines = self.fill(&mut batch, bytes, &mut at, end);
+                self.take_plain(&mut batch[..lines], block, number + 1);
+                number += lines as u64;
+                if lines == BATCH || at >= end {
+                    continue;
+                }
             }
+            number += 1;
             let rest = &bytes[at..end];
             let newline = memchr::memchr(b'\n', rest);
             let line = &rest[..newline.unwrap_or(rest.len())];
@@ -178,112 +241,149 @@ impl<'r, 'b> Reader<'r, 'b> {
     }
 
     /// Reads rows of typed columns: plain ones as they are, others as lines.
-    fn read_rows(&mut self, batch: &RecordBatch, block: &Block, reading: Reading) -> u64 {
-        let max_line = self.options.settings.max_line;
+    fn read_rows(&mut self, rows: &RecordBatch, block: &Block, reading: Reading) -> u64 {
+        let Options { settings, .. } = self.options;
         let mut columns = std::mem::take(&mut self.columns);
-        let mut line = std::mem::take(&mut self.line);
-        let mut counts = Counts::default();
         let may_be_plain = matches!(reading.shape.read, shape::Read::AsItIs(_))
-            && !self.options.settings.detail
-            && max_line >= LONGEST_PLAIN
-            && columns.read(batch, reading.is_row);
-        let cells = Columns::new(batch);
+            && !settings.detail
+            && settings.max_line >= LONGEST_PLAIN
+            && columns.read(rows, reading.is_row);
+        let cells = Columns::new(rows);
         let mut number = 0;
-        for place in 0..batch.num_rows() {
-            number += 1;
-            let row = if may_be_plain { columns.row(place, &mut counts) } else { None };
-            if let Some(row) = row
-                && let Some(known) = self.known.get(&row.key)
-                && self
-                    .deal_plain(*known, row.at, row.request_id, row.project_id, &mut counts, None)
-                    .is_some()
-            {
-                continue;
-            }
-            line.clear();
-            cells.write_row(place, &mut line);
-            if line.len() > max_line {
-                self.refuse_long(block, number);
-                continue;
-            }
-            self.learnt = None;
-            number = self.read_line(&line, block, number);
-            if let (Some(row), Some(known)) = (row, self.learnt) {
-                self.known.insert(row.key, known);
+        if may_be_plain {
+            number = self.read_plain_rows(&columns, &cells, rows.num_rows(), block);
+        } else {
+            for place in 0..rows.num_rows() {
+                number = self.read_row(&cells, place, block, number + 1);
             }
         }
-        (self.columns, self.line) = (columns, line);
+        self.columns = columns;
         number
     }
 
-    /// Reads the line with which `bytes` begins if it is plain and its spelling is known; gives its length with the
-    /// newline.
-    fn read_plain(&mut self, bytes: &[u8], end: usize, place: Place) -> Option<usize> {
-        let mut plain = self.plain.read(bytes, end)?;
-        if plain.line.len() > self.options.settings.max_line {
-            return None;
+    fn read_plain_rows(
+        &mut self,
+        columns: &ColumnReader,
+        cells: &Columns<'_>,
+        rows: usize,
+        block: &Block,
+    ) -> u64 {
+        let mut batch: [Waiting<'_>; BATCH] = Default::default();
+        let mut keys = [None; BATCH];
+        for first in (0..rows).step_by(BATCH) {
+            let batch = &mut batch[..BATCH.min(rows - first)];
+            for (place, (waiting, key)) in batch.iter_mut().zip(&mut keys).enumerate() {
+                *key = columns.row(first + place, &mut waiting.plain);
+                waiting.known = key.and_then(|key| self.known.get(&key).copied());
+                waiting.work_out();
+            }
+            for (place, (waiting, key)) in batch.iter().zip(&keys).enumerate() {
+                if waiting.known.is_some() {
+                    continue;
+                }
+                self.learnt = None;
+                let place = first + place;
+                self.read_row(cells, place, block, place as u64 + 1);
+                if let (Some(key), Some(known)) = (*key, self.learnt) {
+                    self.known.insert(key, known);
+                }
+            }
+            self.deal_batch(batch, block, first as u64 + 1);
         }
-        let known = match self.spellings.find(self.plain.spelling()) {
-            Some(known) => known,
-            None => self.learn(&plain)?,
-        };
-        let detail = self.options.settings.detail.then(|| (plain.detail(), place));
-        self.deal_plain(known, plain.at, plain.request_id, plain.project_id, &mut plain.counts, detail)?;
-        let line_end = &bytes[plain.line.len()..end];
-        let newline = match line_end {
-            [b'\r', b'\n', ..] => 2,
-            [] => 0,
-            _ => 1,
-        };
-        Some(plain.line.len() + newline)
+        rows as u64
     }
 
-    /// Deals a plain line or row, unless its counts contradict each other.
-    #[inline]
-    fn deal_plain(
-        &mut self,
-        known: Known,
-        at: Instant,
-        request_id: &[u8],
-        project_id: &[u8],
-        counts: &mut Counts,
-        detail: Option<(Detail<'_>, Place)>,
-    ) -> Option<()> {
-        let mut usage = std::mem::take(&mut self.usage);
-        let dealt = if known.has_tokens {
-            counts.thoughts_outside |= known.is_live;
-            usage.fill(counts).ok()?;
-            Dealt::Usage(Some(&usage))
+    /// Reads a row as a line; gives the number of its last item.
+    fn read_row(&mut self, cells: &Columns<'_>, place: usize, block: &Block, number: u64) -> u64 {
+        let mut line = std::mem::take(&mut self.line);
+        line.clear();
+        cells.write_row(place, &mut line);
+        let last = if line.len() > self.options.settings.max_line {
+            self.refuse_long(block, number);
+            number
         } else {
-            Dealt::Usage(None)
+            self.read_line(&line, block, number)
         };
-        let project_id = match (project_id, &self.options.settings.defaults.project) {
-            ([], Some(project)) => project.as_bytes(),
-            (project_id, _) => project_id,
-        };
-        self.deal(&Hand {
-            at,
-            request_id,
-            project_id,
-            status: known.status,
-            group: known.group,
-            usage: dealt,
-            tokens_unknown: false,
-            undated: false,
-            detail,
-        });
-        self.usage = usage;
-        Some(())
+        self.line = line;
+        last
+    }
+
+    /// Reads plain lines from `at` on, as many as a batch holds or until one isn't; gives their number.
+    fn fill<'line>(
+        &mut self,
+        batch: &mut [Waiting<'line>; BATCH],
+        bytes: &'line [u8],
+        at: &mut usize,
+        end: usize,
+    ) -> usize {
+        let mut lines = 0;
+        while lines < BATCH && *at < end {
+            let Waiting { plain, spelling, .. } = &mut batch[lines];
+            let is_plain = self.plain.read(&bytes[*at..], end - *at, plain).is_some();
+            if !is_plain || plain.line.len() > self.options.settings.max_line {
+                break;
+            }
+            *spelling = self.spellings.hash(self.plain.spelling());
+            self.spellings.prefetch(*spelling);
+            *at += plain.line.len();
+            *at += match &bytes[*at..end] {
+                [b'\r', b'\n', ..] => 2,
+                [] => 0,
+                _ => 1,
+            };
+            lines += 1;
+        }
+        lines
+    }
+
+    /// Takes plain lines, of which `number` is the first one's. Each step asks for the memory that the next one needs:
+    /// spellings, groups, shards and cells are many, and lines jump among them.
+    fn take_plain(&mut self, batch: &mut [Waiting<'_>], block: &Block, number: u64) {
+        for waiting in &mut *batch {
+            waiting.known = match self.spellings.find(waiting.spelling) {
+                Some(known) => Some(known),
+                None => self.learn(&waiting.plain, waiting.spelling),
+            };
+            waiting.work_out();
+        }
+        for (line, waiting) in batch.iter().enumerate() {
+            if waiting.known.is_none() {
+                self.read_line(waiting.plain.line, block, number + line as u64);
+            }
+        }
+        self.deal_batch(batch, block, number);
+    }
+
+    /// Deals and adds up the plain ones of a batch.
+    #[inline(always)]
+    fn deal_batch(&mut self, batch: &mut [Waiting<'_>], block: &Block, number: u64) {
+        for waiting in &mut *batch {
+            if let Some(known) = waiting.known {
+                waiting.identity = self.begin(&waiting.hand(known, self.options));
+            }
+        }
+        for (line, waiting) in batch.iter_mut().enumerate() {
+            if let Some(known) = waiting.known {
+                let place = At::from(block).place(number + line as u64);
+                let detail = self.options.settings.detail.then(|| (waiting.plain.detail(), place));
+                waiting.spot = self.deal(&waiting.hand(known, self.options), waiting.identity, detail);
+            }
+        }
+        for waiting in batch.iter() {
+            if let Some(known) = waiting.known {
+                self.add(&waiting.hand(known, self.options), waiting.spot);
+            }
+        }
     }
 
     /// Learns from a plain line what all of its spelling are. None of those that need the strict decoder each.
-    fn learn(&mut self, plain: &Plain<'_>) -> Option<Known> {
+    fn learn(&mut self, plain: &Plain<'_>, spelling: Spelled) -> Option<Known> {
         let Decoded::Request(request) = self.decoder.decode(plain.line) else { return None };
         if request.usage_missing {
             return None;
         }
         let known = self.known_of(&request);
-        self.spellings.learn(self.plain.spelling(), known);
+        self.spellings.learn(spelling, known);
         Some(known)
     }
 
@@ -419,7 +519,7 @@ impl<'r, 'b> Reader<'r, 'b> {
                 let known = self.known_of(&request);
                 let is_plain = request.cache.is_none() && !request.usage_missing;
                 self.learnt = is_plain.then_some(known);
-                self.deal(&Hand {
+                let hand = Hand {
                     at: request.at,
                     request_id: request.request_id.as_deref().unwrap_or_default().as_bytes(),
                     project_id: request.facts.project_id.as_bytes(),
@@ -428,8 +528,11 @@ impl<'r, 'b> Reader<'r, 'b> {
                     usage,
                     tokens_unknown: request.tokens_unknown,
                     undated: request.undated,
-                    detail: self.options.settings.detail.then_some((request.detail, at.place(number))),
-                });
+                };
+                let detail = self.options.settings.detail.then_some((request.detail, at.place(number)));
+                let identity = self.begin(&hand);
+                let spot = self.deal(&hand, identity, detail);
+                self.add(&hand, spot);
                 if request.usage_missing {
                     let refusal = Refusal {
                         reason: Reason::MissingUsage,
@@ -449,29 +552,40 @@ impl<'r, 'b> Reader<'r, 'b> {
         }
     }
 
-    /// Deals a request into its shard and, if its day is summed, adds it to its cell.
-    fn deal(&mut self, hand: &Hand<'_>) {
+    #[inline(always)]
+    fn begin(&mut self, hand: &Hand<'_>) -> Identity {
+        self.tallier.prefetch(hand.group);
+        self.dealer.identify(hand)
+    }
+
+    /// Deals a request into its shard and, if its day is summed, finds its cell.
+    #[inline(always)]
+    fn deal(
+        &mut self,
+        hand: &Hand<'_>,
+        identity: Identity,
+        detail: Option<(Detail<'_>, Place)>,
+    ) -> Option<Spot> {
         self.thread.last_read = self.thread.last_read.max(Some(hand.at));
-        self.dealer.deal(hand);
-        let usage = match hand.usage {
-            Dealt::Usage(Some(usage)) => usage,
-            Dealt::Usage(None) | Dealt::Cache(_) => &Usage::NONE,
-            Dealt::Missing(_) => return,
-        };
+        self.dealer.deal(hand, identity, detail);
+        if matches!(hand.usage, Dealt::Missing(_)) {
+            return None;
+        }
         let day = self.days.of(hand.at);
+        if self.day.is_none_or(|known| known.day != day) {
+            let inside = self.options.window.contains(day);
+            self.day = Some(KnownDay { day, inside, is_summed: self.options.sums(day) });
+        }
+        let KnownDay { inside, is_summed, .. } = self.day?;
         let records = &mut self.thread.records;
-        let inside = self.options.window.contains(day);
         *if inside { &mut records.requests } else { &mut records.outside_window } += 1;
-        if self.options.sums(day) {
-            self.tallier.add(&Tallied {
-                at: hand.at,
-                day,
-                group: hand.group,
-                no_id: hand.request_id.is_empty(),
-                tokens_unknown: hand.tokens_unknown,
-                undated: hand.undated,
-                usage,
-            });
+        is_summed.then(|| (day, self.tallier.place(&tallied(hand, day))))
+    }
+
+    #[inline(always)]
+    fn add(&mut self, hand: &Hand<'_>, spot: Option<Spot>) {
+        if let Some((day, place)) = spot {
+            self.tallier.add(&tallied(hand, day), place);
         }
     }
 
@@ -482,6 +596,23 @@ impl<'r, 'b> Reader<'r, 'b> {
 
     fn refuse(&mut self, at: At, number: u64, refusal: Refusal<'_>) {
         self.thread.refused.push(note(at, number, refusal));
+    }
+}
+
+#[inline(always)]
+fn tallied<'h>(hand: &Hand<'h>, day: Day) -> Tallied<'h> {
+    static NONE: Usage = Usage::NONE;
+    Tallied {
+        at: hand.at,
+        day,
+        group: hand.group,
+        no_id: hand.request_id.is_empty(),
+        tokens_unknown: hand.tokens_unknown,
+        undated: hand.undated,
+        usage: match hand.usage {
+            Dealt::Usage(Some(usage)) => usage,
+            _ => &NONE,
+        },
     }
 }
 

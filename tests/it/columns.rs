@@ -17,7 +17,8 @@ use rerate::read::container::parquet::Rows;
 use rerate::read::container::rows::Columns;
 use rerate::read::lines::Block;
 use rerate::read::shape::canonical::{self, Decoded, Decoder};
-use rerate::read::shape::columns::{ColumnReader, Key, LONGEST_PLAIN, PlainRow};
+use rerate::read::shape::columns::{ColumnReader, Key, LONGEST_PLAIN};
+use rerate::read::shape::plain::Plain;
 use rerate::read::shape::value::Value as Read;
 use rerate::read::shape::{Item, Items};
 use rerate::read::{Defaults, Settings};
@@ -25,7 +26,7 @@ use rerate::types::day::Instant;
 use rerate::types::origin::InputId;
 use rerate::types::reason::Reason::{self, *};
 use rerate::types::request::Facts;
-use rerate::types::usage::{Counts, Usage};
+use rerate::types::usage::Usage;
 use serde_json::{Value, json};
 
 use crate::awkward::{Dice, Log};
@@ -113,7 +114,7 @@ fn nearly_every_row_of_a_real_log_is_plain() {
             let batch = block.rows.as_ref().expect("rows");
             if columns.read(batch, is_row) {
                 plain += (0..batch.num_rows())
-                    .filter(|row| columns.row(*row, &mut Counts::default()).is_some())
+                    .filter(|row| columns.row(*row, &mut Plain::default()).is_some())
                     .count();
             }
         });
@@ -144,17 +145,17 @@ impl Both<'_> {
                 self.rows += 1;
                 let mut line = Vec::new();
                 cells.write_row(place, &mut line);
-                let mut counts = Counts::default();
-                if let Some(row) = may_be_plain.then(|| columns.row(place, &mut counts)).flatten() {
+                let mut row = Plain::default();
+                if let Some(key) = may_be_plain.then(|| columns.row(place, &mut row)).flatten() {
                     self.plain += 1;
-                    self.agree(row, counts, &line, is_row);
+                    self.agree(key, row, &line, is_row);
                 }
             }
         });
         self.columns = columns;
     }
 
-    fn agree(&mut self, row: PlainRow<'_>, mut counts: Counts, line: &[u8], is_row: bool) {
+    fn agree(&mut self, key: Key, mut row: Plain<'_>, line: &[u8], is_row: bool) {
         let shown = String::from_utf8_lossy(line);
         assert!(line.len() < LONGEST_PLAIN, "{shown}");
         let mut text = String::new();
@@ -170,15 +171,15 @@ impl Both<'_> {
         let request = match decoded {
             Decoded::Request(request) if !request.usage_missing => request,
             Decoded::Refused(refusal) if refusal.reason == InconsistentCounts => {
-                return assert!(Usage::from_counts(&counts).is_err(), "{shown}");
+                return assert!(Usage::from_counts(&row.counts).is_err(), "{shown}");
             }
             Decoded::Refused(refusal) => {
                 assert!(OF_KEY.contains(&refusal.reason), "{}: {shown}", refusal.detail);
-                self.refused.insert(row.key);
+                self.refused.insert(key);
                 return;
             }
             _ => {
-                self.refused.insert(row.key);
+                self.refused.insert(key);
                 return;
             }
         };
@@ -188,11 +189,11 @@ impl Both<'_> {
         let project_id = if row.project_id.is_empty() { PROJECT.as_bytes() } else { row.project_id };
         assert_eq!(project_id, request.facts.project_id.as_bytes(), "{shown}");
         if let Some(usage) = &request.usage {
-            counts.thoughts_outside |= self.books.methods.find(request.facts.method).is_live();
-            assert_eq!(Usage::from_counts(&counts).as_ref(), Ok(usage), "{shown}");
+            row.counts.thoughts_outside |= self.books.methods.find(request.facts.method).is_live();
+            assert_eq!(Usage::from_counts(&row.counts).as_ref(), Ok(usage), "{shown}");
         }
         let known = (request.facts.map_names(str::to_string), request.usage.is_some());
-        let first = self.known.entry(row.key).or_insert_with(|| known.clone());
+        let first = self.known.entry(key).or_insert_with(|| known.clone());
         assert_eq!(*first, known, "{shown}");
     }
 }

@@ -35,20 +35,11 @@ use foldhash::fast::RandomState;
 use hashbrown::{HashSet, HashTable};
 
 use super::canonical::{Field, SHAPE};
+use super::plain::Plain;
 use super::usage_metadata::Member;
-use crate::types::day::Instant;
+use crate::types::day::{Clock, Instant};
 use crate::types::meter::{MODALITIES, Modality, QUANTITIES};
 use crate::types::usage::{Counts, GREATEST_COUNT};
-
-/// What is read of a plain row.
-#[derive(Clone, Copy, Debug)]
-pub struct PlainRow<'r> {
-    pub key: Key,
-    pub at: Instant,
-    /// Empty when it isn't logged, as the next one.
-    pub request_id: &'r [u8],
-    pub project_id: &'r [u8],
-}
 
 /// The numbers of a row's words, and whether it has usage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -134,6 +125,7 @@ mod details {
 /// Reads batches of rows, and learns the words of their columns.
 pub struct ColumnReader {
     words: [Words; FACTS.len()],
+    clock: Clock,
     /// Of the batch that is read, by row.
     plain: Vec<bool>,
     keys: Vec<Key>,
@@ -154,6 +146,7 @@ impl Default for ColumnReader {
         };
         ColumnReader {
             words: std::array::from_fn(words),
+            clock: Clock::default(),
             plain: Vec::new(),
             keys: Vec::new(),
             at: Vec::new(),
@@ -189,9 +182,9 @@ impl ColumnReader {
         read && self.at.len() == rows
     }
 
-    /// A row of the batch that is read, if it is plain; and its counts, which are too large to be moved for each row.
+    /// Fills in a row of the batch that is read, if it is plain; gives its key.
     #[inline]
-    pub fn row(&self, row: usize, counts: &mut Counts) -> Option<PlainRow<'_>> {
+    pub fn row<'r>(&'r self, row: usize, plain: &mut Plain<'r>) -> Option<Key> {
         if !self.plain[row] {
             return None;
         }
@@ -205,6 +198,7 @@ impl ColumnReader {
         if request_id.len() > LONGEST_ID {
             return None;
         }
+        let counts = &mut plain.counts;
         *counts = Counts {
             prompt: self.count(count::PROMPT, row)?.unwrap_or(0),
             candidates: self.count(count::CANDIDATES, row)?.unwrap_or(0),
@@ -224,7 +218,8 @@ impl ColumnReader {
         let key = self.keys[row];
         let project = key.0[0] & ((1 << FACTS[fact::PROJECT].bits) - 1);
         let project_id = self.words[fact::PROJECT].text(project as u32);
-        Some(PlainRow { key, at: self.at[row], request_id, project_id })
+        (plain.at, plain.request_id, plain.project_id) = (self.at[row], request_id, project_id);
+        Some(key)
     }
 
     #[inline(always)]
@@ -340,7 +335,7 @@ impl ColumnReader {
             DataType::Timestamp(TimeUnit::Nanosecond, _) => put(&mut of::<TimestampNanosecondType>(array, 1)),
             _ => {
                 let texts = Text::of(array)?;
-                put(&mut (0..array.len()).map(|row| Instant::parse_plain(texts.bytes(row))));
+                put(&mut (0..array.len()).map(|row| self.clock.parse(texts.bytes(row))));
             }
         }
         if let Some(nulls) = array.nulls() {
