@@ -6,8 +6,6 @@
 use std::borrow::Cow;
 
 use arrow_array::RecordBatch;
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
 
 use super::Options;
 use crate::balance::Records;
@@ -21,7 +19,7 @@ use crate::read::container::{Container, END_OF_STREAM, LONG_ROW, RAGGED_ROW};
 use crate::read::lines::Block;
 use crate::read::parts::{Before, Part, Parts};
 use crate::read::shape::canonical::{self, Decoded, Decoder};
-use crate::read::shape::columns::{ColumnReader, Key, LONGEST_PLAIN};
+use crate::read::shape::columns::{ColumnReader, LONGEST_PLAIN};
 use crate::read::shape::plain::{Plain, PlainReader, Spelled, Spellings};
 use crate::read::shape::record::Record;
 use crate::read::shape::value::Value;
@@ -67,8 +65,8 @@ pub(super) struct Reader<'r, 'b> {
     plain: PlainReader,
     spellings: Spellings<Known>,
     columns: ColumnReader,
-    /// What is known of rows, by key.
-    known: HashMap<Key, Known, RandomState>,
+    /// As the spellings of lines, the keys of rows.
+    keys: Spellings<Known>,
     /// What was learnt of the item read last, where that holds for more than itself.
     learnt: Option<Known>,
     groups: &'r AllGroups,
@@ -172,7 +170,7 @@ impl<'r, 'b> Reader<'r, 'b> {
             plain: PlainReader::default(),
             spellings: Spellings::default(),
             columns: ColumnReader::default(),
-            known: HashMap::default(),
+            keys: Spellings::default(),
             learnt: None,
             groups,
             dealer,
@@ -269,23 +267,32 @@ impl<'r, 'b> Reader<'r, 'b> {
         block: &Block,
     ) -> u64 {
         let mut batch: [Waiting<'_>; BATCH] = Default::default();
-        let mut keys = [None; BATCH];
+        let mut are_plain = [false; BATCH];
         for first in (0..rows).step_by(BATCH) {
             let batch = &mut batch[..BATCH.min(rows - first)];
-            for (place, (waiting, key)) in batch.iter_mut().zip(&mut keys).enumerate() {
-                *key = columns.row(first + place, &mut waiting.plain);
-                waiting.known = key.and_then(|key| self.known.get(&key).copied());
+            for (place, (waiting, is_plain)) in batch.iter_mut().zip(&mut are_plain).enumerate() {
+                let key = columns.row(first + place, &mut waiting.plain);
+                *is_plain = key.is_some();
+                if let Some(key) = key {
+                    waiting.spelling = self.keys.hash(&key.bytes());
+                    self.keys.prefetch(waiting.spelling);
+                }
+            }
+            for (waiting, is_plain) in batch.iter_mut().zip(are_plain) {
+                waiting.known = if is_plain { self.keys.find(waiting.spelling) } else { None };
                 waiting.work_out();
             }
-            for (place, (waiting, key)) in batch.iter().zip(&keys).enumerate() {
+            for (place, (waiting, is_plain)) in batch.iter().zip(are_plain).enumerate() {
                 if waiting.known.is_some() {
                     continue;
                 }
                 self.learnt = None;
                 let place = first + place;
                 self.read_row(cells, place, block, place as u64 + 1);
-                if let (Some(key), Some(known)) = (*key, self.learnt) {
-                    self.known.insert(key, known);
+                if let Some(known) = self.learnt.filter(|_| is_plain)
+                    && self.keys.find(waiting.spelling).is_none()
+                {
+                    self.keys.learn(waiting.spelling, known);
                 }
             }
             self.deal_batch(batch, block, first as u64 + 1);

@@ -45,6 +45,13 @@ use crate::types::usage::{Counts, GREATEST_COUNT};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Key([u64; 2]);
 
+impl Key {
+    pub fn bytes(self) -> [u8; 16] {
+        let [low, high] = self.0;
+        (u128::from(low) | u128::from(high) << 64).to_le_bytes()
+    }
+}
+
 /// A plain row written as a line is never longer, what nobody reads of it aside.
 pub const LONGEST_PLAIN: usize = 64 << 10;
 
@@ -524,17 +531,12 @@ impl ColumnReader {
 }
 
 /// Token details of one kind, entries of all rows one after the other.
+#[derive(Default)]
 struct Details {
     /// Where each row's entries are; none without the column.
     offsets: Option<OffsetBuffer<i32>>,
     modalities: Vec<u8>,
     tokens: Vec<u64>,
-}
-
-impl Default for Details {
-    fn default() -> Details {
-        Details { offsets: None, modalities: Vec::new(), tokens: Vec::new() }
-    }
 }
 
 impl Details {
