@@ -15,7 +15,7 @@
 use crate::prefetch::prefetch;
 use crate::types::cache::{CacheAct, CacheUse, cache_name};
 use crate::types::day::Instant;
-use crate::types::detail::{Detail, Place};
+use crate::types::detail::Place;
 use crate::types::meter::Slot;
 use crate::types::tally::GroupId;
 use crate::types::usage::Usage;
@@ -72,8 +72,9 @@ impl Identity {
 #[derive(Debug, Default)]
 pub struct Shard {
     full: Vec<Vec<u8>>,
-    /// The chunk that is written.
+    /// The chunk that is written, and how much of it is.
     last: Vec<u8>,
+    used: usize,
     rows: usize,
 }
 
@@ -85,36 +86,29 @@ impl Shard {
     /// Asks for the place that the next row is written to.
     #[inline(always)]
     pub fn prefetch(&self) {
-        prefetch(self.last.as_ptr().wrapping_add(self.last.len()));
+        prefetch(self.last.as_ptr().wrapping_add(self.used));
     }
 
+    /// Appends a row, which `write` puts into the room that it is given, of `longest` bytes at least; it gives the row's
+    /// length. A row is written where it stays: to copy it would cost as much as to make it.
     #[inline(always)]
-    pub fn append(&mut self, draft: &Draft) {
-        self.rows += 1;
-        if let Some(step) = draft.bytes.first_chunk::<{ Draft::STEP }>()
-            && draft.length <= Draft::STEP
-            && self.last.len() + Draft::STEP <= self.last.capacity()
-        {
-            // A whole step, whose length the compiler knows.
-            let end = self.last.len() + draft.length;
-            self.last.extend_from_slice(step);
-            self.last.truncate(end);
-        } else {
-            self.append_other(draft.row());
+    fn append(&mut self, longest: usize, write: impl FnOnce(&mut [u8]) -> usize) {
+        if self.used + longest > self.last.len() {
+            self.begin_chunk(longest);
         }
+        self.used += write(&mut self.last[self.used..]);
+        self.rows += 1;
     }
 
     #[inline(never)]
-    fn append_other(&mut self, row: &[u8]) {
-        if self.last.len() + row.len() > self.last.capacity() {
-            // A row with a long detail has a chunk of its own.
-            let next = Vec::with_capacity(row.len().max(Shard::CHUNK));
-            let full = std::mem::replace(&mut self.last, next);
-            if !full.is_empty() {
-                self.full.push(full);
-            }
+    fn begin_chunk(&mut self, longest: usize) {
+        // A row with a long detail has a chunk of its own.
+        let mut full = std::mem::replace(&mut self.last, vec![0; longest.max(Shard::CHUNK)]);
+        full.truncate(self.used);
+        self.used = 0;
+        if !full.is_empty() {
+            self.full.push(full);
         }
-        self.last.extend_from_slice(row);
     }
 
     pub fn rows(&self) -> usize {
@@ -123,7 +117,8 @@ impl Shard {
 
     /// Each chunk, for [`read`](Row::read).
     pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
-        self.full.iter().chain([&self.last]).map(Vec::as_slice).filter(|chunk| !chunk.is_empty())
+        let last = Some(&self.last[..self.used]).filter(|chunk| !chunk.is_empty());
+        self.full.iter().map(Vec::as_slice).chain(last)
     }
 }
 
@@ -148,119 +143,112 @@ pub struct Head {
     pub flags: u16,
 }
 
-/// The row being made, in a buffer that is used again and again.
-#[derive(Debug)]
-pub struct Draft {
-    bytes: Vec<u8>,
-    length: usize,
-}
+/// Bytes of the longest row of a request's usage, and some to spare: a head, a time, a group, two counts, and each slot
+/// with its quantity.
+const LONGEST: usize = HEAD + 8 + 3 * LONGEST_VARINT + Slot::COUNT * (1 + LONGEST_VARINT) + 16;
+const LONGEST_VARINT: usize = 10;
 
-impl Default for Draft {
-    fn default() -> Draft {
-        Draft { bytes: vec![0; 512], length: 0 }
-    }
-}
-
-impl Draft {
-    /// Most rows are shorter.
-    const STEP: usize = 64;
-
-    pub fn row(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-
-    /// Begins the row of a request that used this.
+impl Shard {
+    /// Appends the row of a request that used this.
     #[inline(always)]
-    pub fn write(&mut self, head: &Head, usage: Option<&Usage>) {
-        let (mut end, mut flags) = self.begin(head);
-        if let Some(usage) = usage {
-            if let Some(total) = usage.total {
-                flags |= HAS_TOTAL;
-                if usage.total_mismatch {
-                    flags |= TOTAL_MISMATCH;
-                    self.push_varint(&mut end, total);
+    pub fn append_usage(&mut self, head: &Head, usage: Option<&Usage>, detail: &[u8]) {
+        self.append(LONGEST + detail.len(), |room| {
+            let mut row = Draft::begin(room, head);
+            if let Some(usage) = usage {
+                if let Some(total) = usage.total {
+                    row.flags |= HAS_TOTAL;
+                    if usage.total_mismatch {
+                        row.flags |= TOTAL_MISMATCH;
+                        row.push_varint(total);
+                    }
+                }
+                if usage.thoughts > 0 {
+                    row.flags |= HAS_THOUGHTS;
+                    row.push_varint(usage.thoughts);
+                }
+                for &(slot, quantity) in usage.quantities() {
+                    row.push([slot.0], 1);
+                    row.push_varint(quantity);
                 }
             }
-            if usage.thoughts > 0 {
-                flags |= HAS_THOUGHTS;
-                self.push_varint(&mut end, usage.thoughts);
-            }
-            for &(slot, quantity) in usage.quantities() {
-                self.push(&mut end, [slot.0], 1);
-                self.push_varint(&mut end, quantity);
-            }
-        }
-        self.finish(end, flags);
+            row.finish(detail)
+        });
     }
 
-    /// Begins the row of a request that used a cache.
-    pub fn write_cache(&mut self, head: &Head, cache: &CacheUse<'_>) {
-        let (mut end, flags) = self.begin(head);
-        self.push(&mut end, [cache.act as u8], 1);
-        self.push_varint(&mut end, cache.tokens);
-        self.push_varint(&mut end, cache.expires.map_or(0, |expires| expires.0 as u64 + 1));
-        self.length = end;
-        self.extend(cache_name(&cache.name).as_bytes());
-        self.finish(self.length, flags | CACHE);
+    /// Appends the row of a request that used a cache.
+    pub fn append_cache(&mut self, head: &Head, cache: &CacheUse<'_>, detail: &[u8]) {
+        let name = cache_name(&cache.name);
+        self.append(LONGEST + name.len() + detail.len(), |room| {
+            let mut row = Draft::begin(room, head);
+            row.flags |= CACHE;
+            row.push([cache.act as u8], 1);
+            row.push_varint(cache.tokens);
+            row.push_varint(cache.expires.map_or(0, |expires| expires.0 as u64 + 1));
+            row.extend(name.as_bytes());
+            row.finish(detail)
+        });
     }
 
-    /// Begins the row of a request whose usage is missing; `place` says which of its thread's it is.
-    pub fn write_missing(&mut self, head: &Head, place: u64) {
-        let (mut end, flags) = self.begin(head);
-        self.push_varint(&mut end, place);
-        self.finish(end, flags | USAGE_MISSING);
+    /// Appends the row of a request whose usage is missing; `place` says which of its thread's it is.
+    pub fn append_missing(&mut self, head: &Head, place: u64, detail: &[u8]) {
+        self.append(LONGEST + detail.len(), |room| {
+            let mut row = Draft::begin(room, head);
+            row.flags |= USAGE_MISSING;
+            row.push_varint(place);
+            row.finish(detail)
+        });
     }
+}
 
-    /// Appends its detail to a row.
-    pub fn write_detail(&mut self, request_id: &str, detail: &Detail<'_>, place: Place) {
-        self.bytes[IDENTITY] |= HAS_DETAIL as u8;
-        let mut encoded = Vec::new();
-        detail.encode(request_id, place, &mut encoded);
-        self.extend(&(encoded.len() as u32).to_le_bytes());
-        self.extend(&encoded);
-    }
+/// A row being made.
+struct Draft<'c> {
+    room: &'c mut [u8],
+    end: usize,
+    flags: u16,
+}
 
-    /// Gives where the head's end is, and its flags.
+impl<'c> Draft<'c> {
     #[inline(always)]
-    fn begin(&mut self, head: &Head) -> (usize, u16) {
-        let (mut end, mut flags) = (0, head.flags);
+    fn begin(room: &'c mut [u8], head: &Head) -> Draft<'c> {
+        let mut row = Draft { room, end: 0, flags: head.flags };
         let Identity { hash, rest } = head.identity;
-        self.push(&mut end, (u128::from(hash) | u128::from(rest) << 64).to_le_bytes(), HEAD);
+        row.push((u128::from(hash) | u128::from(rest) << 64).to_le_bytes(), HEAD);
         let at = head.at.0;
         if at % NANOS_PER_MILLI == 0 {
-            self.push(&mut end, (at / NANOS_PER_MILLI).to_le_bytes(), MILLIS);
+            row.push((at / NANOS_PER_MILLI).to_le_bytes(), MILLIS);
         } else {
-            self.push(&mut end, at.to_le_bytes(), 8);
-            flags |= IN_NANOS;
+            row.push(at.to_le_bytes(), 8);
+            row.flags |= IN_NANOS;
         }
-        self.push_varint(&mut end, u64::from(head.group.0));
-        (end, flags)
+        row.push_varint(u64::from(head.group.0));
+        row
     }
 
+    /// Puts down how long the body is, and the detail after it; gives the length of all.
     #[inline(always)]
-    fn finish(&mut self, end: usize, flags: u16) {
-        self.length = end;
-        let length = end - HEAD;
+    fn finish(mut self, detail: &[u8]) -> usize {
+        let length = self.end - HEAD;
         debug_assert!(length < LONGEST_BODY);
-        let head = (length as u32) << FLAG_BITS | u32::from(flags);
-        self.bytes[IDENTITY..HEAD].copy_from_slice(&head.to_le_bytes()[..HEAD - IDENTITY]);
+        if !detail.is_empty() {
+            self.flags |= HAS_DETAIL;
+            self.extend(&(detail.len() as u32).to_le_bytes());
+            self.extend(detail);
+        }
+        let head = (length as u32) << FLAG_BITS | u32::from(self.flags);
+        self.room[IDENTITY..HEAD].copy_from_slice(&head.to_le_bytes()[..HEAD - IDENTITY]);
+        self.end
     }
 
-    /// Puts some bytes at the row's end, of which the first `used` are its own. The end is handed along: it changes too
-    /// often to be kept in memory.
+    /// Puts some bytes at the end, of which the first `used` are the row's.
     #[inline(always)]
-    fn push<const N: usize>(&mut self, end: &mut usize, bytes: [u8; N], used: usize) {
-        const { assert!(N <= Draft::STEP) };
-        if *end + N > self.bytes.len() {
-            self.grow(*end + N);
-        }
-        self.bytes[*end..*end + N].copy_from_slice(&bytes);
-        *end += used;
+    fn push<const N: usize>(&mut self, bytes: [u8; N], used: usize) {
+        self.room[self.end..self.end + N].copy_from_slice(&bytes);
+        self.end += used;
     }
 
     /// As many bytes as the number has groups of seven bits, the lowest first, each but the last with its high bit.
     #[inline(always)]
-    fn push_varint(&mut self, end: &mut usize, number: u64) {
+    fn push_varint(&mut self, number: u64) {
         if number < 1 << 28 {
             let groups = number & 0x7f
                 | (number & 0x3f80) << 1
@@ -268,28 +256,19 @@ impl Draft {
                 | (number & 0xfe0_0000) << 3;
             let length = (70 - (number | 1).leading_zeros()) / 7;
             let others = 0x8080_8080 & ((1u64 << (8 * (length - 1))) - 1);
-            return self.push(end, (groups as u32 | others as u32).to_le_bytes(), length as usize);
+            return self.push((groups as u32 | others as u32).to_le_bytes(), length as usize);
         }
         let mut rest = number;
         while rest >= 0x80 {
-            self.push(end, [rest as u8 | 0x80], 1);
+            self.push([rest as u8 | 0x80], 1);
             rest >>= 7;
         }
-        self.push(end, [rest as u8], 1);
+        self.push([rest as u8], 1);
     }
 
     fn extend(&mut self, bytes: &[u8]) {
-        let end = self.length + bytes.len();
-        self.grow(end);
-        self.bytes[self.length..end].copy_from_slice(bytes);
-        self.length = end;
-    }
-
-    #[cold]
-    fn grow(&mut self, length: usize) {
-        if length > self.bytes.len() {
-            self.bytes.resize(2 * length, 0);
-        }
+        self.room[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
     }
 }
 
@@ -452,23 +431,19 @@ mod tests {
             ..Counts::default()
         };
         let mut shard = Shard::default();
-        let mut row = Draft::default();
         let totals = [Some(1), None, Some((1 << 40) + 10), Some((1 << 40) + 12)];
         for total in totals {
             let usage = Usage::from_counts(&counts(total)).unwrap();
-            row.write(&head(7, 1_000_000_001, 9, 0), Some(&usage));
-            shard.append(&row);
+            shard.append_usage(&head(7, 1_000_000_001, 9, 0), Some(&usage), &[]);
         }
-        row.write_missing(&head(0xff, 6_000_000, 300, NO_ID), 1 << 33);
-        shard.append(&row);
+        shard.append_missing(&head(0xff, 6_000_000, 300, NO_ID), 1 << 33, &[]);
         let cache = CacheUse {
             act: CacheAct::Patch,
             name: "\u{80}é".repeat(64).into(),
             expires: Some(Instant(i64::MAX - 1)),
             tokens: 1 << 40,
         };
-        row.write_cache(&head(9, 7, u32::MAX, UNDATED | TOKENS_UNKNOWN), &cache);
-        shard.append(&row);
+        shard.append_cache(&head(9, 7, u32::MAX, UNDATED | TOKENS_UNKNOWN), &cache, &[]);
 
         let chunk = shard.chunks().next().unwrap();
         let mut offset = 0;
@@ -497,9 +472,7 @@ mod tests {
     fn a_row_that_is_larger_than_a_chunk_has_one_of_its_own() {
         let mut shard = Shard::default();
         for length in [10, Shard::CHUNK - 10, 1, 3 * Shard::CHUNK, 5] {
-            let mut draft = Draft::default();
-            draft.extend(&vec![0; length]);
-            shard.append(&draft);
+            shard.append(length, |_| length);
         }
         let chunks: Vec<usize> = shard.chunks().map(<[u8]>::len).collect();
         assert_eq!(chunks, [Shard::CHUNK, 1, 3 * Shard::CHUNK, 5]);

@@ -43,7 +43,9 @@ pub fn measure<'r>(
     let mut rows: BTreeMap<QuotaKey<'r>, Vec<Series<'r>>> = BTreeMap::new();
     for (key, arrivals) in series {
         let facts = &groups[key.group.0 as usize];
-        if !q3_q8_is_measured(facts, books) {
+        // Where no request is left it doesn't matter that one had no time.
+        let is_left = !key.undated || Arrival::count(arrivals) > 0;
+        if !is_left || !q3_q8_is_measured(facts, books) {
             continue;
         }
         let outcome = books.outcomes.find(facts.status);

@@ -244,6 +244,13 @@ impl Arrival {
         self.0 & ((1 << Self::TOKEN_BITS) - 1)
     }
 
+    /// How many of some are left when those that are taken back are.
+    pub fn count(arrivals: &[Arrival]) -> u64 {
+        let mut count = 0;
+        arrivals.iter().for_each(|arrival| arrival.put(&mut count, 1));
+        count
+    }
+
     /// Adds a part of the arrival to a sum, or takes it away. It wraps around, and comes out right in the end.
     #[inline(always)]
     pub fn put(self, sum: &mut u64, part: u64) {
@@ -269,7 +276,7 @@ pub struct Traffic {
     pub days: BTreeMap<Day, DayTraffic>,
 }
 
-/// Series one after the other. None is without arrivals; in one all may be taken back.
+/// Series one after the other. None is without arrivals.
 #[derive(Debug, Default)]
 pub struct DayTraffic {
     /// Each with the place where its arrivals begin.
@@ -288,7 +295,7 @@ impl DayTraffic {
         DayTraffic { keys: series.into_iter().map(begin).collect(), arrivals }
     }
 
-    /// Each series with its arrivals, in no order.
+    /// Each series with its arrivals, in no order. Those of one in which all are taken back add up to nothing.
     pub fn series(&self) -> impl Iterator<Item = (&SeriesKey, &[Arrival])> {
         let ends = self.keys.iter().skip(1).map(|(_, begin)| *begin).chain([self.arrivals.len()]);
         self.keys.iter().zip(ends).map(|((key, begin), end)| (key, &self.arrivals[*begin..end]))
