@@ -346,6 +346,7 @@ impl LogArgs {
                     None => self.shape.as_deref().and_then(Shape::named),
                 },
                 max_line: self.max_line,
+                detail: false,
                 defaults: Defaults {
                     project: self.project.clone().filter(|project| !project.is_empty()),
                     model: self.model.clone().filter(|model| !model.is_empty()),
@@ -357,7 +358,6 @@ impl LogArgs {
             usage_tier: self.usage_tier.as_deref().and_then(UsageTier::from_name),
             window,
             known: None,
-            detail: false,
         })
     }
 }

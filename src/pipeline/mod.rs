@@ -56,8 +56,6 @@ pub struct Options {
     pub window: Window,
     /// What days up to this one hand on is known, so of days before the window only later ones matter.
     pub known: Option<Day>,
-    /// Keep each request, for a report of requests.
-    pub detail: bool,
 }
 
 impl Options {

@@ -1,9 +1,11 @@
 //! Owns what one thread does with the lines of a block: each is decoded, dealt and added to the sums, or refused.
 //!
-//! A canonical line is read by the reader of plain lines or, if it isn't plain, by the strict decoder; what comes of it
-//! is the same. What other shapes make of their items is for the strict decoder too.
+//! A canonical line or row is read by the reader of plain ones or, if it isn't plain, by the strict decoder; what comes of
+//! it is the same. What other shapes make of their items is for the strict decoder too.
 
 use std::borrow::Cow;
+
+use arrow_array::RecordBatch;
 
 use super::Options;
 use crate::balance::Records;
@@ -12,10 +14,12 @@ use crate::mediate::dedupe::{Dealer, Dealt, Hand};
 use crate::mediate::groups::AllGroups;
 use crate::mediate::row::{Identity, Shard};
 use crate::read::Reading;
+use crate::read::container::rows::Columns;
 use crate::read::container::{Container, END_OF_STREAM, LONG_ROW, RAGGED_ROW};
 use crate::read::lines::Block;
 use crate::read::parts::{Before, Part, Parts};
 use crate::read::shape::canonical::{self, Decoded, Decoder};
+use crate::read::shape::columns::{ColumnReader, LONGEST_PLAIN};
 use crate::read::shape::plain::{Plain, PlainReader, Spelled, Spellings};
 use crate::read::shape::record::Record;
 use crate::read::shape::value::Value;
@@ -60,6 +64,11 @@ pub(super) struct Reader<'r, 'b> {
     decoder: &'r Decoder<'r>,
     plain: PlainReader,
     spellings: Spellings<Known>,
+    columns: ColumnReader,
+    /// As the spellings of lines, the keys of rows.
+    keys: Spellings<Known>,
+    /// What was learnt of the item read last, where that holds for more than itself.
+    learnt: Option<Known>,
     groups: &'r AllGroups,
     dealer: Dealer,
     tallier: Tallier<'b>,
@@ -73,9 +82,10 @@ pub(super) struct Reader<'r, 'b> {
     /// What is used again for each line.
     items: Items,
     text: String,
+    line: Vec<u8>,
 }
 
-/// What is known of plain lines of one spelling.
+/// What is known of plain lines of one spelling, or of plain rows of one key.
 #[derive(Clone, Copy)]
 pub(super) struct Known {
     group: GroupId,
@@ -94,15 +104,15 @@ struct KnownDay {
     is_summed: bool,
 }
 
-/// Plain lines that are taken together: so many that memory has answered in the meantime, so few that they stay near.
+/// Plain lines or rows that are taken together: so many that memory has answered in the meantime, so few that they stay near.
 const BATCH: usize = 16;
 
-/// A plain line of a batch.
+/// A plain line or row of a batch.
 #[derive(Default)]
 struct Waiting<'line> {
     plain: Plain<'line>,
     spelling: Spelled,
-    /// None of lines that the strict decoder reads.
+    /// None of those that the strict decoder reads.
     known: Option<Known>,
     usage: Usage,
     identity: Identity,
@@ -114,6 +124,19 @@ struct Waiting<'line> {
 type Spot = (Day, tally::Place);
 
 impl Waiting<'_> {
+    /// Works out its usage; what contradicts itself isn't plain.
+    #[inline(always)]
+    fn work_out(&mut self) {
+        if let Some(known) = self.known
+            && known.has_tokens
+        {
+            self.plain.counts.thoughts_outside |= known.is_live;
+            if self.usage.fill(&self.plain.counts).is_err() {
+                self.known = None;
+            }
+        }
+    }
+
     fn hand<'h>(&'h self, known: Known, options: &'h Options) -> Hand<'h> {
         let project_id = match (self.plain.project_id, &options.settings.defaults.project) {
             ([], Some(project)) => project.as_bytes(),
@@ -147,6 +170,9 @@ impl<'r, 'b> Reader<'r, 'b> {
             decoder,
             plain: PlainReader::default(),
             spellings: Spellings::default(),
+            columns: ColumnReader::default(),
+            keys: Spellings::default(),
+            learnt: None,
             groups,
             dealer,
             tallier,
@@ -157,6 +183,7 @@ impl<'r, 'b> Reader<'r, 'b> {
             parts: Parts::default(),
             items: Items::default(),
             text: String::new(),
+            line: Vec::new(),
         }
     }
 
@@ -164,8 +191,22 @@ impl<'r, 'b> Reader<'r, 'b> {
         Thread { shards: self.dealer.into_shards(), tallier: Some(self.tallier), ..self.thread }
     }
 
-    /// Decodes, deals and adds up the lines of a block; gives their number.
+    /// Decodes, deals and adds up the lines or rows of a block; gives their number.
     pub(super) fn read_block(&mut self, block: &Block) -> u64 {
+        let mut number = match (&block.rows, block.reading) {
+            (Some(rows), Some(reading)) => self.read_rows(rows, block, reading),
+            _ => self.read_lines(block),
+        };
+        if let Some((reason, why)) = &block.ended_by {
+            number += 1;
+            self.refuse(block.into(), number, Refusal::of_line(*reason, why.as_str()));
+        }
+        self.thread.records.lines += number;
+        self.thread.blocks.push((block.input, block.index, number));
+        number
+    }
+
+    fn read_lines(&mut self, block: &Block) -> u64 {
         let max_line = self.options.settings.max_line;
         let is_canonical = block.reading.is_some_and(is_canonical);
         let (bytes, end) = (block.bytes_and_margin(), block.bytes().len());
@@ -190,19 +231,89 @@ impl<'r, 'b> Reader<'r, 'b> {
             at += newline.map_or(rest.len(), |newline| newline + 1);
             if too_long || line.len() > max_line {
                 too_long = false;
-                let detail = format!("the line has more than {max_line} bytes");
-                self.refuse(block.into(), number, Refusal::of_line(Reason::LineTooLong, detail));
+                self.refuse_long(block, number);
             } else {
                 number = self.read_line(line, block, number);
             }
         }
-        if let Some((reason, why)) = &block.ended_by {
-            number += 1;
-            self.refuse(block.into(), number, Refusal::of_line(*reason, why.as_str()));
-        }
-        self.thread.records.lines += number;
-        self.thread.blocks.push((block.input, block.index, number));
         number
+    }
+
+    /// Reads rows of typed columns: plain ones as they are, others as lines.
+    fn read_rows(&mut self, rows: &RecordBatch, block: &Block, reading: Reading) -> u64 {
+        let Options { settings, .. } = self.options;
+        let mut columns = std::mem::take(&mut self.columns);
+        let may_be_plain = matches!(reading.shape.read, shape::Read::AsItIs(_))
+            && !settings.detail
+            && settings.max_line >= LONGEST_PLAIN
+            && columns.read(rows, reading.is_row);
+        let cells = Columns::new(rows);
+        let mut number = 0;
+        if may_be_plain {
+            number = self.read_plain_rows(&columns, &cells, rows.num_rows(), block);
+        } else {
+            for place in 0..rows.num_rows() {
+                number = self.read_row(&cells, place, block, number + 1);
+            }
+        }
+        self.columns = columns;
+        number
+    }
+
+    fn read_plain_rows(
+        &mut self,
+        columns: &ColumnReader,
+        cells: &Columns<'_>,
+        rows: usize,
+        block: &Block,
+    ) -> u64 {
+        let mut batch: [Waiting<'_>; BATCH] = Default::default();
+        let mut are_plain = [false; BATCH];
+        for first in (0..rows).step_by(BATCH) {
+            let batch = &mut batch[..BATCH.min(rows - first)];
+            for (place, (waiting, is_plain)) in batch.iter_mut().zip(&mut are_plain).enumerate() {
+                let key = columns.row(first + place, &mut waiting.plain);
+                *is_plain = key.is_some();
+                if let Some(key) = key {
+                    waiting.spelling = self.keys.hash(&key.bytes());
+                    self.keys.prefetch(waiting.spelling);
+                }
+            }
+            for (waiting, is_plain) in batch.iter_mut().zip(are_plain) {
+                waiting.known = if is_plain { self.keys.find(waiting.spelling) } else { None };
+                waiting.work_out();
+            }
+            for (place, (waiting, is_plain)) in batch.iter().zip(are_plain).enumerate() {
+                if waiting.known.is_some() {
+                    continue;
+                }
+                self.learnt = None;
+                let place = first + place;
+                self.read_row(cells, place, block, place as u64 + 1);
+                if let Some(known) = self.learnt.filter(|_| is_plain)
+                    && self.keys.find(waiting.spelling).is_none()
+                {
+                    self.keys.learn(waiting.spelling, known);
+                }
+            }
+            self.deal_batch(batch, block, first as u64 + 1);
+        }
+        rows as u64
+    }
+
+    /// Reads a row as a line; gives the number of its last item.
+    fn read_row(&mut self, cells: &Columns<'_>, place: usize, block: &Block, number: u64) -> u64 {
+        let mut line = std::mem::take(&mut self.line);
+        line.clear();
+        cells.write_row(place, &mut line);
+        let last = if line.len() > self.options.settings.max_line {
+            self.refuse_long(block, number);
+            number
+        } else {
+            self.read_line(&line, block, number)
+        };
+        self.line = line;
+        last
     }
 
     /// Reads plain lines from `at` on, as many as a batch holds or until one isn't; gives their number.
@@ -241,25 +352,28 @@ impl<'r, 'b> Reader<'r, 'b> {
                 Some(known) => Some(known),
                 None => self.learn(&waiting.plain, waiting.spelling),
             };
-            if let Some(known) = waiting.known
-                && known.has_tokens
-            {
-                waiting.plain.counts.thoughts_outside |= known.is_live;
-                if waiting.usage.fill(&waiting.plain.counts).is_err() {
-                    waiting.known = None;
-                }
+            waiting.work_out();
+        }
+        for (line, waiting) in batch.iter().enumerate() {
+            if waiting.known.is_none() {
+                self.read_line(waiting.plain.line, block, number + line as u64);
             }
         }
-        for (line, waiting) in batch.iter_mut().enumerate() {
-            match waiting.known {
-                Some(known) => waiting.identity = self.begin(&waiting.hand(known, self.options)),
-                None => _ = self.read_line(waiting.plain.line, block, number + line as u64),
+        self.deal_batch(batch, block, number);
+    }
+
+    /// Deals and adds up the plain ones of a batch.
+    #[inline(always)]
+    fn deal_batch(&mut self, batch: &mut [Waiting<'_>], block: &Block, number: u64) {
+        for waiting in &mut *batch {
+            if let Some(known) = waiting.known {
+                waiting.identity = self.begin(&waiting.hand(known, self.options));
             }
         }
         for (line, waiting) in batch.iter_mut().enumerate() {
             if let Some(known) = waiting.known {
                 let place = At::from(block).place(number + line as u64);
-                let detail = self.options.detail.then(|| (waiting.plain.detail(), place));
+                let detail = self.options.settings.detail.then(|| (waiting.plain.detail(), place));
                 waiting.spot = self.deal(&waiting.hand(known, self.options), waiting.identity, detail);
             }
         }
@@ -276,14 +390,19 @@ impl<'r, 'b> Reader<'r, 'b> {
         if request.usage_missing {
             return None;
         }
-        let known = Known {
+        let known = self.known_of(&request);
+        self.spellings.learn(spelling, known);
+        Some(known)
+    }
+
+    /// What holds for all requests with these facts.
+    fn known_of(&mut self, request: &Request<'_>) -> Known {
+        Known {
             group: self.meet(&request.facts),
             status: request.facts.status,
             has_tokens: request.usage.is_some(),
             is_live: self.books.methods.find(request.facts.method).is_live(),
-        };
-        self.spellings.learn(spelling, known);
-        Some(known)
+        }
     }
 
     fn meet(&mut self, facts: &Facts<Cow<'_, str>>) -> GroupId {
@@ -410,19 +529,21 @@ impl<'r, 'b> Reader<'r, 'b> {
                     Some(cache) => Dealt::Cache(cache),
                     None => Dealt::Usage(request.usage.as_ref()),
                 };
-                let group = self.meet(&request.facts);
+                let known = self.known_of(&request);
+                let is_plain = request.cache.is_none() && !request.usage_missing;
+                self.learnt = is_plain.then_some(known);
                 let hand = Hand {
                     at: request.at,
                     request_id: request.request_id.as_deref().unwrap_or_default().as_bytes(),
                     project_id: request.facts.project_id.as_bytes(),
-                    status: request.facts.status,
-                    group,
+                    status: known.status,
+                    group: known.group,
                     usage,
                     tokens_unknown: request.tokens_unknown,
                     thoughts_assumed: request.thoughts_assumed,
                     undated: request.undated,
                 };
-                let detail = self.options.detail.then_some((request.detail, at.place(number)));
+                let detail = self.options.settings.detail.then_some((request.detail, at.place(number)));
                 let identity = self.begin(&hand);
                 let spot = self.deal(&hand, identity, detail);
                 self.add(&hand, spot);
@@ -498,6 +619,11 @@ impl<'r, 'b> Reader<'r, 'b> {
         };
         self.refuse(at, number, refusal);
         self.text = text;
+    }
+
+    fn refuse_long(&mut self, block: &Block, number: u64) {
+        let detail = format!("the line has more than {} bytes", self.options.settings.max_line);
+        self.refuse(block.into(), number, Refusal::of_line(Reason::LineTooLong, detail));
     }
 
     fn refuse(&mut self, at: At, number: u64, refusal: Refusal<'_>) {

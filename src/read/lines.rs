@@ -5,6 +5,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
+
 use super::container::{Container, Cutter, HEAD};
 use super::decompress::{Broken, Unpacked};
 use super::shape::plain::MARGIN;
@@ -29,6 +31,8 @@ pub struct Block {
     pub index: u32,
     /// How the input is read; None where its shape can't be told.
     pub reading: Option<Reading>,
+    /// Rows of typed columns, in the place of lines.
+    pub rows: Option<RecordBatch>,
     /// The first line was longer than allowed: what stands here is empty in its place.
     pub first_too_long: bool,
     /// The input ended before it was complete, after the block's lines, or it can't be read at all; why.
@@ -36,18 +40,11 @@ pub struct Block {
 }
 
 impl Block {
-    /// Begins it anew, for lines that are appended to what this gives, until [`Block::end`].
-    pub fn begin(&mut self, input: InputId, index: u32, reading: Option<Reading>) -> &mut Vec<u8> {
-        self.buffer.clear();
+    /// Begins it anew, for rows.
+    pub fn begin(&mut self, input: InputId, index: u32, reading: Option<Reading>) {
+        (self.end, self.rows) = (0, None);
         (self.input, self.index, self.reading) = (input, index, reading);
         (self.first_too_long, self.ended_by) = (false, None);
-        &mut self.buffer
-    }
-
-    /// All lines are there.
-    pub fn end(&mut self) {
-        self.end = self.buffer.len();
-        self.buffer.resize(self.end + MARGIN, 0);
     }
 
     /// Lines, each but perhaps the last ended by a newline.
@@ -188,6 +185,7 @@ impl Lines {
     fn read(&mut self, block: &mut Block) -> Result<bool> {
         block.input = self.input;
         block.index = self.next_index;
+        block.rows = None;
         block.first_too_long = false;
         block.ended_by = None;
         self.next_index += 1;

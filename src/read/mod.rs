@@ -48,6 +48,8 @@ pub struct Settings {
     pub shape: Option<&'static Shape>,
     /// The longest line that is read, in bytes.
     pub max_line: usize,
+    /// Keep each request, for a report of requests; and read what only that one shows.
+    pub detail: bool,
     pub defaults: Defaults,
 }
 
@@ -56,7 +58,13 @@ pub const LONGEST_LINE: usize = 64 << 20;
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { container: None, shape: None, max_line: LONGEST_LINE, defaults: Defaults::default() }
+        Settings {
+            container: None,
+            shape: None,
+            max_line: LONGEST_LINE,
+            detail: false,
+            defaults: Defaults::default(),
+        }
     }
 }
 

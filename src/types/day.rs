@@ -34,6 +34,12 @@ impl Instant {
         Day((seconds + pacific_offset(seconds)).div_euclid(DAY_SECONDS) as i32)
     }
 
+    /// So many units of `unit` nanoseconds since 1970, if logs may have that time.
+    #[inline]
+    pub fn of_units(units: i64, unit: i64) -> Option<Instant> {
+        (0..(LAST_SECOND + 1) * (NANOS / unit)).contains(&units).then(|| Instant(units * unit))
+    }
+
     /// Reads an RFC 3339 timestamp (design: `T`, `t` or a space; `Z`, `z` or `+hh:mm`; any precision, cut to
     /// nanoseconds; years 1970 to 2261; no leap second). Without an offset `zone` says which wall clock it was.
     pub fn parse(text: &str, zone: Option<&TimeZone>) -> Result<Instant, &'static str> {

@@ -13,10 +13,10 @@ use arrow_schema::{Field, Fields};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::awkward::{gz, zst};
-use crate::run::{self, json, rerate, stderr};
+use crate::run::{self, rerate, stderr};
 
 /// Fields whose value is an object or a list.
 const NESTED: [&str; 5] = ["usageMetadata", "labels", "quantities", "tools", "cached_content"];
@@ -24,7 +24,7 @@ const NESTED: [&str; 5] = ["usageMetadata", "labels", "quantities", "tools", "ca
 pub type Row = BTreeMap<String, Value>;
 
 /// Every fifth line of the believable logs, and all with what is rare.
-fn records() -> Vec<Row> {
+pub fn records() -> Vec<Row> {
     let mut records = Vec::new();
     for day in ["2026-06-01", "2026-06-02"] {
         let path =
@@ -87,6 +87,58 @@ fn columns_that_nobody_reads_are_not_read() {
     );
 }
 
+/// Of some objects only that they are there is read, and none of their members.
+#[test]
+fn an_object_of_which_no_member_is_read_is_there_all_the_same() {
+    let of_chunk = |id: &str, chunk: Value| {
+        json!({
+            "responseId": id,
+            "modelVersion": "gemini-2.5-flash",
+            "usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 15},
+            "candidates": [{"groundingMetadata": {"groundingChunks": [chunk]}}],
+        })
+    };
+    let grounded = [
+        of_chunk("r1", json!({"web": {"uri": "a", "title": "b"}})),
+        of_chunk("r2", json!({"maps": {"placeId": "c"}})),
+        of_chunk("r3", json!({"retrievedContext": {"uri": "d", "text": "e"}})),
+    ];
+    let of_batch = |key: &str, answer: Value| {
+        let mut response = json!({
+            "responseId": key,
+            "modelVersion": "gemini-embedding-001",
+            "usageMetadata": {"promptTokenCount": 7, "totalTokenCount": 7},
+        });
+        response.as_object_mut().expect("an object").extend(answer.as_object().expect("an object").clone());
+        json!({"key": key, "response": response})
+    };
+    let batch = [
+        of_batch("b1", json!({"embedding": {"values": [0.5, 0.25]}})),
+        of_batch("b2", json!({"candidates": [{"content": {"role": "model"}}]})),
+    ];
+    let scratch = tempfile::tempdir().expect("a folder");
+    let tables = |name: &str, bytes: &[u8]| {
+        std::fs::write(scratch.path().join(name), bytes).expect("a log");
+        let out = format!("days of {name}");
+        let flags = ["--at", "2026-06-01", "--project", "p", "--usage-tier", "tier1"];
+        let output = rerate(scratch.path(), &[&["replay", name, "--out", &out], &flags[..]].concat());
+        assert!(matches!(output.status.code(), Some(0 | 3)), "{name}: {}", stderr(&output));
+        let out = scratch.path().join(out);
+        ["usage", "charges", "suspense"].map(|table| format!("{:?}", run::table(&out, table)))
+    };
+    for (name, items, seen) in
+        [("raw", &grounded[..], "grounding_maps"), ("batch", &batch, "asyncBatchEmbedContent")]
+    {
+        let lines: String = items.iter().map(|item| format!("{item}\n")).collect();
+        let plain = tables(&format!("{name}.jsonl"), lines.as_bytes());
+        assert!(plain.concat().contains(seen), "{plain:?}");
+        let rows: Vec<Row> =
+            items.iter().map(|item| serde_json::from_value(item.clone()).expect("an object")).collect();
+        let found = tables(&format!("{name}.parquet"), &parquet(&rows, 2, Compression::SNAPPY));
+        assert_eq!(found, plain, "{name}");
+    }
+}
+
 #[test]
 fn a_damaged_parquet_file_is_told_and_the_rest_of_it_counts() {
     let scratch = tempfile::tempdir().expect("a folder");
@@ -141,7 +193,8 @@ fn publish(folder: &Path, name: &str, bytes: &[u8]) -> Published {
         })
         .collect();
     suspense.sort();
-    let first = run::published(&out).first().map(|folder| json(&folder.join("run.json"))).expect("a folder");
+    let first =
+        run::published(&out).first().map(|folder| run::json(&folder.join("run.json"))).expect("a folder");
     std::fs::remove_dir_all(out).expect("days");
     (files, suspense, first["records"].clone())
 }
@@ -166,7 +219,7 @@ fn text_of(value: &Value) -> String {
 }
 
 /// Objects and lists as JSON text.
-fn with_cells(row: &Row) -> Row {
+pub fn with_cells(row: &Row) -> Row {
     let cell = |(field, value): (&String, &Value)| {
         let nested = NESTED.contains(&field.as_str());
         (field.clone(), if nested { Value::String(value.to_string()) } else { value.clone() })
@@ -212,11 +265,19 @@ pub fn csv(rows: &[Row]) -> Vec<u8> {
 }
 
 pub fn parquet(rows: &[Row], group: usize, compression: Compression) -> Vec<u8> {
+    of_arrays(arrays(rows), group, compression)
+}
+
+/// The columns of rows, each of one type.
+pub fn arrays(rows: &[Row]) -> Vec<(String, ArrayRef)> {
     let named = |name: String| {
         let cells: Vec<Option<&Value>> = rows.iter().map(|row| row.get(&name)).collect();
         (name, array(&cells))
     };
-    let columns: Vec<(String, ArrayRef)> = columns(rows).into_iter().map(named).collect();
+    columns(rows).into_iter().map(named).collect()
+}
+
+pub fn of_arrays(columns: Vec<(String, ArrayRef)>, group: usize, compression: Compression) -> Vec<u8> {
     let batch = RecordBatch::try_from_iter_with_nullable(
         columns.into_iter().map(|(name, array)| (name, array, true)),
     );
@@ -234,7 +295,8 @@ pub fn parquet(rows: &[Row], group: usize, compression: Compression) -> Vec<u8> 
 
 /// Values of one type, as a column.
 fn array(values: &[Option<&Value>]) -> ArrayRef {
-    let all = |is: fn(&Value) -> bool| values.iter().flatten().all(|value| is(value));
+    let any = values.iter().flatten().next().is_some();
+    let all = |is: fn(&Value) -> bool| any && values.iter().flatten().all(|value| is(value));
     if all(Value::is_object) {
         let mut keys: Vec<&String> = values
             .iter()
@@ -244,6 +306,11 @@ fn array(values: &[Option<&Value>]) -> ArrayRef {
             .collect();
         keys.sort();
         keys.dedup();
+        // Parquet has no object without a member.
+        let unread = "unread".to_string();
+        if keys.is_empty() {
+            keys.push(&unread);
+        }
         let children: Vec<ArrayRef> = keys
             .iter()
             .map(|key| {

@@ -767,8 +767,8 @@ impl Scratch {
 
     fn replay(&self, inputs: &[String], window: Window) -> Replay {
         let inputs = read::find(inputs, None).expect("inputs");
-        let settings = Settings { max_line: MAX_LINE, ..Settings::default() };
-        let options = Options { settings, window, detail: self.detail, ..Options::default() };
+        let settings = Settings { max_line: MAX_LINE, detail: self.detail, ..Settings::default() };
+        let options = Options { settings, window, ..Options::default() };
         pipeline::replay(&inputs, &self.books, &options, &Arc::default()).expect("a replay")
     }
 

@@ -4,6 +4,7 @@ mod awkward;
 mod carry;
 mod cases;
 mod cli;
+mod columns;
 mod containers;
 #[cfg(unix)]
 mod crash;

@@ -4,7 +4,7 @@
 
 mod csv;
 pub mod parquet;
-mod rows;
+pub mod rows;
 mod sse;
 mod values;
 

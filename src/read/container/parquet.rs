@@ -1,9 +1,9 @@
-//! Owns Parquet: each row is a line, an object of the columns that somebody reads. Row groups are shared among threads,
-//! each with its own reader; a row's number is known from the groups before it. Only files are read so: the end of a
-//! Parquet file says where its columns are.
+//! Owns Parquet: each row is an item, with the columns that somebody reads. Row groups are shared among threads, each with
+//! its own reader; a row's number is known from the groups before it. Only files are read so: the end of a Parquet file
+//! says where its columns are. What a row says is for `rows` to write as a line, or for `shape::columns` to read as it is.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::Read as _;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow_array::RecordBatch;
+use arrow_schema::{DataType, FieldRef, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::ConvertedType;
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::schema::types::Type;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::rows::Columns;
@@ -22,17 +26,18 @@ use super::{Container, MAGIC_OF_PARQUET};
 use crate::error::{Error, Result};
 use crate::read::lines::Block;
 use crate::read::shape::value::Value;
-use crate::read::shape::{SHAPES, Shape};
+use crate::read::shape::{Read, SHAPES, Shape, columns};
 use crate::read::{Progress, Reading, Settings};
 use crate::types::origin::{InputId, InputSummary};
 use crate::types::reason::Reason;
 
 /// Rows that are read by one reader at least, so that opening it costs nothing beside.
 const FEWEST_ROWS: u64 = 1 << 14;
-/// Bytes of a batch of rows, as far as the file tells.
-const BATCH: u64 = 4 << 20;
-/// Bytes of a block.
-const BLOCK: usize = 512 << 10;
+/// Bytes of a batch of rows, as far as the file tells; and its rows. What is read of them fits the second-level cache.
+const BATCH: u64 = 2 << 20;
+const ROWS_OF_BATCH: u64 = 4 << 10;
+/// So that a thread that has read its parts helps others with theirs.
+const PARTS_A_THREAD: usize = 4;
 /// Rows that are looked at to tell a shape.
 const TOLD_BY: usize = 64;
 
@@ -48,7 +53,7 @@ pub struct Rows {
     batch_rows: usize,
     runs: std::vec::IntoIter<Run>,
     reader: Option<ParquetRecordBatchReader>,
-    batch: Option<(RecordBatch, usize)>,
+    batch: Option<RecordBatch>,
     /// The number of the row that comes next, from 0.
     row: u64,
     ended_by: Option<(Reason, String)>,
@@ -119,7 +124,7 @@ impl Rows {
             None => whole.tell(&runs)?,
         };
         match shape {
-            Ok(shape) => Ok(whole.parts(shape, runs, parts)),
+            Ok(shape) => Ok(whole.parts(shape, settings, runs, parts)),
             Err(seen) => {
                 let unknown = || (Reason::UnknownShape, format!("read as parquet, it begins with {seen}"));
                 whole.ended_by.get_or_insert_with(unknown);
@@ -139,32 +144,14 @@ impl Rows {
 
     /// Fills `block` with the next rows; false at the end of the part.
     pub fn next(&mut self, block: &mut Block) -> Result<bool> {
+        let found = self.ended_by.is_some() || self.next_batch()?;
         // The index of a block is its first row, so blocks of all parts are in order.
-        let lines = block.begin(self.input, self.row as u32, self.reading);
-        while lines.len() < BLOCK {
-            if let Some((batch, next)) = &mut self.batch {
-                let columns = Columns::new(batch);
-                while *next < batch.num_rows() && lines.len() < BLOCK {
-                    columns.write_row(*next, lines);
-                    lines.push(b'\n');
-                    *next += 1;
-                    self.row += 1;
-                }
-                if *next < batch.num_rows() {
-                    break;
-                }
-                self.batch = None;
-            }
-            if self.ended_by.is_some() || !self.next_batch()? {
-                break;
-            }
-        }
-        let is_empty = lines.is_empty();
-        block.ended_by = self.ended_by.take();
+        block.begin(self.input, self.row as u32, self.reading);
+        (block.rows, block.ended_by) = (self.batch.take(), self.ended_by.take());
+        self.row += block.rows.as_ref().map_or(0, RecordBatch::num_rows) as u64;
         // What is missing stands for one row, so that no two blocks begin at one.
         self.row += u64::from(block.ended_by.is_some());
-        block.end();
-        Ok(!is_empty || block.ended_by.is_some())
+        Ok(found)
     }
 
     /// What is known of the input after its last row; None from all parts but one.
@@ -205,7 +192,7 @@ impl Rows {
         self.runs = runs.first().cloned().into_iter().collect::<Vec<_>>().into_iter();
         let mut lines = Vec::new();
         if self.next_batch()?
-            && let Some((batch, _)) = self.batch.take()
+            && let Some(batch) = self.batch.take()
         {
             let columns = Columns::new(&batch);
             for row in 0..batch.num_rows() {
@@ -230,11 +217,25 @@ impl Rows {
         schema.map(|column| column.path().parts().join(".")).collect()
     }
 
-    fn parts(self, shape: &'static Shape, runs: Vec<Run>, parts: usize) -> Vec<Rows> {
-        let mask = self.columns_that(|path| shape.fields.keep(path));
+    fn parts(
+        mut self,
+        shape: &'static Shape,
+        settings: &Settings,
+        runs: Vec<Run>,
+        parts: usize,
+    ) -> Vec<Rows> {
+        let mut left = Vec::new();
+        if matches!(shape.read, Read::AsItIs(_)) {
+            self.metadata = self.metadata.map(with_words_as_coded);
+            if !settings.detail {
+                left = self.columns_only_shown();
+            }
+        }
+        let is_left = |path: &[&str]| left.iter().any(|name| name == path[0]);
+        let mask = self.columns_that(|path| shape.fields.keep(path) && !is_left(path));
         let reading = Reading { container: Container::Parquet, shape, is_row: self.needs_unfolding(shape) };
         let batch_rows = self.rows_of_batch(&mask);
-        let parts = if shape.merges { 1 } else { parts.clamp(1, runs.len().max(1)) };
+        let parts = if shape.merges { 1 } else { (parts * PARTS_A_THREAD).clamp(1, runs.len().max(1)) };
         let chunks = runs.len().div_ceil(parts).max(1);
         let mut chunks: Vec<Vec<Run>> = runs.chunks(chunks).map(<[Run]>::to_vec).collect();
         if chunks.is_empty() {
@@ -259,18 +260,28 @@ impl Rows {
         chunks.into_iter().enumerate().map(part).collect()
     }
 
-    /// The leaves of the schema whose path somebody reads.
+    /// The leaves of the schema that somebody reads.
     fn columns_that(&self, keep: impl Fn(&[&str]) -> bool) -> ProjectionMask {
         let Some(metadata) = &self.metadata else { return ProjectionMask::all() };
         let schema = metadata.parquet_schema();
-        let kept = schema.columns().iter().enumerate().filter(|(_, column)| {
-            let parts: Vec<&str> = column.path().parts().iter().map(String::as_str).collect();
-            // The name of the column itself may be dotted; what is below names lists and maps as it likes.
-            let dotted = parts[0].split('.');
-            let below = parts[1..].iter().copied().filter(|part| !is_structure(part));
-            keep(&dotted.chain(below).collect::<Vec<_>>())
-        });
-        ProjectionMask::leaves(schema, kept.map(|(place, _)| place).collect::<Vec<_>>())
+        let mut bytes = vec![0; schema.num_columns()];
+        for group in metadata.metadata().row_groups() {
+            for (bytes, column) in bytes.iter_mut().zip(group.columns()) {
+                *bytes += column.compressed_size();
+            }
+        }
+        let mut leaves = Leaves { keep: &keep, bytes: &bytes, next: 0 };
+        let fields = schema.root_schema().get_fields().iter();
+        let kept: Vec<usize> = fields
+            .flat_map(|field| leaves.kept(field, &field.name().split('.').collect::<Vec<_>>()))
+            .collect();
+        ProjectionMask::leaves(schema, kept)
+    }
+
+    /// Columns of canonical records that a report of requests shows, and nothing else looks at.
+    fn columns_only_shown(&self) -> Vec<String> {
+        let fields = self.metadata.iter().flat_map(|metadata| metadata.schema().fields());
+        fields.filter(|field| columns::is_only_shown(field)).map(|field| field.name().clone()).collect()
     }
 
     /// Whether a row must be unfolded: a column is dotted, or holds JSON as text.
@@ -290,7 +301,7 @@ impl Rows {
             let columns = group.columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf));
             bytes += columns.map(|(_, column)| column.uncompressed_size().max(0) as u64).sum::<u64>();
         }
-        (BATCH / (bytes / rows.max(1) + 64)).clamp(1, 8 << 10) as usize
+        (BATCH / (bytes / rows.max(1) + 64)).clamp(1, ROWS_OF_BATCH) as usize
     }
 
     /// Reads the next batch of this part, or notes why its run can't be read to its end.
@@ -299,7 +310,7 @@ impl Rows {
             if let Some(reader) = &mut self.reader {
                 match sound(|| reader.next().transpose()) {
                     Ok(Some(batch)) => {
-                        self.batch = Some((batch, 0));
+                        self.batch = Some(batch);
                         return Ok(true);
                     }
                     Ok(None) => self.reader = None,
@@ -349,6 +360,96 @@ fn runs(metadata: &ArrowReaderMetadata) -> Vec<Run> {
         row += rows;
     }
     runs
+}
+
+/// The leaves of a schema, in their order.
+struct Leaves<'s> {
+    /// Whether what stands at a path of names is read.
+    keep: &'s dyn Fn(&[&str]) -> bool,
+    /// As stored, by leaf.
+    bytes: &'s [i64],
+    next: usize,
+}
+
+impl Leaves<'_> {
+    /// The leaves of a column, or of what is in one, that are read. Of an object that is read, but none of whose members
+    /// is, the smallest: that it is there may say something.
+    fn kept(&mut self, column: &Type, path: &[&str]) -> Vec<usize> {
+        let first = self.next;
+        if !column.is_group() {
+            self.next += 1;
+            return if (self.keep)(path) { vec![first] } else { Vec::new() };
+        }
+        let mut kept = Vec::new();
+        for member in column.get_fields() {
+            let below = [path, &[member.name()]].concat();
+            let below = if is_structure(member.name()) { path } else { &below };
+            kept.extend(self.kept(member, below));
+        }
+        if !(self.keep)(path) {
+            return kept;
+        }
+        let is_map = matches!(
+            column.get_basic_info().converted_type(),
+            ConvertedType::MAP | ConvertedType::MAP_KEY_VALUE
+        );
+        match is_map {
+            // What is read of a map stands in its keys, not in the schema.
+            true => (first..self.next).collect(),
+            false if kept.is_empty() => {
+                (first..self.next).min_by_key(|leaf| self.bytes[*leaf]).into_iter().collect()
+            }
+            false => kept,
+        }
+    }
+}
+
+/// Asks for texts as `shape::columns` reads them fastest: words by their codes where the file has dictionaries of them,
+/// others where they lie.
+fn with_words_as_coded(metadata: ArrowReaderMetadata) -> ArrowReaderMetadata {
+    let mut leaf = 0;
+    let groups = metadata.metadata().row_groups();
+    let fields = metadata.schema().fields().iter().map(|field| as_coded(field, groups, &mut leaf));
+    let schema = Schema::new(fields.collect::<Vec<_>>());
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+    ArrowReaderMetadata::try_new(metadata.metadata().clone(), options).unwrap_or(metadata)
+}
+
+/// A column with its texts as they are asked for. `leaf` counts the leaves of the schema.
+fn as_coded(field: &FieldRef, groups: &[RowGroupMetaData], leaf: &mut usize) -> FieldRef {
+    let first = *leaf;
+    let data_type = match field.data_type() {
+        DataType::Utf8 => {
+            let is_coded = |group: &RowGroupMetaData| {
+                let column = group.columns().get(first);
+                column.is_some_and(|column| column.dictionary_page_offset().is_some())
+            };
+            // An id stands once, whatever the writer made of it.
+            let is_word = !field.name().ends_with("_id") || field.name() == "project_id";
+            *leaf += 1;
+            match is_word && groups.iter().all(is_coded) {
+                true => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
+                false => DataType::Utf8View,
+            }
+        }
+        DataType::Struct(members) => {
+            DataType::Struct(members.iter().map(|member| as_coded(member, groups, leaf)).collect())
+        }
+        DataType::List(item) => DataType::List(as_coded(item, groups, leaf)),
+        other => {
+            *leaf += leaves(other);
+            other.clone()
+        }
+    };
+    Arc::new(field.as_ref().clone().with_data_type(data_type))
+}
+
+fn leaves(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::Struct(members) => members.iter().map(|member| leaves(member.data_type())).sum(),
+        DataType::List(item) | DataType::Map(item, _) => leaves(item.data_type()),
+        _ => 1,
+    }
 }
 
 /// How writers name what is between a list or a map and what is in it.

@@ -22,6 +22,9 @@ pub struct Columns<'b>(Vec<(&'b str, Cells<'b>)>);
 enum Cells<'b> {
     Bool(&'b arrow_array::BooleanArray),
     Text(&'b arrow_array::StringArray),
+    View(&'b arrow_array::StringViewArray),
+    /// A code each, of a dictionary's texts.
+    Coded(&'b arrow_array::DictionaryArray<Int32Type>, &'b arrow_array::StringArray),
     Bytes(&'b arrow_array::BinaryArray),
     Whole(&'b dyn Array, fn(&dyn Array, usize) -> i128),
     Float(&'b dyn Array, fn(&dyn Array, usize) -> f64),
@@ -79,6 +82,12 @@ impl<'b> Cells<'b> {
         match array.data_type() {
             DataType::Boolean => Cells::Bool(array.as_boolean()),
             DataType::Utf8 => Cells::Text(array.as_string()),
+            DataType::Utf8View => Cells::View(array.as_string_view()),
+            DataType::Dictionary(..) => {
+                let coded = array.as_dictionary_opt::<Int32Type>();
+                let texts = coded.and_then(|coded| coded.values().as_string_opt());
+                coded.zip(texts).map_or(Cells::Other, |(coded, texts)| Cells::Coded(coded, texts))
+            }
             DataType::Binary => Cells::Bytes(array.as_binary()),
             DataType::Int8 => Cells::Whole(array, whole::<Int8Type>),
             DataType::Int16 => Cells::Whole(array, whole::<Int16Type>),
@@ -135,6 +144,8 @@ impl<'b> Cells<'b> {
         match self {
             Cells::Bool(array) => array.is_null(row),
             Cells::Text(array) => array.is_null(row),
+            Cells::View(array) => array.is_null(row),
+            Cells::Coded(coded, texts) => coded.key(row).is_none_or(|code| texts.is_null(code)),
             Cells::Bytes(array) => array.is_null(row),
             // As dataframes write a count that isn't there.
             Cells::Float(array, float) => array.is_null(row) || !float(*array, row).is_finite(),
@@ -154,6 +165,11 @@ impl<'b> Cells<'b> {
         let _ = match self {
             Cells::Bool(array) => write!(line, "{}", array.value(row)),
             Cells::Text(array) => return write_text(array.value(row).as_bytes(), line),
+            Cells::View(array) => return write_text(array.value(row).as_bytes(), line),
+            Cells::Coded(coded, texts) => {
+                let text = coded.key(row).map_or("", |code| texts.value(code));
+                return write_text(text.as_bytes(), line);
+            }
             Cells::Bytes(array) => return write_text(array.value(row), line),
             Cells::Whole(array, whole) => write!(line, "{}", whole(*array, row)),
             Cells::Float(array, float) => write!(line, "{}", float(*array, row)),

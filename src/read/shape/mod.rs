@@ -29,6 +29,7 @@ mod cached_content;
 pub mod canonical;
 mod clock;
 mod cloud_logging;
+pub mod columns;
 mod completion;
 pub mod faults;
 mod fields;

@@ -106,9 +106,9 @@ fn has_avx2() -> bool {
     false
 }
 
-impl Plain<'_> {
+impl<'line> Plain<'line> {
     /// What `--detail` shows.
-    pub fn detail(&self) -> Detail<'_> {
+    pub fn detail(&self) -> Detail<'line> {
         Detail {
             api_key_id: String::from_utf8_lossy(self.api_key_id),
             region: String::from_utf8_lossy(self.region),

@@ -1,0 +1,903 @@
+//! Owns plain rows: canonical records in typed columns with nothing unusual in them, as nearly every row of a Parquet
+//! file is. Reads a batch of them column by column, or gives a row up; what a row means, and what is wrong with one, is
+//! for `canonical` alone, which gets it as a line.
+//!
+//! Columns that decide a fact hold few words, again and again, and mostly lie in a dictionary. So each word has a number,
+//! the numbers of a row make its key, and what the strict decoder makes of the first row of a key holds for all others:
+//!
+//! ```text
+//! project_id  model       status   …          key
+//! "p" ─▶ 1    "m" ─▶ 2    200      …  ──▶  1│2│201│…   ──▶ what is known of rows with this key
+//! ```
+//!
+//! **Invariants**
+//! - Of a row that is read the strict decoder makes what this reader does: with equal keys two rows have equal facts,
+//!   and neither is refused unless both are, their counts aside.
+//! - Whatever isn't plain (a column of another type than usual, a count that is none, a time out of range, a member
+//!   that is rare) is given up, never judged.
+//! - What is kept from batch to batch is bounded: beyond so many words of a column its rows aren't plain.
+
+use std::hash::BuildHasher;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{
+    Array, ArrayRef, DictionaryArray, ListArray, MapArray, RecordBatch, StringArray, StringViewArray,
+    StructArray,
+};
+use arrow_buffer::{NullBuffer, OffsetBuffer};
+use arrow_schema::{DataType, Fields, TimeUnit};
+use foldhash::fast::RandomState;
+use hashbrown::{HashSet, HashTable};
+
+use super::canonical::{Field, SHAPE};
+use super::plain::Plain;
+use super::usage_metadata::Member;
+use crate::types::day::{Clock, Instant};
+use crate::types::meter::{MODALITIES, Modality, QUANTITIES};
+use crate::types::usage::{Counts, GREATEST_COUNT};
+
+/// The numbers of a row's words, and whether it has usage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Key([u64; 2]);
+
+impl Key {
+    pub fn bytes(self) -> [u8; 16] {
+        let [low, high] = self.0;
+        (u128::from(low) | u128::from(high) << 64).to_le_bytes()
+    }
+}
+
+/// A plain row written as a line is never longer, what nobody reads of it aside.
+pub const LONGEST_PLAIN: usize = 64 << 10;
+
+/// A column that decides facts, and the bits that its words' numbers have in a key.
+#[derive(Clone, Copy)]
+struct Fact {
+    half: usize,
+    shift: u32,
+    bits: u32,
+}
+
+/// The columns that decide facts: their places in [`FACTS`].
+mod fact {
+    pub const PROJECT: usize = 0;
+    pub const MODEL: usize = 1;
+    pub const MODEL_VERSION: usize = 2;
+    pub const METHOD: usize = 3;
+    pub const BASE_MODEL: usize = 4;
+    pub const SERVICE: usize = 5;
+    pub const STATUS: usize = 6;
+    pub const SERVICE_TIER: usize = 7;
+    pub const USAGE_TIER: usize = 8;
+    pub const CHANNEL: usize = 9;
+    pub const SERVED: usize = 10;
+    pub const TOOLS: usize = 11;
+}
+
+const FACTS: [Fact; 12] = [
+    Fact { half: 0, shift: 0, bits: 20 },
+    Fact { half: 0, shift: 20, bits: 16 },
+    Fact { half: 0, shift: 36, bits: 16 },
+    Fact { half: 0, shift: 52, bits: 8 },
+    Fact { half: 1, shift: 0, bits: 12 },
+    Fact { half: 1, shift: 12, bits: 6 },
+    Fact { half: 1, shift: 18, bits: 12 },
+    Fact { half: 1, shift: 30, bits: 8 },
+    Fact { half: 1, shift: 38, bits: 6 },
+    Fact { half: 1, shift: 44, bits: 4 },
+    Fact { half: 1, shift: 48, bits: 8 },
+    Fact { half: 1, shift: 56, bits: 8 },
+];
+/// In the first half of a key, above all facts: the row has usageMetadata or quantities.
+const HAS_USAGE: u64 = 1 << 63;
+
+/// A status that is a number has that number as its word's, plus 1; words come after.
+const STATUS_NUMBERS: u32 = 1000;
+
+/// The number of a word that isn't plain.
+const NO_NUMBER: u32 = u32::MAX;
+const LONGEST_WORD: usize = 1 << 10;
+/// Bytes of all words of a column that are kept.
+const MOST_BYTES: usize = 16 << 20;
+const LONGEST_ID: usize = 4 << 10;
+const MOST_DETAILS: usize = 64;
+const MOST_LABELS: usize = 16;
+
+/// A count that isn't there, and one that isn't plain.
+const MISSING: u64 = u64::MAX;
+const NO_COUNT: u64 = u64::MAX - 1;
+
+/// The counts of usageMetadata, and the lists of details: their places.
+mod count {
+    pub const PROMPT: usize = 0;
+    pub const CANDIDATES: usize = 1;
+    pub const TOTAL: usize = 2;
+    pub const THOUGHTS: usize = 3;
+    pub const CACHED: usize = 4;
+    pub const TOOL: usize = 5;
+}
+
+mod details {
+    pub const PROMPT: usize = 0;
+    pub const CANDIDATES: usize = 1;
+    pub const CACHED: usize = 2;
+    pub const TOOL: usize = 3;
+}
+
+/// Reads batches of rows, and learns the words of their columns.
+pub struct ColumnReader {
+    words: [Words; FACTS.len()],
+    clock: Clock,
+    /// Of the batch that is read, by row.
+    plain: Vec<bool>,
+    keys: Vec<Key>,
+    at: Vec<Instant>,
+    request_ids: Texts,
+    /// Each empty where there is no such column.
+    counts: [Vec<u64>; 6],
+    details: [Details; 4],
+    quantities: Vec<(usize, Vec<u64>)>,
+    quantities_read: usize,
+}
+
+impl Default for ColumnReader {
+    fn default() -> ColumnReader {
+        let words = |place: usize| {
+            let numbers_before = if place == fact::STATUS { STATUS_NUMBERS } else { 0 };
+            Words::new(numbers_before, (1 << FACTS[place].bits) - 1)
+        };
+        ColumnReader {
+            words: std::array::from_fn(words),
+            clock: Clock::default(),
+            plain: Vec::new(),
+            keys: Vec::new(),
+            at: Vec::new(),
+            request_ids: Texts::None,
+            counts: Default::default(),
+            details: Default::default(),
+            quantities: Vec::new(),
+            quantities_read: 0,
+        }
+    }
+}
+
+impl ColumnReader {
+    /// Reads the columns of a batch; whether its rows can be plain. `is_row` says that a dotted column is a member of an
+    /// object, and a cell may be JSON.
+    pub fn read(&mut self, batch: &RecordBatch, is_row: bool) -> bool {
+        let rows = batch.num_rows();
+        self.plain.clear();
+        self.plain.resize(rows, true);
+        self.keys.clear();
+        self.keys.resize(rows, Key::default());
+        self.at.clear();
+        self.request_ids = Texts::None;
+        self.counts.iter_mut().for_each(Vec::clear);
+        self.details.iter_mut().for_each(Details::clear);
+        self.quantities_read = 0;
+        let columns = batch.schema_ref().fields();
+        let read = names_differ(columns)
+            && columns
+                .iter()
+                .zip(batch.columns())
+                .all(|(column, array)| self.column(column.name(), array, is_row, columns).is_some());
+        read && self.at.len() == rows
+    }
+
+    /// Fills in a row of the batch that is read, if it is plain; gives its key.
+    #[inline]
+    pub fn row<'r>(&'r self, row: usize, plain: &mut Plain<'r>) -> Option<Key> {
+        if !self.plain[row] {
+            return None;
+        }
+        let request_id = match &self.request_ids {
+            Texts::None => &[],
+            Texts::Text(texts) if texts.is_null(row) => &[][..],
+            Texts::Text(texts) => texts.value(row).as_bytes(),
+            Texts::View(texts) if texts.is_null(row) => &[],
+            Texts::View(texts) => texts.value(row).as_bytes(),
+        };
+        if request_id.len() > LONGEST_ID {
+            return None;
+        }
+        let counts = &mut plain.counts;
+        *counts = Counts {
+            prompt: self.count(count::PROMPT, row)?.unwrap_or(0),
+            candidates: self.count(count::CANDIDATES, row)?.unwrap_or(0),
+            total: self.count(count::TOTAL, row)?,
+            thoughts: self.count(count::THOUGHTS, row)?.unwrap_or(0),
+            cached: self.count(count::CACHED, row)?.unwrap_or(0),
+            tool: self.count(count::TOOL, row)?.unwrap_or(0),
+            ..Counts::default()
+        };
+        self.details[details::PROMPT].add_up(row, &mut counts.prompt_details)?;
+        self.details[details::CANDIDATES].add_up(row, &mut counts.candidates_details)?;
+        self.details[details::CACHED].add_up(row, &mut counts.cached_details)?;
+        self.details[details::TOOL].add_up(row, &mut counts.tool_details)?;
+        for (place, quantities) in &self.quantities[..self.quantities_read] {
+            counts.quantities[*place] = plain_count(quantities[row])?.unwrap_or(0);
+        }
+        let key = self.keys[row];
+        let project = key.0[0] & ((1 << FACTS[fact::PROJECT].bits) - 1);
+        let project_id = self.words[fact::PROJECT].text(project as u32);
+        (plain.at, plain.request_id, plain.project_id) = (self.at[row], request_id, project_id);
+        Some(key)
+    }
+
+    #[inline(always)]
+    fn count(&self, place: usize, row: usize) -> Option<Option<u64>> {
+        self.counts[place].get(row).map_or(Some(None), |count| plain_count(*count))
+    }
+
+    /// Reads a column; None where rows that have it can't be plain.
+    fn column(&mut self, name: &str, array: &ArrayRef, is_row: bool, columns: &Fields) -> Option<()> {
+        if !is_row {
+            return Field::from_name(name).map_or(Some(()), |field| self.field(field, array, false));
+        }
+        let mut path = name.split('.');
+        let (head, member, more) = (path.next()?, path.next(), path.next());
+        // Rows may spell keys otherwise too.
+        let is_named = |name: &str| SHAPE.fields.keep(&[name]);
+        if !is_named(head) || member.is_some_and(|member| !SHAPE.fields.keep(&[head, member])) {
+            return Some(());
+        }
+        let Some(field) = Field::from_name(head) else {
+            return is_spelled_so(head).then_some(());
+        };
+        let Some(member) = member else {
+            let is_dotted_too = columns.iter().any(|column| is_member_of(column.name(), head));
+            return (!is_dotted_too).then(|| self.field(field, array, true))?;
+        };
+        if array.null_count() == array.len() {
+            return Some(());
+        }
+        match field {
+            _ if more.is_some() => None,
+            Field::UsageMetadata => {
+                let member = Member::from_name(member)?;
+                self.usage_member(member, array, None, true)?;
+                let counts = count_of(member).map_or(&[][..], |place| &self.counts[place]);
+                for (row, key) in self.keys.iter_mut().enumerate() {
+                    let is_there = counts.get(row).map_or(array.is_valid(row), |count| *count != MISSING);
+                    key.0[0] |= if is_there { HAS_USAGE } else { 0 };
+                }
+                Some(())
+            }
+            Field::Quantities => self.quantity(member, array, None),
+            Field::Labels => {
+                let texts = Text::of(array)?;
+                texts.all_are(|text| !text.starts_with(['{', '['])).then_some(())
+            }
+            _ => self.nobody_has(array, None),
+        }
+    }
+
+    fn field(&mut self, field: Field, array: &ArrayRef, is_row: bool) -> Option<()> {
+        // Of any type it says nothing.
+        if array.null_count() == array.len() {
+            return Some(());
+        }
+        match field {
+            Field::RequestId => {
+                self.request_ids = Texts::of(array)?;
+                Some(())
+            }
+            Field::Timestamp => self.times(array),
+            Field::ProjectId => self.facts(fact::PROJECT, array, None),
+            Field::Model => self.facts(fact::MODEL, array, None),
+            Field::ModelVersion => self.facts(fact::MODEL_VERSION, array, None),
+            Field::BaseModel => self.facts(fact::BASE_MODEL, array, None),
+            Field::Method => self.facts(fact::METHOD, array, None),
+            Field::Service => self.facts(fact::SERVICE, array, None),
+            Field::ServiceTier => self.facts(fact::SERVICE_TIER, array, None),
+            Field::UsageTier => self.facts(fact::USAGE_TIER, array, None),
+            Field::Channel => self.facts(fact::CHANNEL, array, None),
+            Field::Status => match Text::of(array) {
+                Some(_) => self.facts(fact::STATUS, array, None),
+                None => self.statuses(array),
+            },
+            // What is there is shown, and decides nothing.
+            Field::ApiKeyId | Field::Region => Text::of(array).map(|_| ()),
+            Field::LatencyMs => array.data_type().is_numeric().then_some(()),
+            Field::Labels => self.labels(array),
+            Field::UsageMetadata => self.usage(array.as_struct_opt()?, is_row),
+            Field::Quantities => self.quantities(array.as_struct_opt()?),
+            Field::Tools => match array.as_list_opt() {
+                Some(tools) => self.tools(tools),
+                None => self.nobody_has(array, None),
+            },
+            // Rare, and much about it can be wrong.
+            Field::CachedContent => self.nobody_has(array, None),
+        }
+    }
+
+    fn times(&mut self, array: &ArrayRef) -> Option<()> {
+        fn of<T: ArrowPrimitiveType<Native = i64>>(
+            array: &ArrayRef,
+            unit: i64,
+        ) -> impl Iterator<Item = Option<Instant>> {
+            array.as_primitive::<T>().values().iter().map(move |time| Instant::of_units(*time, unit))
+        }
+        let mut put = |times: &mut dyn Iterator<Item = Option<Instant>>| {
+            for (at, plain) in times.zip(&mut self.plain) {
+                *plain &= at.is_some();
+                self.at.push(at.unwrap_or_default());
+            }
+        };
+        match array.data_type() {
+            DataType::Timestamp(TimeUnit::Second, _) => {
+                put(&mut of::<TimestampSecondType>(array, 1_000_000_000))
+            }
+            DataType::Timestamp(TimeUnit::Millisecond, _) => {
+                put(&mut of::<TimestampMillisecondType>(array, 1_000_000))
+            }
+            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+                put(&mut of::<TimestampMicrosecondType>(array, 1_000))
+            }
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => put(&mut of::<TimestampNanosecondType>(array, 1)),
+            _ => {
+                let texts = Text::of(array)?;
+                put(&mut (0..array.len()).map(|row| self.clock.parse(texts.bytes(row))));
+            }
+        }
+        if let Some(nulls) = array.nulls() {
+            self.plain.iter_mut().zip(nulls.iter()).for_each(|(plain, is_there)| *plain &= is_there);
+        }
+        Some(())
+    }
+
+    /// Reads a column of words. `above` says where what holds it is null.
+    fn facts(&mut self, place: usize, array: &ArrayRef, above: Option<&NullBuffer>) -> Option<()> {
+        let (words, nulls) = (&mut self.words[place], NullBuffer::union(above, array.nulls()));
+        let mut put = KeyPart { fact: FACTS[place], keys: &mut self.keys, plain: &mut self.plain };
+        match Text::of(array)? {
+            Text::Coded(coded, dictionary) => {
+                words.learn(dictionary);
+                let numbers = &words.numbers[..];
+                let codes = coded.keys().values();
+                match nulls {
+                    None => put.all(codes.iter().map(|code| number_of(*code, numbers))),
+                    Some(nulls) => put.all(
+                        codes
+                            .iter()
+                            .zip(nulls.iter())
+                            .map(|(code, is_there)| if is_there { number_of(*code, numbers) } else { 0 }),
+                    ),
+                }
+            }
+            texts => {
+                // The word of the row before, as a rule.
+                let (mut last, mut last_number): (&[u8], u32) = (&[], 0);
+                put.all((0..array.len()).map(|row| {
+                    if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+                        return 0;
+                    }
+                    let text = texts.bytes(row);
+                    if text != last {
+                        (last, last_number) = (text, words.number(text));
+                    }
+                    last_number
+                }));
+            }
+        }
+        Some(())
+    }
+
+    fn statuses(&mut self, array: &ArrayRef) -> Option<()> {
+        let mut statuses = Vec::new();
+        read_counts(array, None, &mut statuses)?;
+        let mut put = KeyPart { fact: FACTS[fact::STATUS], keys: &mut self.keys, plain: &mut self.plain };
+        put.all(statuses.iter().map(|status| match *status {
+            MISSING => 0,
+            status if status < u64::from(STATUS_NUMBERS) => status as u32 + 1,
+            _ => NO_NUMBER,
+        }));
+        Some(())
+    }
+
+    fn tools(&mut self, tools: &ListArray) -> Option<()> {
+        let texts = Text::of(tools.values())?;
+        let words = &mut self.words[fact::TOOLS];
+        let mut put = KeyPart { fact: FACTS[fact::TOOLS], keys: &mut self.keys, plain: &mut self.plain };
+        let mut word = Vec::new();
+        put.all((0..tools.len()).map(|row| {
+            if tools.is_null(row) {
+                return 0;
+            }
+            word.clear();
+            // An empty list is another word than none.
+            word.push(b'[');
+            for tool in items(tools.offsets(), row) {
+                let text = if tools.values().is_null(tool) { &[] } else { texts.bytes(tool) };
+                word.extend_from_slice(&(text.len() as u64).to_le_bytes());
+                word.extend_from_slice(text);
+            }
+            words.number(&word)
+        }));
+        Some(())
+    }
+
+    fn labels(&mut self, array: &ArrayRef) -> Option<()> {
+        match array.data_type() {
+            DataType::Struct(members) => {
+                let is_text =
+                    |column: &ArrayRef| Text::of(column).is_some() || column.null_count() == column.len();
+                let are_texts = array.as_struct().columns().iter().all(is_text);
+                (are_texts && names_differ(members)).then_some(())
+            }
+            DataType::Map(..) => {
+                let map: &MapArray = array.as_map();
+                let (names, _) = (Text::of(map.keys())?, Text::of(map.values())?);
+                for row in 0..map.len() {
+                    let labels = items(map.offsets(), row);
+                    if labels.len() > 1 {
+                        let differ = |label: usize| {
+                            labels
+                                .clone()
+                                .take_while(|other| *other < label)
+                                .all(|other| names.bytes(other) != names.bytes(label))
+                        };
+                        self.plain[row] &= labels.len() <= MOST_LABELS && labels.clone().all(differ);
+                    }
+                }
+                Some(())
+            }
+            _ => None,
+        }
+    }
+
+    fn usage(&mut self, usage: &StructArray, is_row: bool) -> Option<()> {
+        let DataType::Struct(members) = usage.data_type() else { return None };
+        if !names_differ(members) {
+            return None;
+        }
+        for (row, key) in self.keys.iter_mut().enumerate() {
+            key.0[0] |= if usage.is_valid(row) { HAS_USAGE } else { 0 };
+        }
+        for (member, array) in members.iter().zip(usage.columns()) {
+            match Member::from_name(member.name()) {
+                None if is_row && !is_spelled_so(member.name()) => return None,
+                None => {}
+                Some(_) if array.null_count() == array.len() => {}
+                Some(member) => self.usage_member(member, array, usage.nulls(), is_row)?,
+            }
+        }
+        Some(())
+    }
+
+    fn usage_member(
+        &mut self,
+        member: Member,
+        array: &ArrayRef,
+        above: Option<&NullBuffer>,
+        is_row: bool,
+    ) -> Option<()> {
+        match (count_of(member), details_of(member), array.as_list_opt()) {
+            (Some(place), ..) if is_number(array.data_type()) => {
+                read_counts(array, above, &mut self.counts[place])
+            }
+            (_, Some(place), Some(list)) => self.details[place].read(list, above, is_row, &mut self.plain),
+            _ if member == Member::ServiceTier => self.facts(fact::SERVED, array, above),
+            // Rare, or of a type that is.
+            _ => self.nobody_has(array, above),
+        }
+    }
+
+    fn quantities(&mut self, quantities: &StructArray) -> Option<()> {
+        let DataType::Struct(members) = quantities.data_type() else { return None };
+        if !names_differ(members) {
+            return None;
+        }
+        for (member, array) in members.iter().zip(quantities.columns()) {
+            if array.null_count() < array.len() {
+                self.quantity(member.name(), array, quantities.nulls())?;
+            }
+        }
+        Some(())
+    }
+
+    fn quantity(&mut self, name: &str, array: &ArrayRef, above: Option<&NullBuffer>) -> Option<()> {
+        let meter = QUANTITIES.iter().position(|meter| meter.name() == name);
+        let Some(place) = meter.filter(|_| is_number(array.data_type())) else {
+            return self.nobody_has(array, above);
+        };
+        if self.quantities.len() == self.quantities_read {
+            self.quantities.push(Default::default());
+        }
+        let (own, counts) = &mut self.quantities[self.quantities_read];
+        *own = place;
+        counts.clear();
+        read_counts(array, above, counts)?;
+        for (key, count) in self.keys.iter_mut().zip(counts) {
+            key.0[0] |= if *count != MISSING { HAS_USAGE } else { 0 };
+        }
+        self.quantities_read += 1;
+        Some(())
+    }
+
+    /// Rows that have something in this column aren't plain.
+    fn nobody_has(&mut self, array: &ArrayRef, above: Option<&NullBuffer>) -> Option<()> {
+        let nulls = NullBuffer::union(above, array.nulls());
+        for (row, plain) in self.plain.iter_mut().enumerate() {
+            *plain &= nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+        }
+        Some(())
+    }
+}
+
+/// Token details of one kind, entries of all rows one after the other.
+#[derive(Default)]
+struct Details {
+    /// Where each row's entries are; none without the column.
+    offsets: Option<OffsetBuffer<i32>>,
+    modalities: Vec<u8>,
+    tokens: Vec<u64>,
+}
+
+impl Details {
+    /// In the place of a modality that isn't plain.
+    const NO_MODALITY: u8 = MODALITIES as u8;
+
+    fn clear(&mut self) {
+        self.offsets = None;
+        self.modalities.clear();
+        self.tokens.clear();
+    }
+
+    fn read(
+        &mut self,
+        list: &ListArray,
+        above: Option<&NullBuffer>,
+        is_row: bool,
+        plain: &mut [bool],
+    ) -> Option<()> {
+        let entries = list.values().as_struct_opt()?;
+        let DataType::Struct(members) = entries.data_type() else { return None };
+        if !names_differ(members) {
+            return None;
+        }
+        for (member, array) in members.iter().zip(entries.columns()) {
+            let is_missing = array.null_count() == array.len();
+            match member.name().as_str() {
+                "modality" if !is_missing => self.read_modalities(array)?,
+                "tokenCount" if !is_missing => read_counts(array, None, &mut self.tokens)?,
+                name if is_row && !is_spelled_so(name) => return None,
+                _ => {}
+            }
+        }
+        self.modalities.resize(entries.len(), Modality::Text as u8);
+        self.tokens.resize(entries.len(), MISSING);
+        if let Some(nulls) = entries.nulls() {
+            for (modality, is_there) in self.modalities.iter_mut().zip(nulls.iter()) {
+                *modality = if is_there { *modality } else { Details::NO_MODALITY };
+            }
+        }
+        // What stands in a list that isn't there doesn't count, nor do writers put anything in it.
+        if let Some(nulls) = NullBuffer::union(above, list.nulls()) {
+            for (row, is_there) in nulls.iter().enumerate() {
+                plain[row] &= is_there || list.value_length(row) == 0;
+            }
+        }
+        self.offsets = Some(list.offsets().clone());
+        Some(())
+    }
+
+    fn read_modalities(&mut self, array: &ArrayRef) -> Option<()> {
+        let modality = |word: &[u8]| match std::str::from_utf8(word) {
+            Ok("") => Modality::Text as u8,
+            Ok(word) => Modality::from_log(word).map_or(Details::NO_MODALITY, |modality| modality as u8),
+            Err(_) => Details::NO_MODALITY,
+        };
+        let text = Text::of(array)?;
+        if let Text::Coded(coded, dictionary) = &text {
+            let known: Vec<u8> =
+                (0..dictionary.len()).map(|code| modality(dictionary.value(code).as_bytes())).collect();
+            let codes = coded.keys().values().iter();
+            self.modalities
+                .extend(codes.map(|code| known.get(*code as usize).copied().unwrap_or(Details::NO_MODALITY)));
+        } else {
+            self.modalities.extend((0..array.len()).map(|entry| modality(text.bytes(entry))));
+        }
+        if let Some(nulls) = array.nulls() {
+            for (modality, is_there) in self.modalities.iter_mut().zip(nulls.iter()) {
+                *modality = if is_there { *modality } else { Modality::Text as u8 };
+            }
+        }
+        Some(())
+    }
+
+    /// Sums up a row's entries; None where one isn't plain.
+    #[inline(always)]
+    fn add_up(&self, row: usize, sums: &mut [u64; MODALITIES]) -> Option<()> {
+        let Some(offsets) = &self.offsets else { return Some(()) };
+        let entries = items(offsets, row);
+        if entries.len() > MOST_DETAILS {
+            return None;
+        }
+        for entry in entries {
+            *sums.get_mut(usize::from(self.modalities[entry]))? +=
+                plain_count(self.tokens[entry])?.unwrap_or(0);
+        }
+        Some(())
+    }
+}
+
+/// Puts the numbers of a column's words into the keys of its rows.
+struct KeyPart<'k> {
+    fact: Fact,
+    keys: &'k mut [Key],
+    plain: &'k mut [bool],
+}
+
+impl KeyPart<'_> {
+    #[inline(always)]
+    fn all(&mut self, numbers: impl Iterator<Item = u32>) {
+        let Fact { half, shift, .. } = self.fact;
+        for ((key, plain), number) in self.keys.iter_mut().zip(self.plain.iter_mut()).zip(numbers) {
+            let is_plain = number != NO_NUMBER;
+            *plain &= is_plain;
+            key.0[half] |= if is_plain { u64::from(number) << shift } else { 0 };
+        }
+    }
+}
+
+fn number_of(code: i32, numbers: &[u32]) -> u32 {
+    numbers.get(code as usize).copied().unwrap_or(NO_NUMBER)
+}
+
+/// The words of one column that were met, each with a number; what is empty or null has 0.
+struct Words {
+    hasher: RandomState,
+    table: HashTable<u32>,
+    /// By number; the first is none.
+    texts: Vec<Box<[u8]>>,
+    /// Numbers that aren't words' come first.
+    before: u32,
+    greatest: u32,
+    bytes: usize,
+    /// The dictionary that was learnt last, and the numbers of its words.
+    dictionary: Option<StringArray>,
+    numbers: Vec<u32>,
+}
+
+impl Words {
+    fn new(before: u32, greatest: u32) -> Words {
+        Words {
+            hasher: RandomState::default(),
+            table: HashTable::new(),
+            texts: vec![Box::default()],
+            before,
+            greatest,
+            bytes: 0,
+            dictionary: None,
+            numbers: Vec::new(),
+        }
+    }
+
+    /// The number of a word, a new one if nobody met it; [`NO_NUMBER`] when it is too long, or words are too many.
+    fn number(&mut self, text: &[u8]) -> u32 {
+        if text.is_empty() {
+            return 0;
+        }
+        if text.len() > LONGEST_WORD {
+            return NO_NUMBER;
+        }
+        let Words { hasher, table, texts, before, greatest, bytes, .. } = self;
+        let hash = hasher.hash_one(text);
+        let place = match table.find(hash, |place| *texts[*place as usize] == *text) {
+            Some(place) => *place,
+            None => {
+                let place = texts.len() as u32;
+                if *before + place > *greatest || *bytes + text.len() > MOST_BYTES {
+                    return NO_NUMBER;
+                }
+                *bytes += text.len();
+                texts.push(text.into());
+                table.insert_unique(hash, place, |place| hasher.hash_one(&*texts[*place as usize]));
+                place
+            }
+        };
+        *before + place
+    }
+
+    fn text(&self, number: u32) -> &[u8] {
+        number
+            .checked_sub(self.before)
+            .and_then(|place| self.texts.get(place as usize))
+            .map_or(&[], |text| text)
+    }
+
+    /// Learns the words of a dictionary: as a rule that of the batch before.
+    fn learn(&mut self, dictionary: &StringArray) {
+        let is_same = |own: &StringArray| {
+            own.value_data().as_ptr() == dictionary.value_data().as_ptr()
+                && own.offsets().as_ptr() == dictionary.offsets().as_ptr()
+                && own.len() == dictionary.len()
+        };
+        // The one before is kept, so no other can lie where it does.
+        if !self.dictionary.as_ref().is_some_and(is_same) {
+            self.numbers.clear();
+            for place in 0..dictionary.len() {
+                let number = match dictionary.is_null(place) {
+                    true => 0,
+                    false => self.number(dictionary.value(place).as_bytes()),
+                };
+                self.numbers.push(number);
+            }
+            self.dictionary = Some(dictionary.clone());
+        }
+    }
+}
+
+/// A column of texts.
+enum Text<'a> {
+    Coded(&'a DictionaryArray<Int32Type>, &'a StringArray),
+    View(&'a StringViewArray),
+    Plain(&'a StringArray),
+}
+
+impl<'a> Text<'a> {
+    fn of(array: &'a ArrayRef) -> Option<Text<'a>> {
+        match array.data_type() {
+            DataType::Utf8 => Some(Text::Plain(array.as_string())),
+            DataType::Utf8View => Some(Text::View(array.as_string_view())),
+            DataType::Dictionary(..) => {
+                let coded = array.as_dictionary_opt::<Int32Type>()?;
+                Some(Text::Coded(coded, coded.values().as_string_opt()?))
+            }
+            _ => None,
+        }
+    }
+
+    /// What stands there; anything where it is null.
+    fn bytes(&self, row: usize) -> &'a [u8] {
+        match self {
+            Text::Coded(coded, dictionary) => {
+                let code = coded.keys().values()[row] as usize;
+                if code < dictionary.len() { dictionary.value(code).as_bytes() } else { &[] }
+            }
+            Text::View(texts) => texts.value(row).as_bytes(),
+            Text::Plain(texts) => texts.value(row).as_bytes(),
+        }
+    }
+
+    fn all_are(&self, is: impl Fn(&str) -> bool) -> bool {
+        match self {
+            Text::Coded(_, dictionary) => dictionary.iter().flatten().all(is),
+            Text::View(texts) => texts.iter().flatten().all(is),
+            Text::Plain(texts) => texts.iter().flatten().all(is),
+        }
+    }
+}
+
+/// Texts that are kept while their batch is read.
+enum Texts {
+    None,
+    View(StringViewArray),
+    Text(StringArray),
+}
+
+impl Texts {
+    fn of(array: &ArrayRef) -> Option<Texts> {
+        match array.data_type() {
+            DataType::Utf8 => Some(Texts::Text(array.as_string().clone())),
+            DataType::Utf8View => Some(Texts::View(array.as_string_view().clone())),
+            _ => None,
+        }
+    }
+}
+
+#[inline(always)]
+fn plain_count(count: u64) -> Option<Option<u64>> {
+    match count {
+        MISSING => Some(None),
+        NO_COUNT => None,
+        count => Some(Some(count)),
+    }
+}
+
+/// Reads numbers as counts; None of a column that has none. As dataframes write a count that isn't there, a float that
+/// is none is missing.
+fn read_counts(array: &ArrayRef, above: Option<&NullBuffer>, counts: &mut Vec<u64>) -> Option<()> {
+    fn read<T: ArrowPrimitiveType>(
+        array: &ArrayRef,
+        counts: &mut Vec<u64>,
+        count: impl Fn(T::Native) -> u64,
+    ) {
+        counts.extend(array.as_primitive::<T>().values().iter().map(|number| count(*number)));
+    }
+    // A number below 0 is far above as one without a sign.
+    let of_whole = |number: u64| if number <= GREATEST_COUNT { number } else { NO_COUNT };
+    let of_float = |number: f64| match number {
+        number if !number.is_finite() => MISSING,
+        number if number >= 0.0 && number <= GREATEST_COUNT as f64 && number.fract() == 0.0 => number as u64,
+        _ => NO_COUNT,
+    };
+    match array.data_type() {
+        DataType::Int8 => read::<Int8Type>(array, counts, |number| of_whole(i64::from(number) as u64)),
+        DataType::Int16 => read::<Int16Type>(array, counts, |number| of_whole(i64::from(number) as u64)),
+        DataType::Int32 => read::<Int32Type>(array, counts, |number| of_whole(i64::from(number) as u64)),
+        DataType::Int64 => read::<Int64Type>(array, counts, |number| of_whole(number as u64)),
+        DataType::UInt8 => read::<UInt8Type>(array, counts, |number| of_whole(number.into())),
+        DataType::UInt16 => read::<UInt16Type>(array, counts, |number| of_whole(number.into())),
+        DataType::UInt32 => read::<UInt32Type>(array, counts, |number| of_whole(number.into())),
+        DataType::UInt64 => read::<UInt64Type>(array, counts, of_whole),
+        DataType::Float32 => read::<Float32Type>(array, counts, |number| of_float(number.into())),
+        DataType::Float64 => read::<Float64Type>(array, counts, of_float),
+        _ => return None,
+    }
+    if let Some(nulls) = NullBuffer::union(above, array.nulls()) {
+        for (count, is_there) in counts.iter_mut().zip(nulls.iter()) {
+            *count = if is_there { *count } else { MISSING };
+        }
+    }
+    Some(())
+}
+
+/// The place of a member that is a count.
+fn count_of(member: Member) -> Option<usize> {
+    match member {
+        Member::PromptTokenCount => Some(count::PROMPT),
+        Member::CandidatesTokenCount => Some(count::CANDIDATES),
+        Member::TotalTokenCount => Some(count::TOTAL),
+        Member::ThoughtsTokenCount => Some(count::THOUGHTS),
+        Member::CachedContentTokenCount => Some(count::CACHED),
+        Member::ToolUsePromptTokenCount => Some(count::TOOL),
+        _ => None,
+    }
+}
+
+/// The place of a member that is a list of details.
+fn details_of(member: Member) -> Option<usize> {
+    match member {
+        Member::PromptTokensDetails => Some(details::PROMPT),
+        Member::CandidatesTokensDetails => Some(details::CANDIDATES),
+        Member::CacheTokensDetails => Some(details::CACHED),
+        Member::ToolUsePromptTokensDetails => Some(details::TOOL),
+        _ => None,
+    }
+}
+
+/// Whether a column is there for a report of requests alone: of a type that can't be at fault.
+pub fn is_only_shown(column: &arrow_schema::Field) -> bool {
+    let is_text = |data_type: &DataType| {
+        matches!(data_type, DataType::Utf8 | DataType::Utf8View | DataType::Dictionary(..))
+    };
+    match (Field::from_name(column.name()), column.data_type()) {
+        (Some(Field::ApiKeyId | Field::Region), data_type) => is_text(data_type),
+        (Some(Field::LatencyMs), data_type) => data_type.is_numeric(),
+        (Some(Field::Labels), DataType::Struct(members)) => {
+            members.iter().all(|member| is_text(member.data_type())) && names_differ(members)
+        }
+        _ => false,
+    }
+}
+
+fn is_number(data_type: &DataType) -> bool {
+    data_type.is_integer() || matches!(data_type, DataType::Float32 | DataType::Float64)
+}
+
+/// Where the items of a row's list are.
+#[inline(always)]
+fn items(offsets: &OffsetBuffer<i32>, row: usize) -> std::ops::Range<usize> {
+    offsets[row] as usize..offsets[row + 1] as usize
+}
+
+fn names_differ(fields: &Fields) -> bool {
+    let mut names = HashSet::with_capacity_and_hasher(fields.len(), RandomState::default());
+    fields.iter().all(|field| names.insert(field.name().as_str()))
+}
+
+/// A key that isn't read, or is spelled as the record's own.
+fn is_spelled_so(key: &str) -> bool {
+    !SHAPE.fields.keep(&[key]) || SHAPE.fields.named.contains(&key) || SHAPE.fields.whole.contains(&key)
+}
+
+fn is_member_of(column: &str, object: &str) -> bool {
+    column.strip_prefix(object).is_some_and(|rest| rest.starts_with('.'))
+}
