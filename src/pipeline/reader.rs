@@ -11,16 +11,17 @@ use crate::books::Books;
 use crate::mediate::dedupe::{Dealer, Dealt, Hand};
 use crate::mediate::groups::AllGroups;
 use crate::mediate::row::Shard;
-use crate::read::Reading;
 use crate::read::container::{Container, END_OF_STREAM, LONG_ROW, RAGGED_ROW};
 use crate::read::lines::Block;
 use crate::read::parts::{Before, Part, Parts};
+use crate::read::settings::{Settings, SettingsId};
 use crate::read::shape::canonical::{self, Decoded, Decoder};
 use crate::read::shape::plain::{Plain, PlainReader, Spellings};
 use crate::read::shape::record::Record;
 use crate::read::shape::value::Value;
 use crate::read::shape::{self, Item, Items, NotRequest, Shape};
 use crate::read::stream::Stream;
+use crate::read::{Inputs, Reading};
 use crate::suspense::{Refusal, Suspended};
 use crate::tally::{Tallied, Tallier};
 use crate::types::day::{Days, Instant};
@@ -57,9 +58,15 @@ pub(super) struct Noted {
 /// One thread while it reads.
 pub(super) struct Reader<'r, 'b> {
     thread: Thread<'b>,
+    inputs: &'r Inputs,
+    /// By settings, as spellings are too: what a line leaves out is filled in by them.
+    decoders: &'r [Decoder<'r>],
+    spellings: Vec<Spellings<Known>>,
+    /// By which the input is read whose block it is.
+    settings_id: SettingsId,
+    settings: &'r Settings,
     decoder: &'r Decoder<'r>,
     plain: PlainReader,
-    spellings: Spellings<Known>,
     groups: &'r AllGroups,
     dealer: Dealer,
     tallier: Tallier<'b>,
@@ -86,7 +93,8 @@ pub(super) struct Known {
 
 impl<'r, 'b> Reader<'r, 'b> {
     pub(super) fn new(
-        decoder: &'r Decoder<'r>,
+        inputs: &'r Inputs,
+        decoders: &'r [Decoder<'r>],
         books: &'b Books,
         options: &'r Options,
         groups: &'r AllGroups,
@@ -95,9 +103,13 @@ impl<'r, 'b> Reader<'r, 'b> {
     ) -> Reader<'r, 'b> {
         Reader {
             thread: Thread::default(),
-            decoder,
+            inputs,
+            decoders,
+            spellings: decoders.iter().map(|_| Spellings::default()).collect(),
+            settings_id: 0,
+            settings: &inputs.settings[0],
+            decoder: &decoders[0],
             plain: PlainReader::default(),
-            spellings: Spellings::default(),
             groups,
             dealer,
             tallier,
@@ -117,7 +129,8 @@ impl<'r, 'b> Reader<'r, 'b> {
 
     /// Decodes, deals and adds up the lines of a block; gives their number.
     pub(super) fn read_block(&mut self, block: &Block) -> u64 {
-        let max_line = self.options.settings.max_line;
+        self.turn_to(block.input);
+        let max_line = self.settings.max_line;
         let is_canonical = block.reading.is_some_and(is_canonical);
         let (bytes, end) = (block.bytes_and_margin(), block.bytes().len());
         let (mut number, mut at) = (0, 0);
@@ -154,14 +167,20 @@ impl<'r, 'b> Reader<'r, 'b> {
         number
     }
 
+    /// From here on lines are of this input.
+    fn turn_to(&mut self, input: InputId) {
+        self.settings_id = self.inputs.list[input.0 as usize].settings;
+        (self.settings, self.decoder) = (self.inputs.settings_of(input), &self.decoders[self.settings_id]);
+    }
+
     /// Reads the line with which `bytes` begins if it is plain and its spelling is known; gives its length with the
     /// newline.
     fn read_plain(&mut self, bytes: &[u8], end: usize, place: Place) -> Option<usize> {
         let mut plain = self.plain.read(bytes, end)?;
-        if plain.line.len() > self.options.settings.max_line {
+        if plain.line.len() > self.settings.max_line {
             return None;
         }
-        let known = match self.spellings.find(self.plain.spelling()) {
+        let known = match self.spellings[self.settings_id].find(self.plain.spelling()) {
             Some(known) => known,
             None => self.learn(&plain)?,
         };
@@ -173,7 +192,7 @@ impl<'r, 'b> Reader<'r, 'b> {
         } else {
             Dealt::Usage(None)
         };
-        let project_id = match (plain.project_id, &self.options.settings.defaults.project) {
+        let project_id = match (plain.project_id, &self.settings.defaults.project) {
             ([], Some(project)) => project.as_bytes(),
             (project_id, _) => project_id,
         };
@@ -210,7 +229,7 @@ impl<'r, 'b> Reader<'r, 'b> {
             has_tokens: request.usage.is_some(),
             is_live: self.books.methods.find(request.facts.method).is_live(),
         };
-        self.spellings.learn(self.plain.spelling(), known);
+        self.spellings[self.settings_id].learn(self.plain.spelling(), known);
         Some(known)
     }
 
@@ -303,6 +322,7 @@ impl<'r, 'b> Reader<'r, 'b> {
 
     /// Judges the requests of an input that came in parts, now that it has ended.
     pub(super) fn end_parts(&mut self, stream: &Stream) {
+        self.turn_to(stream.input());
         for Part { record, block, line } in self.parts.take() {
             let at = At { input: stream.input(), block };
             self.judge(&record, at, line, stream.shape());

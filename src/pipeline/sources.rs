@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::error::Result;
 use crate::read::lines::Block;
 use crate::read::stream::Stream;
-use crate::read::{Inputs, Progress, Settings};
+use crate::read::{Inputs, Progress};
 use crate::types::origin::InputId;
 
 /// Inputs that wait, and those being read: a thread takes the next block of a stream that no other thread is reading,
@@ -18,7 +18,6 @@ pub(super) struct Sources<'s> {
     open: Mutex<Vec<Arc<Mutex<Option<Stream>>>>>,
     ended: Mutex<Vec<(InputId, Stream)>>,
     inputs: &'s Inputs,
-    settings: &'s Settings,
     progress: &'s Arc<Progress>,
     /// An input can't be read: nobody need go on.
     failed: AtomicBool,
@@ -32,11 +31,7 @@ pub(super) enum Next {
 }
 
 impl<'s> Sources<'s> {
-    pub(super) fn new(
-        inputs: &'s Inputs,
-        settings: &'s Settings,
-        progress: &'s Arc<Progress>,
-    ) -> Sources<'s> {
+    pub(super) fn new(inputs: &'s Inputs, progress: &'s Arc<Progress>) -> Sources<'s> {
         let unique = (0..inputs.list.len() as u32)
             .map(InputId)
             .filter(|id| inputs.list[id.0 as usize].same_as.is_none());
@@ -45,7 +40,6 @@ impl<'s> Sources<'s> {
             open: Mutex::default(),
             ended: Mutex::default(),
             inputs,
-            settings,
             progress,
             failed: AtomicBool::new(false),
         }
@@ -79,7 +73,8 @@ impl<'s> Sources<'s> {
             if let Some(id) = waiting {
                 let input = &self.inputs.list[id.0 as usize];
                 let (threads, progress) = (rayon::current_num_threads(), self.progress.clone());
-                let mut streams = Stream::open(id, input, self.settings, threads, progress)?;
+                let settings = self.inputs.settings_of(id);
+                let mut streams = Stream::open(id, input, settings, threads, progress)?;
                 if let Some(stream) = streams.pop_if(|stream| stream.is_in_order()) {
                     return Ok(Next::InOrder(Box::new(stream)));
                 }

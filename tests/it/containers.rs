@@ -24,7 +24,7 @@ const NESTED: [&str; 5] = ["usageMetadata", "labels", "quantities", "tools", "ca
 pub type Row = BTreeMap<String, Value>;
 
 /// Every fifth line of the believable logs, and all with what is rare.
-fn records() -> Vec<Row> {
+pub fn records() -> Vec<Row> {
     let mut records = Vec::new();
     for day in ["2026-06-01", "2026-06-02"] {
         let path =
