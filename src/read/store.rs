@@ -367,7 +367,7 @@ impl Object {
         format!("{:032x}", xxh3_128(identity.as_bytes()))
     }
 
-    /// Its bytes, one after the other; the first `first` of them are asked for alone.
+    /// Its bytes, one after the other; of the first range no more than `first`.
     pub fn open(&self, first: u64) -> ObjectReader {
         ObjectReader {
             object: self.clone(),
@@ -457,7 +457,7 @@ impl ObjectReader {
             return Ok(());
         }
         while self.next < self.object.size && self.coming.len() <= ahead {
-            let length = if self.next == 0 { self.first } else { RANGE };
+            let length = if self.next == 0 { self.first.min(RANGE) } else { RANGE };
             let end = (self.next + length).min(self.object.size);
             self.coming.push_back(self.object.ask(self.next..end));
             self.next = end;

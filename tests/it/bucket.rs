@@ -32,31 +32,36 @@ pub struct State {
     pub denies: AtomicI64,
 }
 
+/// Bytes of a blank line.
+const LINE: u64 = 64 << 10;
+
 enum Content {
     Bytes(Vec<u8>),
-    /// Blank lines, which nobody has to store.
-    Newlines(u64),
+    /// Blank lines of [`LINE`] bytes, which nobody has to store.
+    Blank(u64),
 }
 
 impl Content {
     fn size(&self) -> u64 {
         match self {
             Content::Bytes(bytes) => bytes.len() as u64,
-            Content::Newlines(size) => *size,
+            Content::Blank(size) => *size,
         }
     }
 
     fn range(&self, from: u64, to: u64) -> Vec<u8> {
         match self {
             Content::Bytes(bytes) => bytes[from as usize..to as usize].to_vec(),
-            Content::Newlines(_) => vec![b'\n'; (to - from) as usize],
+            Content::Blank(_) => {
+                (from..to).map(|at| if (at + 1) % LINE == 0 { b'\n' } else { b' ' }).collect()
+            }
         }
     }
 
     fn e_tag(&self) -> String {
         match self {
             Content::Bytes(bytes) => format!("{:032x}", xxh3_128(bytes)),
-            Content::Newlines(size) => format!("{size:032x}"),
+            Content::Blank(size) => format!("{size:032x}"),
         }
     }
 }
@@ -83,8 +88,8 @@ impl Bucket {
         self.state.objects.lock().expect("objects").insert(key.to_string(), Content::Bytes(bytes.to_vec()));
     }
 
-    pub fn put_newlines(&self, key: &str, size: u64) {
-        self.state.objects.lock().expect("objects").insert(key.to_string(), Content::Newlines(size));
+    pub fn put_blank(&self, key: &str, size: u64) {
+        self.state.objects.lock().expect("objects").insert(key.to_string(), Content::Blank(size));
     }
 
     /// Lets a command know of it.

@@ -115,7 +115,7 @@ fn what_is_refused_is_asked_for_again_and_what_breaks_off_is_resumed() {
 fn an_object_that_changes_while_it_is_read_ends_the_run() {
     let folder = tempfile::tempdir().expect("a folder");
     let bucket = Bucket::new();
-    bucket.put_newlines("big.jsonl", 40 << 20);
+    bucket.put_blank("big.jsonl", 40 << 20);
     bucket.state.changes_after.store(3, Ordering::SeqCst);
     let output = rerate(folder.path(), &bucket, &["check", "s3://logs/big.jsonl"]);
     let told = "error: s3://logs/big.jsonl: can't read: it was changed while it was read\n";
@@ -149,10 +149,14 @@ fn of_a_table_only_the_columns_that_are_read_are_fetched() {
     let column = |text: &dyn Fn(usize) -> String| -> ArrayRef {
         std::sync::Arc::new(StringArray::from_iter_values((0..count).map(text)))
     };
+    // As hard to pack as prose is, and in every row another.
     let prompt = |place: usize| -> String {
-        (0..400)
-            .map(|step| char::from(33 + ((place * 7919 + step * 104_729 + step * step * place) % 90) as u8))
-            .collect()
+        let mut state = place as u64 + 1;
+        let mut letter = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from(33 + (state >> 33) as u8 % 90)
+        };
+        (0..400).map(|_| letter()).collect()
     };
     let columns = [
         ("request_id", column(&|place| format!("r{place}"))),
@@ -161,7 +165,7 @@ fn of_a_table_only_the_columns_that_are_read_are_fetched() {
         ("project_id", column(&|_| "p".to_string())),
         ("model", column(&|_| "gemini-2.5-flash".to_string())),
         ("status", column(&|_| "200".to_string())),
-        ("response", column(&prompt)),
+        ("answer", column(&prompt)),
         ("usageMetadata", column(&|_| r#"{"promptTokenCount":100,"totalTokenCount":100}"#.to_string())),
     ];
     let batch = RecordBatch::try_from_iter(columns).expect("columns of one length");
@@ -185,7 +189,7 @@ fn of_a_table_only_the_columns_that_are_read_are_fetched() {
 fn a_large_object_is_read_in_constant_memory() {
     let folder = tempfile::tempdir().expect("a folder");
     let bucket = Bucket::new();
-    bucket.put_newlines("big.jsonl", 600 << 20);
+    bucket.put_blank("big.jsonl", 600 << 20);
     let mut command = run::command(folder.path());
     bucket.tell(&mut command);
     let command = command.args(["check", "s3://logs/big.jsonl"]).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -198,7 +202,7 @@ fn a_large_object_is_read_in_constant_memory() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     let output = child.wait_with_output().expect("an end");
-    assert!(stderr(&output).contains("read 629,145,600 lines"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("read 9,600 lines"), "{}", stderr(&output));
     assert!(peak > 0 && peak < 200 << 10, "{peak} kB");
 }
 

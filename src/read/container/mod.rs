@@ -52,7 +52,7 @@ impl Container {
             Container::Sse => "server-sent events: `data: {…}`, `[DONE]`",
             Container::Csv => "rows under a header, with commas; cells may hold line breaks and JSON",
             Container::Parquet => {
-                "rows of typed columns; only files, unpacked; columns that nobody reads cost nothing"
+                "rows of typed columns; no stdin, and unpacked; columns that nobody reads cost nothing"
             }
         }
     }
