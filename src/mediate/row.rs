@@ -12,9 +12,10 @@
 //! - Two rows with equal group, flags and figures are equal in every fact that figures depend on, time aside.
 //! - A row lies in one chunk, and its place never changes, so that 32 bits say which row it is.
 
+use crate::prefetch::prefetch;
 use crate::types::cache::{CacheAct, CacheUse, cache_name};
 use crate::types::day::Instant;
-use crate::types::detail::{Detail, Place};
+use crate::types::detail::Place;
 use crate::types::meter::Slot;
 use crate::types::tally::GroupId;
 use crate::types::usage::Usage;
@@ -53,25 +54,27 @@ const NANOS_PER_MILLI: i64 = 1_000_000;
 const MILLIS: usize = 6;
 
 /// Which request it is: 96 bits of a hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity(pub [u8; IDENTITY]);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// None of its bits decide the shard.
+    pub hash: u64,
+    /// The uppermost byte decides the shard.
+    pub rest: u32,
+}
 
 impl Identity {
-    /// 64 bits of it, none of them those that decide the shard.
-    pub fn hash(&self) -> u64 {
-        u64::from_le_bytes(self.0[..8].try_into().expect("8 bytes"))
-    }
-
-    /// The bits that decide the shard.
     pub fn shard(&self) -> usize {
-        usize::from(self.0[IDENTITY - 1])
+        (self.rest >> 24) as usize
     }
 }
 
 /// Rows in the order in which they were appended, in chunks that never move.
 #[derive(Debug, Default)]
 pub struct Shard {
-    chunks: Vec<Vec<u8>>,
+    full: Vec<Vec<u8>>,
+    /// The chunk that is written, and how much of it is.
+    last: Vec<u8>,
+    used: usize,
     rows: usize,
 }
 
@@ -80,14 +83,32 @@ impl Shard {
     const CHUNK: usize = 1 << Shard::CHUNK_BITS;
     pub const CHUNK_BITS: u32 = 14;
 
-    pub fn append(&mut self, row: &[u8]) {
-        let has_room = self.chunks.last().is_some_and(|chunk| chunk.len() + row.len() <= Shard::CHUNK);
-        if !has_room {
-            // A row with a long detail has a chunk of its own.
-            self.chunks.push(Vec::with_capacity(row.len().max(Shard::CHUNK)));
+    /// Asks for the place that the next row is written to.
+    #[inline(always)]
+    pub fn prefetch(&self) {
+        prefetch(self.last.as_ptr().wrapping_add(self.used));
+    }
+
+    /// Appends a row, which `write` puts into the room that it is given, of `longest` bytes at least; it gives the row's
+    /// length. A row is written where it stays: to copy it would cost as much as to make it.
+    #[inline(always)]
+    fn append(&mut self, longest: usize, write: impl FnOnce(&mut [u8]) -> usize) {
+        if self.used + longest > self.last.len() {
+            self.begin_chunk(longest);
         }
-        self.chunks.last_mut().expect("there is room").extend_from_slice(row);
+        self.used += write(&mut self.last[self.used..]);
         self.rows += 1;
+    }
+
+    #[inline(never)]
+    fn begin_chunk(&mut self, longest: usize) {
+        // A row with a long detail has a chunk of its own.
+        let mut full = std::mem::replace(&mut self.last, vec![0; longest.max(Shard::CHUNK)]);
+        full.truncate(self.used);
+        self.used = 0;
+        if !full.is_empty() {
+            self.full.push(full);
+        }
     }
 
     pub fn rows(&self) -> usize {
@@ -96,7 +117,8 @@ impl Shard {
 
     /// Each chunk, for [`read`](Row::read).
     pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
-        self.chunks.iter().map(Vec::as_slice)
+        let last = Some(&self.last[..self.used]).filter(|chunk| !chunk.is_empty());
+        self.full.iter().map(Vec::as_slice).chain(last)
     }
 }
 
@@ -121,77 +143,133 @@ pub struct Head {
     pub flags: u16,
 }
 
-/// Makes the row of a request in `row`, which is cleared.
-pub fn write(row: &mut Vec<u8>, head: &Head, usage: Option<&Usage>) {
-    let mut flags = begin(row, head);
-    if let Some(usage) = usage {
-        if let Some(total) = usage.total {
-            flags |= HAS_TOTAL;
-            if usage.total_mismatch {
-                flags |= TOTAL_MISMATCH;
-                push_varint(row, total);
+/// Bytes of the longest row of a request's usage, and some to spare: a head, a time, a group, two counts, and each slot
+/// with its quantity.
+const LONGEST: usize = HEAD + 8 + 3 * LONGEST_VARINT + Slot::COUNT * (1 + LONGEST_VARINT) + 16;
+const LONGEST_VARINT: usize = 10;
+
+impl Shard {
+    /// Appends the row of a request that used this.
+    #[inline(always)]
+    pub fn append_usage(&mut self, head: &Head, usage: Option<&Usage>, detail: &[u8]) {
+        self.append(LONGEST + detail.len(), |room| {
+            let mut row = Draft::begin(room, head);
+            if let Some(usage) = usage {
+                if let Some(total) = usage.total {
+                    row.flags |= HAS_TOTAL;
+                    if usage.total_mismatch {
+                        row.flags |= TOTAL_MISMATCH;
+                        row.push_varint(total);
+                    }
+                }
+                if usage.thoughts > 0 {
+                    row.flags |= HAS_THOUGHTS;
+                    row.push_varint(usage.thoughts);
+                }
+                for &(slot, quantity) in usage.quantities() {
+                    row.push([slot.0], 1);
+                    row.push_varint(quantity);
+                }
             }
-        }
-        if usage.thoughts > 0 {
-            flags |= HAS_THOUGHTS;
-            push_varint(row, usage.thoughts);
-        }
-        for &(slot, quantity) in usage.quantities() {
-            row.push(slot.0);
-            push_varint(row, quantity);
-        }
+            row.finish(detail)
+        });
     }
-    finish(row, flags);
+
+    /// Appends the row of a request that used a cache.
+    pub fn append_cache(&mut self, head: &Head, cache: &CacheUse<'_>, detail: &[u8]) {
+        let name = cache_name(&cache.name);
+        self.append(LONGEST + name.len() + detail.len(), |room| {
+            let mut row = Draft::begin(room, head);
+            row.flags |= CACHE;
+            row.push([cache.act as u8], 1);
+            row.push_varint(cache.tokens);
+            row.push_varint(cache.expires.map_or(0, |expires| expires.0 as u64 + 1));
+            row.extend(name.as_bytes());
+            row.finish(detail)
+        });
+    }
+
+    /// Appends the row of a request whose usage is missing; `place` says which of its thread's it is.
+    pub fn append_missing(&mut self, head: &Head, place: u64, detail: &[u8]) {
+        self.append(LONGEST + detail.len(), |room| {
+            let mut row = Draft::begin(room, head);
+            row.flags |= USAGE_MISSING;
+            row.push_varint(place);
+            row.finish(detail)
+        });
+    }
 }
 
-/// Makes the row of a request that used a cache.
-pub fn write_cache(row: &mut Vec<u8>, head: &Head, cache: &CacheUse<'_>) {
-    let flags = begin(row, head);
-    row.push(cache.act as u8);
-    push_varint(row, cache.tokens);
-    push_varint(row, cache.expires.map_or(0, |expires| expires.0 as u64 + 1));
-    row.extend_from_slice(cache_name(&cache.name).as_bytes());
-    finish(row, flags | CACHE);
+/// A row being made.
+struct Draft<'c> {
+    room: &'c mut [u8],
+    end: usize,
+    flags: u16,
 }
 
-/// Makes the row of a request whose usage is missing; `place` says which of its thread's it is.
-pub fn write_missing(row: &mut Vec<u8>, head: &Head, place: u64) {
-    let flags = begin(row, head);
-    push_varint(row, place);
-    finish(row, flags | USAGE_MISSING);
-}
+impl<'c> Draft<'c> {
+    #[inline(always)]
+    fn begin(room: &'c mut [u8], head: &Head) -> Draft<'c> {
+        let mut row = Draft { room, end: 0, flags: head.flags };
+        let Identity { hash, rest } = head.identity;
+        row.push((u128::from(hash) | u128::from(rest) << 64).to_le_bytes(), HEAD);
+        let at = head.at.0;
+        if at % NANOS_PER_MILLI == 0 {
+            row.push((at / NANOS_PER_MILLI).to_le_bytes(), MILLIS);
+        } else {
+            row.push(at.to_le_bytes(), 8);
+            row.flags |= IN_NANOS;
+        }
+        row.push_varint(u64::from(head.group.0));
+        row
+    }
 
-/// Appends its detail to a row.
-pub fn write_detail(row: &mut Vec<u8>, request_id: &str, detail: &Detail<'_>, place: Place) {
-    row[IDENTITY] |= HAS_DETAIL as u8;
-    let length_at = row.len();
-    row.extend_from_slice(&[0; 4]);
-    detail.encode(request_id, place, row);
-    let length = (row.len() - length_at - 4) as u32;
-    row[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
-}
+    /// Puts down how long the body is, and the detail after it; gives the length of all.
+    #[inline(always)]
+    fn finish(mut self, detail: &[u8]) -> usize {
+        let length = self.end - HEAD;
+        debug_assert!(length < LONGEST_BODY);
+        if !detail.is_empty() {
+            self.flags |= HAS_DETAIL;
+            self.extend(&(detail.len() as u32).to_le_bytes());
+            self.extend(detail);
+        }
+        let head = (length as u32) << FLAG_BITS | u32::from(self.flags);
+        self.room[IDENTITY..HEAD].copy_from_slice(&head.to_le_bytes()[..HEAD - IDENTITY]);
+        self.end
+    }
 
-fn begin(row: &mut Vec<u8>, head: &Head) -> u16 {
-    row.clear();
-    row.extend_from_slice(&head.identity.0);
-    row.extend_from_slice(&[0; HEAD - IDENTITY]);
-    let at = head.at.0;
-    let time = if at % NANOS_PER_MILLI == 0 {
-        row.extend_from_slice(&(at / NANOS_PER_MILLI).to_le_bytes()[..MILLIS]);
-        0
-    } else {
-        row.extend_from_slice(&at.to_le_bytes());
-        IN_NANOS
-    };
-    push_varint(row, u64::from(head.group.0));
-    head.flags | time
-}
+    /// Puts some bytes at the end, of which the first `used` are the row's.
+    #[inline(always)]
+    fn push<const N: usize>(&mut self, bytes: [u8; N], used: usize) {
+        self.room[self.end..self.end + N].copy_from_slice(&bytes);
+        self.end += used;
+    }
 
-fn finish(row: &mut [u8], flags: u16) {
-    let length = row.len() - HEAD;
-    debug_assert!(length < LONGEST_BODY);
-    let head = (length as u32) << FLAG_BITS | u32::from(flags);
-    row[IDENTITY..HEAD].copy_from_slice(&head.to_le_bytes()[..HEAD - IDENTITY]);
+    /// As many bytes as the number has groups of seven bits, the lowest first, each but the last with its high bit.
+    #[inline(always)]
+    fn push_varint(&mut self, number: u64) {
+        if number < 1 << 28 {
+            let groups = number & 0x7f
+                | (number & 0x3f80) << 1
+                | (number & 0x1f_c000) << 2
+                | (number & 0xfe0_0000) << 3;
+            let length = (70 - (number | 1).leading_zeros()) / 7;
+            let others = 0x8080_8080 & ((1u64 << (8 * (length - 1))) - 1);
+            return self.push((groups as u32 | others as u32).to_le_bytes(), length as usize);
+        }
+        let mut rest = number;
+        while rest >= 0x80 {
+            self.push([rest as u8 | 0x80], 1);
+            rest >>= 7;
+        }
+        self.push([rest as u8], 1);
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        self.room[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
+    }
 }
 
 /// The flags of the row at `offset` of a chunk, and where its body ends.
@@ -204,7 +282,11 @@ fn flags_and_end(chunk: &[u8], offset: usize) -> (u16, usize) {
 impl<'s> Row<'s> {
     /// The identity of the row at `offset` of a chunk.
     pub fn identity_at(chunk: &[u8], offset: usize) -> Identity {
-        Identity(chunk[offset..offset + IDENTITY].try_into().expect("12 bytes"))
+        let (hash, rest) = chunk[offset..offset + IDENTITY].split_at(8);
+        Identity {
+            hash: u64::from_le_bytes(hash.try_into().expect("8 bytes")),
+            rest: u32::from_le_bytes(rest.try_into().expect("4 bytes")),
+        }
     }
 
     /// The flags of the row at `offset` of a chunk, and where the next one begins.
@@ -312,14 +394,6 @@ fn detail_length(chunk: &[u8], at: usize) -> usize {
     u32::from_le_bytes(chunk[at..at + 4].try_into().expect("4 bytes")) as usize
 }
 
-fn push_varint(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-}
-
 fn take_varint(bytes: &mut &[u8]) -> u64 {
     let (mut number, mut shift) = (0, 0);
     while let Some((&byte, rest)) = bytes.split_first() {
@@ -339,7 +413,11 @@ mod tests {
     use crate::types::usage::Counts;
 
     fn head(byte: u8, at: i64, group: u32, flags: u16) -> Head {
-        Head { identity: Identity([byte; IDENTITY]), at: Instant(at), group: GroupId(group), flags }
+        Head { identity: identity(byte), at: Instant(at), group: GroupId(group), flags }
+    }
+
+    fn identity(byte: u8) -> Identity {
+        Identity { hash: u64::from_le_bytes([byte; 8]), rest: u32::from_le_bytes([byte; 4]) }
     }
 
     #[test]
@@ -353,33 +431,26 @@ mod tests {
             ..Counts::default()
         };
         let mut shard = Shard::default();
-        let mut row = Vec::new();
         let totals = [Some(1), None, Some((1 << 40) + 10), Some((1 << 40) + 12)];
         for total in totals {
             let usage = Usage::from_counts(&counts(total)).unwrap();
-            write(&mut row, &head(7, 1_000_000_001, 9, 0), Some(&usage));
-            shard.append(&row);
+            shard.append_usage(&head(7, 1_000_000_001, 9, 0), Some(&usage), &[]);
         }
-        write_missing(&mut row, &head(0xff, 6_000_000, 300, NO_ID), 1 << 33);
-        shard.append(&row);
+        shard.append_missing(&head(0xff, 6_000_000, 300, NO_ID), 1 << 33, &[]);
         let cache = CacheUse {
             act: CacheAct::Patch,
             name: "\u{80}é".repeat(64).into(),
             expires: Some(Instant(i64::MAX - 1)),
             tokens: 1 << 40,
         };
-        write_cache(&mut row, &head(9, 7, u32::MAX, UNDATED | TOKENS_UNKNOWN), &cache);
-        shard.append(&row);
+        shard.append_cache(&head(9, 7, u32::MAX, UNDATED | TOKENS_UNKNOWN), &cache, &[]);
 
         let chunk = shard.chunks().next().unwrap();
         let mut offset = 0;
         for logged in totals {
             let usage = Usage::from_counts(&counts(logged)).unwrap();
             let row = Row::read(chunk, offset);
-            assert_eq!(
-                (row.identity, row.at, row.group),
-                (Identity([7; 12]), Instant(1_000_000_001), GroupId(9))
-            );
+            assert_eq!((row.identity, row.at, row.group), (identity(7), Instant(1_000_000_001), GroupId(9)));
             assert_eq!(row.usage(), usage);
             assert_eq!(row.has(TOTAL_MISMATCH), logged == Some(1));
             assert!(!row.has(NO_ID));
@@ -401,7 +472,7 @@ mod tests {
     fn a_row_that_is_larger_than_a_chunk_has_one_of_its_own() {
         let mut shard = Shard::default();
         for length in [10, Shard::CHUNK - 10, 1, 3 * Shard::CHUNK, 5] {
-            shard.append(&vec![0; length]);
+            shard.append(length, |_| length);
         }
         let chunks: Vec<usize> = shard.chunks().map(<[u8]>::len).collect();
         assert_eq!(chunks, [Shard::CHUNK, 1, 3 * Shard::CHUNK, 5]);

@@ -40,7 +40,7 @@ use crate::types::charge::{Assumption, Resting};
 use crate::types::day::{Day, Instant, Window};
 use crate::types::detail::Kept;
 use crate::types::origin::InputSummary;
-use crate::types::tally::{Arrival, Cell, CellKey, Groups, Overflow, SeriesKey, Span, Tally, Traffic};
+use crate::types::tally::{Cell, CellKey, DayTraffic, Groups, Overflow, Span, Tally, Traffic};
 use crate::types::tier::UsageTier;
 use crate::walk::{Plan, Walk, WalkedDay};
 
@@ -94,7 +94,7 @@ impl Replay {
 pub struct DayReport<'r> {
     pub day: Day,
     pub cells: Vec<(&'r CellKey, &'r Cell)>,
-    pub series: Vec<(&'r SeriesKey, &'r Vec<Arrival>)>,
+    pub traffic: Option<&'r DayTraffic>,
     pub rated: Rated<'r>,
     pub measured: Measured<'r>,
     /// What it took over and hands on.
@@ -203,10 +203,6 @@ pub fn rate<'r>(
     for (key, cell) in &replay.tally.cells {
         cells.entry(key.day).or_default().push((key, cell));
     }
-    let mut series: BTreeMap<Day, Vec<(&SeriesKey, &Vec<Arrival>)>> = BTreeMap::new();
-    for (key, arrivals) in &replay.traffic.series {
-        series.entry(key.day).or_default().push((key, arrivals));
-    }
     let mut events: BTreeMap<Day, Vec<&CacheEvent>> = BTreeMap::new();
     for event in &replay.tally.cache_events {
         events.entry(event.at.day()).or_default().push(event);
@@ -217,7 +213,7 @@ pub fn rate<'r>(
         .filter(|(day, _)| **day >= plan.begin)
         .map(|(day, cells)| {
             let rated = charge::rate(*day, cells, &replay.groups, books)?;
-            let series = series.get(day).map_or(&[][..], Vec::as_slice);
+            let series = replay.traffic.days.get(day).into_iter().flat_map(DayTraffic::series);
             Ok((*day, (rated, quota::measure(*day, series, &replay.groups, books))))
         })
         .collect::<Result<_>>()?;
@@ -250,8 +246,8 @@ pub fn rate<'r>(
             warnings.insert(Warning::CarryMissing, requests);
         }
         let next = walked.carry.hash();
-        let series = series.remove(&day).unwrap_or_default();
-        let report = DayReport { day, cells, series, rated, measured, walked, carry_before, warnings };
+        let traffic = replay.traffic.days.get(&day);
+        let report = DayReport { day, cells, traffic, rated, measured, walked, carry_before, warnings };
         carry_before = Some(next);
         reports.push(report);
     }

@@ -10,22 +10,22 @@ use crate::balance::Records;
 use crate::books::Books;
 use crate::mediate::dedupe::{Dealer, Dealt, Hand};
 use crate::mediate::groups::AllGroups;
-use crate::mediate::row::Shard;
+use crate::mediate::row::{Identity, Shard};
 use crate::read::container::{Container, END_OF_STREAM, LONG_ROW, RAGGED_ROW};
 use crate::read::lines::Block;
 use crate::read::parts::{Before, Part, Parts};
 use crate::read::settings::{Settings, SettingsId};
 use crate::read::shape::canonical::{self, Decoded, Decoder};
-use crate::read::shape::plain::{Plain, PlainReader, Spellings};
+use crate::read::shape::plain::{Plain, PlainReader, Spelled, Spellings};
 use crate::read::shape::record::Record;
 use crate::read::shape::value::Value;
 use crate::read::shape::{self, Item, Items, NotRequest, Shape};
 use crate::read::stream::Stream;
 use crate::read::{Inputs, Reading};
 use crate::suspense::{Refusal, Suspended};
-use crate::tally::{Tallied, Tallier};
-use crate::types::day::{Days, Instant};
-use crate::types::detail::Place;
+use crate::tally::{self, Tallied, Tallier};
+use crate::types::day::{Day, Days, Instant};
+use crate::types::detail::{Detail, Place};
 use crate::types::key::shown;
 use crate::types::origin::InputId;
 use crate::types::reason::Reason;
@@ -59,24 +59,25 @@ pub(super) struct Noted {
 pub(super) struct Reader<'r, 'b> {
     thread: Thread<'b>,
     inputs: &'r Inputs,
-    /// By settings, as spellings are too: what a line leaves out is filled in by them.
+    /// By settings.
     decoders: &'r [Decoder<'r>],
-    spellings: Vec<Spellings<Known>>,
     /// By which the input is read whose block it is.
     settings_id: SettingsId,
     settings: &'r Settings,
     decoder: &'r Decoder<'r>,
     plain: PlainReader,
+    spellings: Spellings<Known>,
     groups: &'r AllGroups,
     dealer: Dealer,
     tallier: Tallier<'b>,
     days: Days,
+    /// What is known of the day that came last.
+    day: Option<KnownDay>,
     books: &'b Books,
     options: &'r Options,
     /// Requests of the input that is read in order, whose chunks may still come.
     parts: Parts,
     /// What is used again for each line.
-    usage: Usage,
     items: Items,
     text: String,
 }
@@ -89,6 +90,53 @@ pub(super) struct Known {
     /// Requests of other methods have none.
     has_tokens: bool,
     is_live: bool,
+}
+
+/// What holds for all requests of a day.
+#[derive(Clone, Copy)]
+struct KnownDay {
+    day: Day,
+    /// In the window.
+    inside: bool,
+    is_summed: bool,
+}
+
+/// Plain lines that are taken together: so many that memory has answered in the meantime, so few that they stay near.
+const BATCH: usize = 16;
+
+/// A plain line of a batch.
+#[derive(Default)]
+struct Waiting<'line> {
+    plain: Plain<'line>,
+    spelling: Spelled,
+    /// None of lines that the strict decoder reads.
+    known: Option<Known>,
+    usage: Usage,
+    identity: Identity,
+    /// If its day is summed.
+    spot: Option<Spot>,
+}
+
+/// Where a request is summed.
+type Spot = (Day, tally::Place);
+
+impl Waiting<'_> {
+    fn hand<'h>(&'h self, known: Known, settings: &'h Settings) -> Hand<'h> {
+        let project_id = match (self.plain.project_id, &settings.defaults.project) {
+            ([], Some(project)) => project.as_bytes(),
+            (project_id, _) => project_id,
+        };
+        Hand {
+            at: self.plain.at,
+            request_id: self.plain.request_id,
+            project_id,
+            status: known.status,
+            group: known.group,
+            usage: Dealt::Usage(known.has_tokens.then_some(&self.usage)),
+            tokens_unknown: false,
+            undated: false,
+        }
+    }
 }
 
 impl<'r, 'b> Reader<'r, 'b> {
@@ -105,19 +153,19 @@ impl<'r, 'b> Reader<'r, 'b> {
             thread: Thread::default(),
             inputs,
             decoders,
-            spellings: decoders.iter().map(|_| Spellings::default()).collect(),
             settings_id: 0,
             settings: &inputs.settings[0],
             decoder: &decoders[0],
             plain: PlainReader::default(),
+            spellings: Spellings::default(),
             groups,
             dealer,
             tallier,
             days: Days::default(),
+            day: None,
             books,
             options,
             parts: Parts::default(),
-            usage: Usage::default(),
             items: Items::default(),
             text: String::new(),
         }
@@ -135,15 +183,17 @@ impl<'r, 'b> Reader<'r, 'b> {
         let (bytes, end) = (block.bytes_and_margin(), block.bytes().len());
         let (mut number, mut at) = (0, 0);
         let mut too_long = block.first_too_long;
+        let mut batch: [Waiting<'_>; BATCH] = Default::default();
         while at < end || too_long {
-            number += 1;
-            if is_canonical
-                && !too_long
-                && let Some(length) = self.read_plain(&bytes[at..], end - at, At::from(block).place(number))
-            {
-                at += length;
-                continue;
+            if is_canonical && !too_long {
+                let lines = self.fill(&mut batch, bytes, &mut at, end);
+                self.take_plain(&mut batch[..lines], block, number + 1);
+                number += lines as u64;
+                if lines == BATCH || at >= end {
+                    continue;
+                }
             }
+            number += 1;
             let rest = &bytes[at..end];
             let newline = memchr::memchr(b'\n', rest);
             let line = &rest[..newline.unwrap_or(rest.len())];
@@ -173,52 +223,73 @@ impl<'r, 'b> Reader<'r, 'b> {
         (self.settings, self.decoder) = (self.inputs.settings_of(input), &self.decoders[self.settings_id]);
     }
 
-    /// Reads the line with which `bytes` begins if it is plain and its spelling is known; gives its length with the
-    /// newline.
-    fn read_plain(&mut self, bytes: &[u8], end: usize, place: Place) -> Option<usize> {
-        let mut plain = self.plain.read(bytes, end)?;
-        if plain.line.len() > self.settings.max_line {
-            return None;
+    /// Reads plain lines from `at` on, as many as a batch holds or until one isn't; gives their number.
+    fn fill<'line>(
+        &mut self,
+        batch: &mut [Waiting<'line>; BATCH],
+        bytes: &'line [u8],
+        at: &mut usize,
+        end: usize,
+    ) -> usize {
+        let mut lines = 0;
+        while lines < BATCH && *at < end {
+            let Waiting { plain, spelling, .. } = &mut batch[lines];
+            let is_plain = self.plain.read(&bytes[*at..], end - *at, plain).is_some();
+            if !is_plain || plain.line.len() > self.settings.max_line {
+                break;
+            }
+            *spelling = self.spellings.hash(self.plain.spelling(), self.settings_id);
+            self.spellings.prefetch(*spelling);
+            *at += plain.line.len();
+            *at += match &bytes[*at..end] {
+                [b'\r', b'\n', ..] => 2,
+                [] => 0,
+                _ => 1,
+            };
+            lines += 1;
         }
-        let known = match self.spellings[self.settings_id].find(self.plain.spelling()) {
-            Some(known) => known,
-            None => self.learn(&plain)?,
-        };
-        let mut usage = std::mem::take(&mut self.usage);
-        let dealt = if known.has_tokens {
-            plain.counts.thoughts_outside |= known.is_live;
-            usage.fill(&plain.counts).ok()?;
-            Dealt::Usage(Some(&usage))
-        } else {
-            Dealt::Usage(None)
-        };
-        let project_id = match (plain.project_id, &self.settings.defaults.project) {
-            ([], Some(project)) => project.as_bytes(),
-            (project_id, _) => project_id,
-        };
-        self.deal(&Hand {
-            at: plain.at,
-            request_id: plain.request_id,
-            project_id,
-            status: known.status,
-            group: known.group,
-            usage: dealt,
-            tokens_unknown: false,
-            undated: false,
-            detail: self.options.detail.then(|| (plain.detail(), place)),
-        });
-        self.usage = usage;
-        let line_end = &bytes[plain.line.len()..end];
-        let newline = match line_end {
-            [b'\r', b'\n', ..] => 2,
-            [] => 0,
-            _ => 1,
-        };
-        Some(plain.line.len() + newline)
+        lines
+    }
+
+    /// Takes plain lines, of which `number` is the first one's. Each step asks for the memory that the next one needs:
+    /// spellings, groups, shards and cells are many, and lines jump among them.
+    fn take_plain(&mut self, batch: &mut [Waiting<'_>], block: &Block, number: u64) {
+        for waiting in &mut *batch {
+            waiting.known = match self.spellings.find(waiting.spelling) {
+                Some(known) => Some(known),
+                None => self.learn(&waiting.plain, waiting.spelling),
+            };
+            if let Some(known) = waiting.known
+                && known.has_tokens
+            {
+                waiting.plain.counts.thoughts_outside |= known.is_live;
+                if waiting.usage.fill(&waiting.plain.counts).is_err() {
+                    waiting.known = None;
+                }
+            }
+        }
+        for (line, waiting) in batch.iter_mut().enumerate() {
+            match waiting.known {
+                Some(known) => waiting.identity = self.begin(&waiting.hand(known, self.settings)),
+                None => _ = self.read_line(waiting.plain.line, block, number + line as u64),
+            }
+        }
+        for (line, waiting) in batch.iter_mut().enumerate() {
+            if let Some(known) = waiting.known {
+                let place = At::from(block).place(number + line as u64);
+                let detail = self.options.detail.then(|| (waiting.plain.detail(), place));
+                waiting.spot = self.deal(&waiting.hand(known, self.settings), waiting.identity, detail);
+            }
+        }
+        for waiting in batch.iter() {
+            if let Some(known) = waiting.known {
+                self.add(&waiting.hand(known, self.settings), waiting.spot);
+            }
+        }
     }
 
     /// Learns from a plain line what all of its spelling are. None of those that need the strict decoder each.
-    fn learn(&mut self, plain: &Plain<'_>) -> Option<Known> {
+    fn learn(&mut self, plain: &Plain<'_>, spelling: Spelled) -> Option<Known> {
         let Decoded::Request(request) = self.decoder.decode(plain.line) else { return None };
         if request.usage_missing {
             return None;
@@ -229,7 +300,7 @@ impl<'r, 'b> Reader<'r, 'b> {
             has_tokens: request.usage.is_some(),
             is_live: self.books.methods.find(request.facts.method).is_live(),
         };
-        self.spellings[self.settings_id].learn(self.plain.spelling(), known);
+        self.spellings.learn(spelling, known);
         Some(known)
     }
 
@@ -354,7 +425,7 @@ impl<'r, 'b> Reader<'r, 'b> {
                     None => Dealt::Usage(request.usage.as_ref()),
                 };
                 let group = self.meet(&request.facts);
-                self.deal(&Hand {
+                let hand = Hand {
                     at: request.at,
                     request_id: request.request_id.as_deref().unwrap_or_default().as_bytes(),
                     project_id: request.facts.project_id.as_bytes(),
@@ -363,8 +434,11 @@ impl<'r, 'b> Reader<'r, 'b> {
                     usage,
                     tokens_unknown: request.tokens_unknown,
                     undated: request.undated,
-                    detail: self.options.detail.then_some((request.detail, at.place(number))),
-                });
+                };
+                let detail = self.options.detail.then_some((request.detail, at.place(number)));
+                let identity = self.begin(&hand);
+                let spot = self.deal(&hand, identity, detail);
+                self.add(&hand, spot);
                 if request.usage_missing {
                     let refusal = Refusal {
                         reason: Reason::MissingUsage,
@@ -384,34 +458,62 @@ impl<'r, 'b> Reader<'r, 'b> {
         }
     }
 
-    /// Deals a request into its shard and, if its day is summed, adds it to its cell.
-    fn deal(&mut self, hand: &Hand<'_>) {
+    #[inline(always)]
+    fn begin(&mut self, hand: &Hand<'_>) -> Identity {
+        self.tallier.prefetch(hand.group);
+        self.dealer.identify(hand)
+    }
+
+    /// Deals a request into its shard and, if its day is summed, finds its cell.
+    #[inline(always)]
+    fn deal(
+        &mut self,
+        hand: &Hand<'_>,
+        identity: Identity,
+        detail: Option<(Detail<'_>, Place)>,
+    ) -> Option<Spot> {
         self.thread.last_read = self.thread.last_read.max(Some(hand.at));
-        self.dealer.deal(hand);
-        let usage = match hand.usage {
-            Dealt::Usage(Some(usage)) => usage,
-            Dealt::Usage(None) | Dealt::Cache(_) => &Usage::NONE,
-            Dealt::Missing(_) => return,
-        };
+        self.dealer.deal(hand, identity, detail);
+        if matches!(hand.usage, Dealt::Missing(_)) {
+            return None;
+        }
         let day = self.days.of(hand.at);
+        if self.day.is_none_or(|known| known.day != day) {
+            let inside = self.options.window.contains(day);
+            self.day = Some(KnownDay { day, inside, is_summed: self.options.sums(day) });
+        }
+        let KnownDay { inside, is_summed, .. } = self.day?;
         let records = &mut self.thread.records;
-        let inside = self.options.window.contains(day);
         *if inside { &mut records.requests } else { &mut records.outside_window } += 1;
-        if self.options.sums(day) {
-            self.tallier.add(&Tallied {
-                at: hand.at,
-                day,
-                group: hand.group,
-                no_id: hand.request_id.is_empty(),
-                tokens_unknown: hand.tokens_unknown,
-                undated: hand.undated,
-                usage,
-            });
+        is_summed.then(|| (day, self.tallier.place(&tallied(hand, day))))
+    }
+
+    #[inline(always)]
+    fn add(&mut self, hand: &Hand<'_>, spot: Option<Spot>) {
+        if let Some((day, place)) = spot {
+            self.tallier.add(&tallied(hand, day), place);
         }
     }
 
     fn refuse(&mut self, at: At, number: u64, refusal: Refusal<'_>) {
         self.thread.refused.push(note(at, number, refusal));
+    }
+}
+
+#[inline(always)]
+fn tallied<'h>(hand: &Hand<'h>, day: Day) -> Tallied<'h> {
+    static NONE: Usage = Usage::NONE;
+    Tallied {
+        at: hand.at,
+        day,
+        group: hand.group,
+        no_id: hand.request_id.is_empty(),
+        tokens_unknown: hand.tokens_unknown,
+        undated: hand.undated,
+        usage: match hand.usage {
+            Dealt::Usage(Some(usage)) => usage,
+            _ => &NONE,
+        },
     }
 }
 

@@ -16,6 +16,7 @@ use crate::types::day::{Day, Instant, Window};
 use crate::types::key::shown;
 use crate::types::meter::Meter;
 use crate::types::money::Pico;
+use crate::types::tally::DayTraffic;
 
 /// What a day is, whoever published it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -79,8 +80,10 @@ impl Manifest {
     pub fn new(report: &DayReport<'_>, replay: &Replay, books: &[Edition], state: State) -> Manifest {
         let day = report.day;
         let mut hours: Vec<u64> = vec![0; day.hours()];
-        for arrival in report.series.iter().flat_map(|(_, arrivals)| *arrivals) {
-            hours[arrival.second_of_day() as usize / 3600] += 1;
+        for arrival in
+            report.traffic.into_iter().flat_map(DayTraffic::series).flat_map(|(_, arrivals)| arrivals)
+        {
+            arrival.put(&mut hours[arrival.second_of_day() as usize / 3600], 1);
         }
         let span = replay.tally.spans.get(&day);
         let quantities = |(meter, sums): (&Meter, &crate::balance::Quantities)| {

@@ -36,7 +36,7 @@ type Tiers<'r> = Vec<(QuotaKey<'r>, Vec<Series<'r>>)>;
 /// Measures the series of a day.
 pub fn measure<'r>(
     day: Day,
-    series: &[(&'r SeriesKey, &'r Vec<Arrival>)],
+    series: impl IntoIterator<Item = (&'r SeriesKey, &'r [Arrival])>,
     groups: &'r Groups,
     books: &'r Books,
 ) -> Measured<'r> {

@@ -57,19 +57,21 @@ pub fn by_second(series: &[Series<'_>]) -> Vec<Second> {
         let mut sums = Second { second: second[0].second(), ..Second::default() };
         for request in second {
             let input_tokens = request.arrival().input_tokens();
-            sums.requests += 1;
-            sums.throttled += u64::from(request.is_throttled());
+            let put = |sum: &mut u64, part| request.arrival().put(sum, part);
+            put(&mut sums.requests, 1);
+            put(&mut sums.throttled, u64::from(request.is_throttled()));
             if request.is_counted() {
-                sums.counted += 1;
-                sums.input_tokens += input_tokens;
+                put(&mut sums.counted, 1);
+                put(&mut sums.input_tokens, input_tokens);
             } else if request.is_throttled() {
-                sums.refused += 1;
-                sums.input_tokens_refused += input_tokens;
+                put(&mut sums.refused, 1);
+                put(&mut sums.input_tokens_refused, input_tokens);
             }
         }
         sums
     };
-    seconds.map(sum).collect()
+    // Of a second whose requests were all taken back nothing is left.
+    seconds.map(sum).filter(|second| second.requests > 0).collect()
 }
 
 /// An arrival with its outcome in bits that it doesn't need.

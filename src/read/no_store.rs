@@ -1,5 +1,6 @@
 //! Owns the answer of a program that was built without object stores: it finds no object, so there is none to read.
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
@@ -11,7 +12,7 @@ use crate::error::{Error, Result};
 pub struct Stores;
 
 #[derive(Clone, Debug)]
-pub enum Object {}
+pub struct Object(Infallible);
 
 pub enum Found {
     Object(Object),
@@ -40,44 +41,44 @@ pub type Failure = Arc<Mutex<Option<io::Error>>>;
 
 impl Object {
     pub fn name(&self) -> String {
-        match *self {}
+        match self.0 {}
     }
 
     pub fn size(&self) -> u64 {
-        match *self {}
+        match self.0 {}
     }
 
     pub fn checksum(&self) -> Option<String> {
-        match *self {}
+        match self.0 {}
     }
 
     pub fn hash(&self) -> String {
-        match *self {}
+        match self.0 {}
     }
 
     pub fn open(&self, _: u64) -> ObjectReader {
-        match *self {}
+        match self.0 {}
     }
 
     pub fn ranges(&self, _: Vec<Range<u64>>, _: usize, _: Failure) -> File {
-        match *self {}
+        match self.0 {}
     }
 
     pub fn end(&self, _: Failure) -> File {
-        match *self {}
+        match self.0 {}
     }
 }
 
-pub enum ObjectReader {}
+pub struct ObjectReader(Infallible);
 
 impl ObjectReader {
     pub fn begins_with(&mut self, _: &[u8]) -> io::Result<bool> {
-        match *self {}
+        match self.0 {}
     }
 }
 
 impl Read for ObjectReader {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        match *self {}
+        match self.0 {}
     }
 }

@@ -18,7 +18,7 @@ use rerate::types::meter::{Meter, Modality, Slot};
 use rerate::types::money::Pico;
 use rerate::types::reason::Reason;
 use rerate::types::request::{Facts, MethodKind, Outcome, Tools};
-use rerate::types::tally::{CellKey, GroupId, Groups, SeriesKey, Tally, Traffic};
+use rerate::types::tally::{Arrival, CellKey, DayTraffic, GroupId, Groups, SeriesKey, Tally, Traffic};
 use rerate::types::tier::{Channel, ServiceTier, UsageTier};
 use rerate::{publish, read, report};
 use serde_json::Value;
@@ -256,7 +256,8 @@ fn sums_of_disjoint_slices_add_up_to_the_sums_of_the_whole() {
             .collect();
 
         let mut records = rerate::balance::Records::default();
-        let (mut tally, mut traffic) = (Tally::default(), Traffic::default());
+        let mut tally = Tally::default();
+        let mut series: BTreeMap<Day, HashMap<SeriesKey, Vec<Arrival>>> = BTreeMap::new();
         let (mut figures, mut suspended) = (Figures::default(), 0);
         for slice in slices {
             records.add(&slice.records);
@@ -266,22 +267,33 @@ fn sums_of_disjoint_slices_add_up_to_the_sums_of_the_whole() {
             let ids: HashMap<&Facts<Box<str>>, GroupId> =
                 whole.groups.iter().zip(0..).map(|(facts, id)| (facts, GroupId(id))).collect();
             let group = |group: GroupId| ids[&slice.groups[group.0 as usize]];
-            let cells = slice.tally.cells.into_iter();
-            let cells = cells.map(|(key, cell)| (CellKey { group: group(key.group), ..key }, cell));
+            for (key, cell) in &slice.tally.cells {
+                let key = CellKey { group: group(key.group), ..*key };
+                tally.cells.entry(key).or_default().merge(cell);
+            }
             let events = slice.tally.cache_events.into_iter();
-            let events = events.map(|event| CacheEvent { group: group(event.group), ..event });
-            let slice_of = Tally { cells: cells.collect(), cache_events: events.collect(), ..slice.tally };
-            tally.merge(slice_of).expect("no overflow");
-            let series = slice.traffic.series.into_iter();
-            let series =
-                series.map(|(key, arrivals)| (SeriesKey { group: group(key.group), ..key }, arrivals));
-            traffic.merge(Traffic { series: series.collect() });
+            tally.cache_events.extend(events.map(|event| CacheEvent { group: group(event.group), ..event }));
+            for (day, span) in slice.tally.spans {
+                tally.spans.entry(day).and_modify(|own| own.merge(span)).or_insert(span);
+            }
+            tally.everything += slice.tally.everything;
+            for (day, of_day) in &slice.traffic.days {
+                for (key, arrivals) in of_day.series() {
+                    let key = SeriesKey { group: group(key.group), ..*key };
+                    series.entry(*day).or_default().entry(key).or_default().extend_from_slice(arrivals);
+                }
+            }
         }
+        let day_traffic = |(day, series): (Day, HashMap<SeriesKey, Vec<Arrival>>)| {
+            let lengths: Vec<_> = series.iter().map(|(key, arrivals)| (*key, arrivals.len())).collect();
+            (day, DayTraffic::new(lengths, series.into_values().flatten().collect()))
+        };
+        let traffic = Traffic { days: series.into_iter().map(day_traffic).collect() };
         assert_eq!(records, whole.records);
         assert_eq!(suspended, whole.suspended.len());
         assert!(tally.cells == whole.tally.cells, "cells");
         assert_eq!((&tally.spans, tally.everything), (&whole.tally.spans, whole.tally.everything));
-        assert!(sorted(&traffic) == sorted(&whole.traffic), "series");
+        assert!(by_second(&traffic) == by_second(&whole.traffic), "series");
         let mut of_whole = Figures::default();
         of_whole.add(&whole, &scratch.books);
         assert!(figures == of_whole, "charges: {figures:?}\nof the whole: {of_whole:?}");
@@ -565,8 +577,8 @@ fn the_logs_are_awkward_enough() {
         }
         for (key, cell) in &replay.tally.cells {
             let facts = &replay.groups[key.group.0 as usize];
-            for (slot, quantity) in Slot::all().zip(cell.quantities) {
-                see(&format!("{} {}", slot.meter(), slot.modality()), quantity > 0);
+            for (slot, _) in cell.quantities() {
+                see(&format!("{} {}", slot.meter(), slot.modality()), true);
             }
             see(&format!("usage tier {}", key.usage_tier), true);
             see(&format!("service tier {}", facts.service_tier), true);
@@ -582,11 +594,14 @@ fn the_logs_are_awkward_enough() {
         }
         // A usage tier that changes within a second: requests of both in that second.
         let mut tiers_of: HashMap<_, BTreeSet<UsageTier>> = HashMap::new();
-        for (key, arrivals) in &replay.traffic.series {
+        let traffic = replay.traffic.days.iter();
+        for (day, (key, arrivals)) in
+            traffic.flat_map(|(day, of_day)| of_day.series().map(move |own| (day, own)))
+        {
             let facts = &replay.groups[key.group.0 as usize];
             if &*facts.project_id == "p-upgrade" && facts.usage_tier.is_none() {
                 for arrival in arrivals {
-                    tiers_of.entry((key.day, arrival.second_of_day())).or_default().insert(key.usage_tier);
+                    tiers_of.entry((*day, arrival.second_of_day())).or_default().insert(key.usage_tier);
                 }
             }
         }
@@ -913,15 +928,20 @@ impl Figures {
     }
 }
 
-/// Arrivals have no order among themselves.
-fn sorted(traffic: &Traffic) -> HashMap<SeriesKey, Vec<rerate::types::tally::Arrival>> {
-    let series = traffic.series.iter().map(|(key, arrivals)| (*key, arrivals.clone()));
-    series
-        .map(|(key, mut arrivals)| {
-            arrivals.sort_unstable();
-            (key, arrivals)
-        })
-        .collect()
+/// Requests and input tokens of each series by second: arrivals have no order, and some are taken back.
+fn by_second(traffic: &Traffic) -> BTreeMap<(Day, SeriesKey, u32), (u64, u64)> {
+    let mut sums: BTreeMap<_, (u64, u64)> = BTreeMap::new();
+    for (day, of_day) in &traffic.days {
+        for (key, arrivals) in of_day.series() {
+            for arrival in arrivals {
+                let sum = sums.entry((*day, *key, arrival.second_of_day())).or_default();
+                arrival.put(&mut sum.0, 1);
+                arrival.put(&mut sum.1, arrival.input_tokens());
+            }
+        }
+    }
+    sums.retain(|_, (requests, _)| *requests > 0);
+    sums
 }
 
 /// All but the sums.

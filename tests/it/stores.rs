@@ -278,6 +278,12 @@ fn what_cannot_be_read_is_told_with_what_to_do() {
         ("s3://lgos/in/", 1, "error: s3://lgos/in/: there is no such bucket: s3://lgos\n"),
         ("s3:///a", 2, "error: s3:///a: it names no bucket\n"),
         ("s3://logs/a//b.jsonl", 2, "error: s3://logs/a//b.jsonl: a key like this can't be read\n"),
+        ("s3://logs//a.jsonl", 2, "error: s3://logs//a.jsonl: a key like this can't be read\n"),
+        (
+            "az://logs/a.jsonl",
+            1,
+            "error: az://logs: it can't be known who asks: Account must be specified\nhint: set AZURE_",
+        ),
         ("s3://logs/[a.jsonl", 2, "error: s3://logs/[a.jsonl: the pattern is malformed at byte"),
         (
             "ftp://logs/a.jsonl",
