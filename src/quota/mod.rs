@@ -1,6 +1,7 @@
 //! Owns measuring: use of quota per project, model and usage tier against the limits in force (design §6, Q rules).
 //! Looks limits up, knows none.
 
+pub mod evidence;
 mod upgrade;
 pub mod window;
 
@@ -43,7 +44,8 @@ pub fn measure<'r>(
     let mut rows: BTreeMap<QuotaKey<'r>, Vec<Series<'r>>> = BTreeMap::new();
     for (key, arrivals) in series {
         let facts = &groups[key.group.0 as usize];
-        if !q3_q8_is_measured(facts, books) {
+        // Where no request is left there is no row, and it doesn't matter that one had no time.
+        if Arrival::count(arrivals) == 0 || !q3_q8_is_measured(facts, books) {
             continue;
         }
         let outcome = books.outcomes.find(facts.status);

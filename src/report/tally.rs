@@ -1,7 +1,10 @@
 //! Owns the tally report: the finest cells with all the facts that usage and charges need, so that other books can be
 //! applied without the logs. One row per cell, meter and modality; what isn't priced is a meter here too.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+use foldhash::HashMap;
 
 use super::{Kind, Report, Rows, Value, column};
 use crate::books::Books;
@@ -9,8 +12,9 @@ use crate::charge::storage::{StorageKey, Stored};
 use crate::types::day::Day;
 use crate::types::meter::{Meter, Modality};
 use crate::types::request::{Facts, Tools};
-use crate::types::tally::{Beside, Cell, CellKey, Groups};
-use crate::types::tier::{ContextBand, ServiceTier, Terms, UsageTier};
+use crate::types::tally::{Beside, Cell, CellKey, GroupId, Groups};
+use crate::types::tier::ServiceTier;
+use crate::types::violation::Violations;
 
 pub const REPORT: Report = Report {
     name: "tally",
@@ -60,8 +64,8 @@ pub const REPORT: Report = Report {
 const CREATES_CACHES: &str = "cachedContents.create";
 
 /// The rows of one day: those of `cells`, and the storage of caches. Whether the log itself or the accounts file says the
-/// usage tier isn't shown, so cells that differ in nothing else are one here: a row per key, or the order of rows would
-/// depend on that of the cells.
+/// usage tier isn't shown, nor the quotas that a 429 names (`evidence` has them) and the shape, so cells that differ in nothing else are one
+/// here: a row per key, or the order of rows would depend on that of the cells.
 pub fn rows(
     day: Day,
     cells: &[(&CellKey, &Cell)],
@@ -69,13 +73,20 @@ pub fn rows(
     groups: &Groups,
     books: &Books,
 ) -> Rows {
-    let mut shown: BTreeMap<(Facts<&str>, UsageTier, ContextBand, Terms), Cell> = BTreeMap::new();
+    let mut own_group: HashMap<Facts<&str>, GroupId> = HashMap::default();
+    let mut shown: HashMap<CellKey, Cow<'_, Cell>> = HashMap::default();
     for (key, cell) in cells {
-        let facts = Facts { usage_tier: None, ..groups[key.group.0 as usize].map_names(|name| name) };
-        shown.entry((facts, key.usage_tier, key.context_band, key.terms)).or_default().merge(cell);
+        let facts = groups[key.group.0 as usize].map_names(|name| name);
+        let facts = Facts { usage_tier: None, violations: Violations::default(), shape: "", ..facts };
+        let group = *own_group.entry(facts).or_insert(key.group);
+        shown
+            .entry(CellKey { group, ..**key })
+            .and_modify(|own| own.to_mut().merge(cell))
+            .or_insert(Cow::Borrowed(cell));
     }
     let mut rows = Rows::new(&REPORT);
-    for ((facts, usage_tier, context_band, terms), cell) in &shown {
+    for (CellKey { group, usage_tier, context_band, terms, .. }, cell) in &shown {
+        let facts = groups[group.0 as usize].map_names(|name| name);
         let status = facts.status.to_string();
         let mut push = |meter: &str, modality: Modality, quantity: u64| {
             if quantity == 0 {

@@ -15,3 +15,4 @@ pub mod request;
 pub mod tally;
 pub mod tier;
 pub mod usage;
+pub mod violation;
