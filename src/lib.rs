@@ -22,7 +22,7 @@
 //! | --- | --- | --- |
 //! | [`types`] | nouns: instants and days, meters, tiers, requests, cells, money | know a stage, a book, a file |
 //! | [`books`] | facts with a day and a citation, the accounts file | know a request's tokens |
-//! | [`read`] | inputs, unpacking, containers, strict JSON, shapes | judge what a request costs or counts |
+//! | [`read`] | inputs, object stores, unpacking, containers, strict JSON, shapes | judge what a request costs or counts |
 //! | [`mediate`] | which record of an identity counts | know a price, a limit, a day |
 //! | [`tally`] | the hot loop beside reading: guided requests into cells and series, and back | know a price |
 //! | [`charge`] | one function per charging rule (C1 to C11) | know a price that isn't in a book, touch a float |

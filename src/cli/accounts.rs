@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use clap::Args;
 
+use super::inputs::Entry;
 use super::screen::{self, thousands};
 use super::{BookArgs, Done, LogArgs, Signal, summary};
 use crate::error::Result;
@@ -37,10 +38,10 @@ struct Seen {
 }
 
 impl Accounts {
-    pub(super) fn run(&self, signal: &Signal) -> Result<Done> {
-        let options = self.logs.options(Window::default())?;
+    pub(super) fn run(&self, entries: &[Entry], signal: &Signal) -> Result<Done> {
+        let options = self.logs.options(Window::default());
         let books = self.books.load()?;
-        let inputs = self.logs.inputs(None)?;
+        let inputs = self.logs.inputs(entries, None, false)?;
         let (replay, took) = signal.read(&inputs, &books, &options)?;
         summary::read(&replay, &signal.progress, took);
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
+use super::inputs::Entry;
 use super::screen::{self, thousands};
 use super::{BookArgs, Done, LogArgs, Signal, WindowArgs, summary};
 use crate::error::Result;
@@ -34,10 +35,10 @@ pub struct Check {
 }
 
 impl Check {
-    pub(super) fn run(&self, signal: &Signal) -> Result<Done> {
-        let options = self.logs.options(self.window.window()?)?;
+    pub(super) fn run(&self, entries: &[Entry], signal: &Signal) -> Result<Done> {
+        let options = self.logs.options(self.window.window()?);
         let books = self.books.load()?;
-        let inputs = self.logs.inputs(None)?;
+        let inputs = self.logs.inputs(entries, None, false)?;
         let (replay, took) = signal.read(&inputs, &books, &options)?;
         let plan = Plan::new(&pipeline::days_seen(&replay), options.window, &[]);
         let none = BTreeMap::new();

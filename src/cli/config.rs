@@ -2,7 +2,8 @@
 
 use clap::{Args, Command};
 
-use super::settings::{Settings, arguments, key, takes_several, variable};
+use super::inputs::INPUTS;
+use super::settings::{Setting, Settings, arguments, key, takes_several, variable};
 use super::{Done, screen};
 use crate::error::Result;
 
@@ -41,6 +42,13 @@ impl Config {
                 text += &format!("\n[{}]\n{lines}", command.get_name());
             }
         }
+        for entry in &settings.inputs {
+            text += &format!("\n[[{INPUTS}]]  # {}\n", screen::visible(&entry.origin));
+            for (key, setting) in &entry.said {
+                let several = key == "logs";
+                text += &format!("{key} = {}\n", value(setting, several));
+            }
+        }
         screen::print(&text)?;
         Ok(Done::Whole)
     }
@@ -50,9 +58,7 @@ impl Config {
         for arg in arguments(command).filter(|arg| name.is_empty() || !arg.is_global_set()) {
             let key = key(arg);
             if let Some(setting) = settings.of(name, arg) {
-                let values: Vec<String> = setting.values.iter().map(|value| literal(value)).collect();
-                let value =
-                    if takes_several(arg) { format!("[{}]", values.join(", ")) } else { values.join(", ") };
+                let value = value(setting, takes_several(arg));
                 text += &format!("{key} = {value}  # {}\n", screen::visible(&setting.origin));
             } else if self.all {
                 let default: Vec<String> =
@@ -64,6 +70,11 @@ impl Config {
         }
         text
     }
+}
+
+fn value(setting: &Setting, several: bool) -> String {
+    let values: Vec<String> = setting.values.iter().map(|value| literal(value)).collect();
+    if several { format!("[{}]", values.join(", ")) } else { values.join(", ") }
 }
 
 /// A value as TOML has it; nothing of it can show a key or move a terminal.

@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod r#gen;
 mod hooks;
+mod inputs;
 mod metrics;
 mod replay;
 mod screen;
@@ -28,12 +29,10 @@ use crate::books::{Books, Sources};
 use crate::error::{Error, Exit, Result};
 use crate::near::nearest;
 use crate::pipeline::{self, Options, Replay};
-use crate::read::container::Container;
-use crate::read::shape::map::{self, Map};
-use crate::read::shape::{SHAPES, Shape};
-use crate::read::{self, Defaults, Inputs, LONGEST_LINE, Progress};
-use crate::types::day::{Day, Instant, Window, time_zone, time_zones};
-use crate::types::tier::{ServiceTier, UsageTier};
+use crate::read::settings::{AllSettings, LONGEST_LINE, Variables};
+use crate::read::{self, Inputs, Progress};
+use crate::types::day::{Day, Instant, Window};
+use inputs::{Entry, InputArgs};
 use settings::Settings;
 
 const EXIT_CODES: &str = "\
@@ -142,11 +141,11 @@ impl Cli {
         hooks::set();
         let signal = Signal::watch(self.everywhere.verbose);
         let result = match self.command {
-            Command::Replay(command) => return ExitCode::from(command.run(&signal)),
-            Command::Check(command) => command.run(&signal),
+            Command::Replay(command) => return ExitCode::from(command.run(&settings.inputs, &signal)),
+            Command::Check(command) => command.run(&settings.inputs, &signal),
             Command::Show(command) => command.run(),
             Command::Status(command) => command.run(),
-            Command::Accounts(command) => command.run(&signal),
+            Command::Accounts(command) => command.run(&settings.inputs, &signal),
             Command::Book(command) => command.run(),
             Command::Config(command) => command.run(&Cli::command(), settings),
             Command::Gen(command) => command.run(&signal),
@@ -262,45 +261,12 @@ impl Signal {
 /// Which logs, and what they lack.
 #[derive(Debug, Args)]
 struct LogArgs {
-    /// Files, folders, patterns like 'logs/*.jsonl.gz', or - for stdin
+    /// Files, folders, patterns like 'logs/*.jsonl.gz', or - for stdin; gs://, s3:// and az:// as well
     #[arg(required = true, value_name = "LOGS", value_hint = clap::ValueHint::AnyPath)]
     logs: Vec<String>,
 
-    /// The Google Cloud project of lines that name none
-    #[arg(long, value_name = "ID")]
-    project: Option<String>,
-
-    /// The usage tier of projects without a timeline in the accounts file
-    #[arg(long, value_name = "TIER", value_parser = words(UsageTier::ALL.iter().map(|word| word.name())))]
-    usage_tier: Option<String>,
-
-    /// The clock of times without an offset, like America/New_York
-    #[arg(long, value_name = "ZONE")]
-    time_zone: Option<String>,
-
-    /// When requests were of which the log doesn't say it: a time with its offset, or a Pacific day
-    #[arg(long, value_name = "TIME|DAY", value_parser = at)]
-    at: Option<Instant>,
-
-    /// The model of lines that name none
-    #[arg(long, value_name = "NAME")]
-    model: Option<String>,
-
-    /// The service tier of lines that name none [default: standard]
-    #[arg(long, value_name = "TIER", value_parser = words(ServiceTier::ALL.iter().map(|word| word.name())))]
-    service_tier: Option<String>,
-
-    /// What all inputs are; told for each by its first lines where it isn't given
-    #[arg(long, value_name = "SHAPE", value_parser = words(shapes()))]
-    shape: Option<String>,
-
-    /// A map of the columns of all inputs, where no shape knows them (TOML; rerate check proposes one)
-    #[arg(long, value_name = "FILE", conflicts_with = "shape")]
-    map: Option<PathBuf>,
-
-    /// How items lie in all inputs; told for each by its first bytes where it isn't given
-    #[arg(long, value_name = "CONTAINER", value_parser = words(Container::ALL.iter().map(|word| word.name())))]
-    container: Option<String>,
+    #[command(flatten)]
+    inputs: InputArgs,
 
     /// Longest line that is read, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = LONGEST_LINE, value_parser = whole)]
@@ -311,55 +277,40 @@ struct LogArgs {
     threads: Option<u16>,
 }
 
-/// What `--shape` may say: a map is given by `--map`.
-fn shapes() -> impl Iterator<Item = &'static str> {
-    SHAPES.iter().map(|shape| shape.name).filter(|name| *name != map::SHAPE.name)
-}
-
 impl LogArgs {
-    fn inputs(&self, out: Option<&std::path::Path>) -> Result<Inputs> {
+    /// Finds the inputs, which are read as `entries` of the settings file say or, where they don't, as flags do.
+    fn inputs(&self, entries: &[Entry], out: Option<&std::path::Path>, detail: bool) -> Result<Inputs> {
         if let Some(threads) = self.threads {
             // Fails only when a pool was built before, which nothing here does.
             let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
         }
-        read::find(&self.logs, out)
+        let weaker = read::settings::Settings { max_line: self.max_line, detail, ..Default::default() };
+        let others = self.inputs.settings(weaker)?;
+        let stronger = entries.iter().map(|entry| entry.settings(&others)).collect::<Result<_>>()?;
+        let inputs =
+            read::find(&self.logs, out, AllSettings { entries: stronger, others, variables: variables() })?;
+        for (place, entry) in entries.iter().enumerate() {
+            if inputs.list.iter().all(|input| input.settings != place + 1) {
+                screen::warn(entry.names_none());
+            }
+        }
+        Ok(inputs)
     }
 
-    fn options(&self, window: Window) -> Result<Options> {
-        let zone = self.time_zone.as_deref().map(|name| {
-            let unknown = || {
-                let error = Error::usage(format!(
-                    "--time-zone {name}: there is no such zone; expected one like Europe/Berlin"
-                ));
-                match nearest(name, time_zones().iter().map(String::as_str)) {
-                    Some(near) => error.hint(format!("did you mean {near}?")),
-                    None => error.hint("zones are named by continent and city, or Etc/GMT+8 (behind UTC)"),
-                }
-            };
-            time_zone(name).ok_or_else(unknown)
-        });
-        Ok(Options {
-            settings: read::Settings {
-                container: self.container.as_deref().and_then(Container::from_name),
-                shape: match &self.map {
-                    Some(file) => Some(Map::load(file)?.into_shape()),
-                    None => self.shape.as_deref().and_then(Shape::named),
-                },
-                max_line: self.max_line,
-                detail: false,
-                defaults: Defaults {
-                    project: self.project.clone().filter(|project| !project.is_empty()),
-                    model: self.model.clone().filter(|model| !model.is_empty()),
-                    service_tier: self.service_tier.as_deref().and_then(ServiceTier::from_name),
-                    at: self.at,
-                    time_zone: zone.transpose()?,
-                },
-            },
-            usage_tier: self.usage_tier.as_deref().and_then(UsageTier::from_name),
-            window,
-            known: None,
-        })
+    fn options(&self, window: Window) -> Options {
+        Options { usage_tier: self.inputs.usage_tier(), window, known: None }
     }
+}
+
+/// What the environment says to the tools of object stores.
+fn variables() -> Variables {
+    let of_a_store = |name: &str| {
+        ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|prefix| name.starts_with(prefix))
+            || name == "STORAGE_EMULATOR_HOST"
+    };
+    let all = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Variables { list: all.filter(|(name, value)| of_a_store(name) && !value.is_empty()).collect() }
 }
 
 /// Books other than the embedded ones.
@@ -494,15 +445,6 @@ impl WindowArgs {
 
 fn day(text: &str) -> std::result::Result<Day, String> {
     Day::parse(text).ok_or_else(|| "expected a day of the calendar, like 2026-06-01".to_string())
-}
-
-fn at(text: &str) -> std::result::Result<Instant, String> {
-    let expected =
-        |_| "expected a time with its offset, like 2026-06-01T12:00:00Z, or a Pacific day".to_string();
-    match Day::parse(text) {
-        Some(day) => Ok(day.start()),
-        None => Instant::parse(text, None).map_err(expected),
-    }
 }
 
 fn instant(text: &str) -> std::result::Result<Instant, String> {

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use clap::Args;
 
+use super::inputs::Entry;
 use super::metrics::{Ended, Figures, MetricsFile};
 use super::{BookArgs, Done, LogArgs, Signal, WindowArgs, screen, summary};
 use crate::error::{Error, Result};
@@ -122,12 +123,12 @@ impl publish::Watcher for Publishing<'_> {
 
 impl Replay {
     /// Gives the exit code: whatever happens, the metrics and the last line say how it ended.
-    pub(super) fn run(&self, signal: &Signal) -> u8 {
+    pub(super) fn run(&self, entries: &[Entry], signal: &Signal) -> u8 {
         let started = Instant::now();
         let mut told = Told::default();
         let file = self.metrics.as_deref().map(MetricsFile::new).transpose();
         let (file, result) = match file {
-            Ok(file) => (file, self.replay(signal, &mut told)),
+            Ok(file) => (file, self.replay(entries, signal, &mut told)),
             Err(error) => (None, Err(error)),
         };
         let mut code = signal.code(&result);
@@ -164,18 +165,24 @@ impl Replay {
         code
     }
 
-    fn replay(&self, signal: &Signal, told: &mut Told) -> Result<Done> {
+    fn replay(&self, entries: &[Entry], signal: &Signal, told: &mut Told) -> Result<Done> {
+        if self.out.to_string_lossy().contains("://") {
+            return Err(Error::usage(format!(
+                "--out {}: days are published to a folder",
+                self.out.display()
+            ))
+            .hint("publish to a folder of this machine and copy it, its days whole"));
+        }
         let window = self.window.window()?;
         let books = self.books.load()?;
-        let inputs = self.logs.inputs(Some(&self.out))?;
+        let inputs = self.logs.inputs(entries, Some(&self.out), self.detail)?;
         if self.out.exists() && !self.out.is_dir() {
             return Err(Error::new(format!("--out {}: it is a file; expected a folder", self.out.display()))
                 .hint("name another folder; it is made if need be"));
         }
         let handed_on = publish::carry::days(&self.out)?;
         let known = window.from.and_then(|from| handed_on.iter().copied().rfind(|day| *day < from));
-        let mut options = Options { known, ..self.logs.options(window)? };
-        options.settings.detail = self.detail;
+        let options = Options { known, ..self.logs.options(window) };
         let watch = signal.start(&inputs, Some(LAST_LINE.to_string()));
         let replay = pipeline::replay(&inputs, &books, &options, &signal.progress)?;
         summary::read(&replay, &signal.progress, watch.has_read());

@@ -12,6 +12,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use toml::de::DeValue;
 
+use super::inputs::{Entry, INPUTS};
 use crate::books::accounts::{line_at, table};
 use crate::error::{Error, Result};
 use crate::near::{nearest, one_of};
@@ -21,8 +22,6 @@ const FILE: &str = "rerate.toml";
 const PREFIX: &str = "RERATE_";
 /// The flag that names the file; it can't stand in it.
 const CONFIG: &str = "config";
-/// Tables of the file that are no command's.
-const RESERVED: [&str; 1] = ["inputs"];
 /// Arguments of the parser's own.
 const OWN: [&str; 2] = ["help", "version"];
 
@@ -43,6 +42,8 @@ pub struct Settings {
     variables: BTreeMap<String, Setting>,
     /// By command (empty: every one) and key.
     entries: BTreeMap<(String, String), Setting>,
+    /// What the file says of some inputs, in its order.
+    pub inputs: Vec<Entry>,
     /// Variables that no flag has.
     pub unknown: Vec<String>,
 }
@@ -156,11 +157,10 @@ impl Settings {
                 (Some(_), _) => {
                     reader.mistake(at, format!("{word} is a command; expected a table, [{word}]"))
                 }
-                (None, _) if RESERVED.contains(&&*word) => {
-                    reader.mistake(at, format!("{word}: this version doesn't read it"));
-                }
+                (None, value) if word == INPUTS => self.inputs = Entry::read_all(value, at, &mut reader),
                 (None, DeValue::Table(_)) => {
-                    let expected = one_of(&word, &commands);
+                    let tables: Vec<&str> = commands.iter().copied().chain([INPUTS]).collect();
+                    let expected = one_of(&word, &tables);
                     reader.mistake(at, format!("there is no command {word}; expected a table of {expected}"));
                 }
                 (None, value) => {
@@ -278,7 +278,8 @@ pub fn variable(flag: &str) -> String {
     format!("{PREFIX}{}", flag.to_uppercase().replace('-', "_"))
 }
 
-struct Reader<'t> {
+/// Reads the file, and goes on where something is wrong with it.
+pub struct Reader<'t> {
     name: &'t str,
     text: &'t str,
     folder: Option<&'t Path>,
@@ -287,11 +288,20 @@ struct Reader<'t> {
 }
 
 impl Reader<'_> {
-    fn mistake(&mut self, at: usize, what: String) {
+    pub fn mistake(&mut self, at: usize, what: String) {
         self.mistakes.push((line_at(self.text, at), what));
     }
 
-    fn setting(
+    /// How many were found so far.
+    pub fn mistakes(&self) -> usize {
+        self.mistakes.len()
+    }
+
+    pub fn origin(&self, at: usize) -> String {
+        format!("{}:{}", self.name, line_at(self.text, at))
+    }
+
+    pub fn setting(
         &mut self,
         flags: &[&Arg],
         at: usize,
@@ -321,10 +331,7 @@ impl Reader<'_> {
             return None;
         };
         let values = values.into_iter().map(|value| if is_path(arg) { self.beside(&value) } else { value });
-        Some(Setting {
-            values: values.collect(),
-            origin: format!("{}:{}", self.name, line_at(self.text, at)),
-        })
+        Some(Setting { values: values.collect(), origin: self.origin(at) })
     }
 
     /// A path as it is from the working directory; the standard input and what is in a store are no paths.

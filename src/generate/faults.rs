@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn every_line_is_refused_for_its_reason() {
         let books = Books::load(&Sources::default()).unwrap();
-        let defaults = crate::read::Defaults::default();
+        let defaults = crate::read::settings::Defaults::default();
         let decoder = Decoder::new(&books.methods, &defaults);
         let project = &projects(&Settings::default())[0];
         for (place, (reason, line)) in FAULTS.iter().enumerate() {

@@ -32,7 +32,7 @@ use crate::mediate::groups::AllGroups;
 use crate::mediate::row::Shard;
 use crate::quota::evidence::{Evidence, q9_evidence};
 use crate::quota::{self, Measured};
-use crate::read::{Inputs, Progress, Settings};
+use crate::read::{Inputs, Progress};
 use crate::suspense::Suspended;
 use crate::tally::{Tallier, sum_up};
 use crate::types::cache::CacheEvent;
@@ -48,8 +48,6 @@ use crate::walk::{Plan, Walk, WalkedDay};
 /// What a run is told besides its logs and books.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// How inputs are read, and what they lack.
-    pub settings: Settings,
     /// For projects without a timeline in the accounts file.
     pub usage_tier: Option<UsageTier>,
     /// The days to publish.

@@ -13,11 +13,11 @@ use crate::books::Books;
 use crate::mediate::dedupe::{Dealer, Dealt, Hand};
 use crate::mediate::groups::AllGroups;
 use crate::mediate::row::{Identity, Shard};
-use crate::read::Reading;
 use crate::read::container::rows::Columns;
 use crate::read::container::{Container, END_OF_STREAM, LONG_ROW, RAGGED_ROW};
 use crate::read::lines::Block;
 use crate::read::parts::{Before, Part, Parts};
+use crate::read::settings::{Settings, SettingsId};
 use crate::read::shape::canonical::{self, Decoded, Decoder};
 use crate::read::shape::columns::{ColumnReader, LONGEST_PLAIN};
 use crate::read::shape::plain::{Plain, PlainReader, Spelled, Spellings};
@@ -25,6 +25,7 @@ use crate::read::shape::record::Record;
 use crate::read::shape::value::Value;
 use crate::read::shape::{self, Item, Items, NotRequest, Shape};
 use crate::read::stream::Stream;
+use crate::read::{Inputs, Reading};
 use crate::suspense::{Refusal, Suspended};
 use crate::tally::{self, Tallied, Tallier};
 use crate::types::day::{Day, Days, Instant};
@@ -61,6 +62,12 @@ pub(super) struct Noted {
 /// One thread while it reads.
 pub(super) struct Reader<'r, 'b> {
     thread: Thread<'b>,
+    inputs: &'r Inputs,
+    /// By settings.
+    decoders: &'r [Decoder<'r>],
+    /// By which the input is read whose block it is.
+    settings_id: SettingsId,
+    settings: &'r Settings,
     decoder: &'r Decoder<'r>,
     plain: PlainReader,
     spellings: Spellings<Known>,
@@ -137,8 +144,8 @@ impl Waiting<'_> {
         }
     }
 
-    fn hand<'h>(&'h self, known: Known, options: &'h Options) -> Hand<'h> {
-        let project_id = match (self.plain.project_id, &options.settings.defaults.project) {
+    fn hand<'h>(&'h self, known: Known, settings: &'h Settings) -> Hand<'h> {
+        let project_id = match (self.plain.project_id, &settings.defaults.project) {
             ([], Some(project)) => project.as_bytes(),
             (project_id, _) => project_id,
         };
@@ -158,7 +165,8 @@ impl Waiting<'_> {
 
 impl<'r, 'b> Reader<'r, 'b> {
     pub(super) fn new(
-        decoder: &'r Decoder<'r>,
+        inputs: &'r Inputs,
+        decoders: &'r [Decoder<'r>],
         books: &'b Books,
         options: &'r Options,
         groups: &'r AllGroups,
@@ -167,7 +175,11 @@ impl<'r, 'b> Reader<'r, 'b> {
     ) -> Reader<'r, 'b> {
         Reader {
             thread: Thread::default(),
-            decoder,
+            inputs,
+            decoders,
+            settings_id: 0,
+            settings: &inputs.settings[0],
+            decoder: &decoders[0],
             plain: PlainReader::default(),
             spellings: Spellings::default(),
             columns: ColumnReader::default(),
@@ -193,6 +205,7 @@ impl<'r, 'b> Reader<'r, 'b> {
 
     /// Decodes, deals and adds up the lines or rows of a block; gives their number.
     pub(super) fn read_block(&mut self, block: &Block) -> u64 {
+        self.turn_to(block.input);
         let mut number = match (&block.rows, block.reading) {
             (Some(rows), Some(reading)) => self.read_rows(rows, block, reading),
             _ => self.read_lines(block),
@@ -207,7 +220,7 @@ impl<'r, 'b> Reader<'r, 'b> {
     }
 
     fn read_lines(&mut self, block: &Block) -> u64 {
-        let max_line = self.options.settings.max_line;
+        let max_line = self.settings.max_line;
         let is_canonical = block.reading.is_some_and(is_canonical);
         let (bytes, end) = (block.bytes_and_margin(), block.bytes().len());
         let (mut number, mut at) = (0, 0);
@@ -241,7 +254,7 @@ impl<'r, 'b> Reader<'r, 'b> {
 
     /// Reads rows of typed columns: plain ones as they are, others as lines.
     fn read_rows(&mut self, rows: &RecordBatch, block: &Block, reading: Reading) -> u64 {
-        let Options { settings, .. } = self.options;
+        let settings = self.settings;
         let mut columns = std::mem::take(&mut self.columns);
         let may_be_plain = matches!(reading.shape.read, shape::Read::AsItIs(_))
             && !settings.detail
@@ -275,7 +288,7 @@ impl<'r, 'b> Reader<'r, 'b> {
                 let key = columns.row(first + place, &mut waiting.plain);
                 *is_plain = key.is_some();
                 if let Some(key) = key {
-                    waiting.spelling = self.keys.hash(&key.bytes());
+                    waiting.spelling = self.keys.hash(&key.bytes(), self.settings_id);
                     self.keys.prefetch(waiting.spelling);
                 }
             }
@@ -306,7 +319,7 @@ impl<'r, 'b> Reader<'r, 'b> {
         let mut line = std::mem::take(&mut self.line);
         line.clear();
         cells.write_row(place, &mut line);
-        let last = if line.len() > self.options.settings.max_line {
+        let last = if line.len() > self.settings.max_line {
             self.refuse_long(block, number);
             number
         } else {
@@ -314,6 +327,12 @@ impl<'r, 'b> Reader<'r, 'b> {
         };
         self.line = line;
         last
+    }
+
+    /// From here on lines are of this input.
+    fn turn_to(&mut self, input: InputId) {
+        self.settings_id = self.inputs.list[input.0 as usize].settings;
+        (self.settings, self.decoder) = (self.inputs.settings_of(input), &self.decoders[self.settings_id]);
     }
 
     /// Reads plain lines from `at` on, as many as a batch holds or until one isn't; gives their number.
@@ -328,10 +347,10 @@ impl<'r, 'b> Reader<'r, 'b> {
         while lines < BATCH && *at < end {
             let Waiting { plain, spelling, .. } = &mut batch[lines];
             let is_plain = self.plain.read(&bytes[*at..], end - *at, plain).is_some();
-            if !is_plain || plain.line.len() > self.options.settings.max_line {
+            if !is_plain || plain.line.len() > self.settings.max_line {
                 break;
             }
-            *spelling = self.spellings.hash(self.plain.spelling());
+            *spelling = self.spellings.hash(self.plain.spelling(), self.settings_id);
             self.spellings.prefetch(*spelling);
             *at += plain.line.len();
             *at += match &bytes[*at..end] {
@@ -367,19 +386,19 @@ impl<'r, 'b> Reader<'r, 'b> {
     fn deal_batch(&mut self, batch: &mut [Waiting<'_>], block: &Block, number: u64) {
         for waiting in &mut *batch {
             if let Some(known) = waiting.known {
-                waiting.identity = self.begin(&waiting.hand(known, self.options));
+                waiting.identity = self.begin(&waiting.hand(known, self.settings));
             }
         }
         for (line, waiting) in batch.iter_mut().enumerate() {
             if let Some(known) = waiting.known {
                 let place = At::from(block).place(number + line as u64);
-                let detail = self.options.settings.detail.then(|| (waiting.plain.detail(), place));
-                waiting.spot = self.deal(&waiting.hand(known, self.options), waiting.identity, detail);
+                let detail = self.settings.detail.then(|| (waiting.plain.detail(), place));
+                waiting.spot = self.deal(&waiting.hand(known, self.settings), waiting.identity, detail);
             }
         }
         for waiting in batch.iter() {
             if let Some(known) = waiting.known {
-                self.add(&waiting.hand(known, self.options), waiting.spot);
+                self.add(&waiting.hand(known, self.settings), waiting.spot);
             }
         }
     }
@@ -495,6 +514,7 @@ impl<'r, 'b> Reader<'r, 'b> {
 
     /// Judges the requests of an input that came in parts, now that it has ended.
     pub(super) fn end_parts(&mut self, stream: &Stream) {
+        self.turn_to(stream.input());
         for Part { record, block, line } in self.parts.take() {
             let at = At { input: stream.input(), block };
             self.judge(&record, at, line, stream.shape());
@@ -543,7 +563,7 @@ impl<'r, 'b> Reader<'r, 'b> {
                     thoughts_assumed: request.thoughts_assumed,
                     undated: request.undated,
                 };
-                let detail = self.options.settings.detail.then_some((request.detail, at.place(number)));
+                let detail = self.settings.detail.then_some((request.detail, at.place(number)));
                 let identity = self.begin(&hand);
                 let spot = self.deal(&hand, identity, detail);
                 self.add(&hand, spot);
@@ -622,7 +642,7 @@ impl<'r, 'b> Reader<'r, 'b> {
     }
 
     fn refuse_long(&mut self, block: &Block, number: u64) {
-        let detail = format!("the line has more than {} bytes", self.options.settings.max_line);
+        let detail = format!("the line has more than {} bytes", self.settings.max_line);
         self.refuse(block.into(), number, Refusal::of_line(Reason::LineTooLong, detail));
     }
 

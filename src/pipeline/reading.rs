@@ -75,12 +75,13 @@ pub(super) fn read<'b>(
     progress: &Arc<Progress>,
     groups: &AllGroups,
 ) -> Result<Read<'b>> {
-    let sources = Sources::new(inputs, &options.settings, progress);
-    let decoder = Decoder::new(&books.methods, &options.settings.defaults);
+    let sources = Sources::new(inputs, progress);
+    let decoders = inputs.settings.iter().map(|settings| Decoder::new(&books.methods, &settings.defaults));
+    let decoders: Vec<Decoder<'_>> = decoders.collect();
     let key = IdentityKey::new();
     let threads = rayon::broadcast(|_| {
         let tallier = Tallier::new(books, studio_terms, options.usage_tier);
-        let mut reader = Reader::new(&decoder, books, options, groups, Dealer::new(key), tallier);
+        let mut reader = Reader::new(inputs, &decoders, books, options, groups, Dealer::new(key), tallier);
         let mut block = Block::default();
         let read = |reader: &mut Reader<'_, 'b>, block: &Block| {
             if progress.stop.load(Ordering::Relaxed) {

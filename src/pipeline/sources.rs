@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use crate::error::Result;
 use crate::read::lines::Block;
 use crate::read::stream::Stream;
-use crate::read::{Inputs, Progress, Settings};
+use crate::read::{Inputs, Progress};
 use crate::types::origin::InputId;
 
 /// Inputs that wait, and those being read: a thread takes the next block of a stream that no other thread is reading,
@@ -19,7 +19,6 @@ pub(super) struct Sources<'s> {
     opened: Condvar,
     ended: Mutex<Vec<(InputId, Stream)>>,
     inputs: &'s Inputs,
-    settings: &'s Settings,
     progress: &'s Arc<Progress>,
     /// An input can't be read: nobody need go on.
     failed: AtomicBool,
@@ -43,11 +42,7 @@ pub(super) enum Next {
 }
 
 impl<'s> Sources<'s> {
-    pub(super) fn new(
-        inputs: &'s Inputs,
-        settings: &'s Settings,
-        progress: &'s Arc<Progress>,
-    ) -> Sources<'s> {
+    pub(super) fn new(inputs: &'s Inputs, progress: &'s Arc<Progress>) -> Sources<'s> {
         let unique = (0..inputs.list.len() as u32)
             .map(InputId)
             .filter(|id| inputs.list[id.0 as usize].same_as.is_none());
@@ -60,7 +55,6 @@ impl<'s> Sources<'s> {
             opened: Condvar::new(),
             ended: Mutex::default(),
             inputs,
-            settings,
             progress,
             failed: AtomicBool::new(false),
         }
@@ -116,7 +110,7 @@ impl<'s> Sources<'s> {
     fn open(&self, id: InputId) -> Result<Option<Stream>> {
         let input = &self.inputs.list[id.0 as usize];
         let (threads, progress) = (rayon::current_num_threads(), self.progress.clone());
-        let streams = Stream::open(id, input, self.settings, threads, progress);
+        let streams = Stream::open(id, input, self.inputs.settings_of(id), threads, progress);
         self.failed.fetch_or(streams.is_err(), Ordering::Relaxed);
         let mut state = self.state();
         state.opening -= 1;

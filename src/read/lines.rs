@@ -9,10 +9,11 @@ use arrow_array::RecordBatch;
 
 use super::container::{Container, Cutter, HEAD};
 use super::decompress::{Broken, Unpacked};
+use super::settings::Settings;
 use super::shape::plain::MARGIN;
 use super::shape::value::Value;
 use super::shape::{Shape, canonical, map};
-use super::{Progress, Reading, Settings};
+use super::{Progress, Reading};
 use crate::error::{Error, Result};
 use crate::types::origin::{InputId, InputSummary};
 use crate::types::reason::Reason;
@@ -348,7 +349,7 @@ impl Source {
     }
 }
 
-fn cannot_read(name: &str, error: &std::io::Error) -> Error {
+pub fn cannot_read(name: &str, error: &std::io::Error) -> Error {
     Error::io("read", std::path::Path::new(name), error)
         .hint("nothing was published; mend it and run the same command again")
 }

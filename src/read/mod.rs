@@ -1,15 +1,22 @@
-//! Owns finding the inputs: files, folders, globs and stdin, each once. Cutting them into lines is for `container` and
-//! `lines`, understanding a line for `shape`.
+//! Owns finding the inputs: files, folders, globs, stdin and what is in object stores, each once. How a store is asked is
+//! for `store`, cutting inputs into lines for `container` and `lines`, understanding a line for `shape`.
 
 pub mod container;
 pub mod decompress;
 pub mod json;
 pub mod lines;
 pub mod parts;
+pub mod settings;
 pub mod shape;
+#[cfg(feature = "object-stores")]
+pub mod store;
+#[cfg(not(feature = "object-stores"))]
+#[path = "no_store.rs"]
+pub mod store;
 pub mod stream;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -17,10 +24,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use self::container::Container;
+use self::settings::{AllSettings, Settings, SettingsId};
 use self::shape::Shape;
+use self::store::{Found, Object, Stores};
 use crate::error::{Error, Result};
-use crate::types::day::Instant;
-use crate::types::tier::ServiceTier;
+use crate::types::origin::InputId;
 
 /// What a folder's files are called when they are logs; packed ones end in `.gz` or `.zst` beside.
 const LOG_NAMES: [&str; 7] = [".jsonl", ".ndjson", ".json", ".csv", ".parquet", ".log", ".txt"];
@@ -39,47 +47,6 @@ pub struct Progress {
     pub stop: Arc<AtomicBool>,
 }
 
-/// What an input is told besides its bytes. Today one holds for all inputs of a run.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// None: told from its first bytes.
-    pub container: Option<Container>,
-    /// None: told from its first items.
-    pub shape: Option<&'static Shape>,
-    /// The longest line that is read, in bytes.
-    pub max_line: usize,
-    /// Keep each request, for a report of requests; and read what only that one shows.
-    pub detail: bool,
-    pub defaults: Defaults,
-}
-
-/// The longest line that is read, if nobody says otherwise.
-pub const LONGEST_LINE: usize = 64 << 20;
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
-            container: None,
-            shape: None,
-            max_line: LONGEST_LINE,
-            detail: false,
-            defaults: Defaults::default(),
-        }
-    }
-}
-
-/// What a record says that says it not itself.
-#[derive(Clone, Debug, Default)]
-pub struct Defaults {
-    pub project: Option<String>,
-    pub model: Option<String>,
-    pub service_tier: Option<ServiceTier>,
-    /// When all of it was: a moment, or the begin of a day.
-    pub at: Option<Instant>,
-    /// For times without an offset.
-    pub time_zone: Option<jiff::tz::TimeZone>,
-}
-
 /// How an input is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
@@ -93,11 +60,12 @@ pub struct Reading {
 #[derive(Clone, Debug)]
 pub struct Input {
     pub name: Arc<str>,
-    /// None for stdin.
-    path: Option<PathBuf>,
+    pub place: Place,
     /// As stored; 0 where it can't be known.
     pub bytes: u64,
-    /// The input given before with the same stored bytes.
+    /// How it is read.
+    pub settings: SettingsId,
+    /// The input given before with the same stored bytes and settings.
     pub same_as: Option<Arc<str>>,
 }
 
@@ -105,34 +73,35 @@ pub struct Input {
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
     pub list: Vec<Input>,
+    /// All that inputs are read by. The first are those of inputs that no entry names, the others those of the entries.
+    pub settings: Vec<Settings>,
     /// Files of folders that aren't named like logs, by folder.
     pub left: BTreeMap<String, u64>,
 }
 
-impl Input {
-    /// None for stdin.
-    pub fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
-    }
-
-    pub fn open(&self) -> Result<Box<dyn Read + Send>> {
-        match &self.path {
-            None => Ok(Box::new(std::io::stdin())),
-            Some(path) => Ok(Box::new(File::open(path).map_err(|error| Error::io("read", path, &error))?)),
-        }
-    }
+/// Where an input lies.
+#[derive(Clone, Debug)]
+pub enum Place {
+    Stdin,
+    File(PathBuf),
+    Object(Object),
 }
 
 /// Finds the inputs that `given` names, in the order given, folders' files in the order of their names. `out` is never
 /// read as a log.
-pub fn find(given: &[String], out: Option<&Path>) -> Result<Inputs> {
+pub fn find(given: &[String], out: Option<&Path>, settings: AllSettings) -> Result<Inputs> {
     let mut inputs = Inputs::default();
+    let mut stores = Stores::new(&settings.variables);
     let out = out.and_then(|out| out.canonicalize().ok());
     for name in given {
         if name == "-" {
-            if inputs.list.iter().all(|input| input.path.is_some()) {
-                inputs.list.push(Input { name: "-".into(), path: None, bytes: 0, same_as: None });
+            if !inputs.list.iter().any(|input| matches!(input.place, Place::Stdin)) {
+                inputs.push("-".into(), Place::Stdin, 0);
             }
+            continue;
+        }
+        if store::is_url(name) {
+            inputs.objects(name, stores.find(name)?)?;
             continue;
         }
         if name.is_empty() {
@@ -167,16 +136,28 @@ pub fn find(given: &[String], out: Option<&Path>) -> Result<Inputs> {
         };
         return Err(Error::new(format!("{named}: {found}")).hint(hint));
     }
+    for input in &mut inputs.list {
+        input.settings = settings.of(&input.name);
+    }
+    inputs.settings = settings.into_list();
     inputs.mark_doubles()?;
     Ok(inputs)
 }
 
 impl Inputs {
+    pub fn settings_of(&self, input: InputId) -> &Settings {
+        &self.settings[self.list[input.0 as usize].settings]
+    }
+
+    fn push(&mut self, name: Arc<str>, place: Place, bytes: u64) {
+        self.list.push(Input { name, place, bytes, settings: 0, same_as: None });
+    }
+
     fn file(&mut self, path: &Path) -> Result<()> {
         let metadata = path.metadata().map_err(|error| Error::io("read", path, &error))?;
         let name = path.to_string_lossy().into();
         let bytes = if metadata.is_file() { metadata.len() } else { 0 };
-        self.list.push(Input { name, path: Some(path.to_path_buf()), bytes, same_as: None });
+        self.push(name, Place::File(path.to_path_buf()), bytes);
         Ok(())
     }
 
@@ -208,16 +189,8 @@ impl Inputs {
     }
 
     fn pattern(&mut self, pattern: &str, out: Option<&Path>) -> Result<()> {
-        let bad = |error: glob::PatternError| {
-            Error::usage(format!(
-                "{pattern}: the pattern is malformed at byte {}: {}",
-                error.pos + 1,
-                error.msg
-            ))
-            .hint("* is any text, ? any character, [abc] one of some, [[] a bracket itself")
-        };
         let before = self.list.len();
-        for path in glob::glob(pattern).map_err(bad)? {
+        for path in glob::glob(pattern).map_err(|error| malformed(pattern, &error))? {
             let path = path.map_err(|error| Error::io("read", error.path(), error.error()))?;
             if path.is_dir() {
                 self.folder(&path, out)?;
@@ -233,33 +206,95 @@ impl Inputs {
         Ok(())
     }
 
-    /// A file whose stored bytes were already given is read once. Only files of one size are compared.
-    fn mark_doubles(&mut self) -> Result<()> {
-        let mut by_size: HashMap<u64, Vec<usize>> = HashMap::new();
-        for place in 0..self.list.len() {
-            let Some(path) = self.list[place].path.clone() else {
-                continue;
-            };
-            let bytes = self.list[place].bytes;
-            if bytes == 0 && !path.is_file() {
-                continue;
+    /// Objects that `url` names. Of a prefix the same are read as of a folder.
+    fn objects(&mut self, url: &str, found: Found) -> Result<()> {
+        match found {
+            Found::Object(object) => self.object(object),
+            Found::Pattern(objects) if objects.is_empty() => {
+                return Err(Error::new(format!("{url}: no object is named so"))
+                    .hint("check the prefix and the pattern: * is any text but /, ** goes over /"));
             }
-            let firsts = by_size.entry(bytes).or_default();
-            let mut same = None;
-            for &first in firsts.iter() {
-                let other = self.list[first].path.as_deref().unwrap_or(&path);
-                if same_bytes(&path, other)? {
-                    same = Some(self.list[first].name.clone());
-                    break;
+            Found::Pattern(objects) => objects.into_iter().for_each(|object| self.object(object)),
+            Found::Folder(objects) => {
+                let keys: BTreeSet<&str> = objects.iter().map(|(key, _)| key.as_str()).collect();
+                let folders: BTreeSet<&str> = keys.iter().flat_map(|key| folders_of(key)).collect();
+                let is_published = |folder: &&str| {
+                    let has = |file: &&str| keys.contains(format!("{folder}{file}").as_str());
+                    PUBLISHED.iter().any(|files| files.iter().all(has))
+                };
+                let published: BTreeSet<String> =
+                    folders.into_iter().filter(is_published).map(str::to_string).collect();
+                for (key, object) in objects {
+                    let hidden = key.split('/').any(|part| part.starts_with('.'));
+                    if hidden || folders_of(&key).any(|folder| published.contains(folder)) {
+                        continue;
+                    }
+                    if is_named_like_a_log(&key) {
+                        self.object(object);
+                    } else {
+                        *self.left.entry(url.to_string()).or_default() += 1;
+                    }
                 }
-            }
-            match same {
-                Some(first) => self.list[place].same_as = Some(first),
-                None => firsts.push(place),
             }
         }
         Ok(())
     }
+
+    fn object(&mut self, object: Object) {
+        let (name, bytes) = (object.name().into(), object.size());
+        self.push(name, Place::Object(object), bytes);
+    }
+
+    /// A file whose stored bytes were already given is read once. Only files of one size are compared; with settings of
+    /// their own the same bytes are other requests.
+    fn mark_doubles(&mut self) -> Result<()> {
+        let mut alike: HashMap<(SettingsId, u64), Vec<usize>> = HashMap::new();
+        let mut objects: HashMap<(SettingsId, u64, String), Arc<str>> = HashMap::new();
+        for place in 0..self.list.len() {
+            let Input { name, place: lies, bytes, settings, .. } = &self.list[place];
+            let same = match lies {
+                Place::Stdin => None,
+                Place::File(path) if *bytes == 0 && !path.is_file() => None,
+                Place::File(path) => {
+                    let firsts = alike.entry((*settings, *bytes)).or_default();
+                    let mut same = None;
+                    for &first in firsts.iter() {
+                        let Place::File(other) = &self.list[first].place else { continue };
+                        if same_bytes(path, other)? {
+                            same = Some(self.list[first].name.clone());
+                            break;
+                        }
+                    }
+                    if same.is_none() {
+                        firsts.push(place);
+                    }
+                    same
+                }
+                Place::Object(object) => {
+                    let checksum = object.checksum().unwrap_or_else(|| name.to_string());
+                    match objects.entry((*settings, *bytes, checksum)) {
+                        Entry::Occupied(first) => Some(first.get().clone()),
+                        Entry::Vacant(vacant) => {
+                            vacant.insert(name.clone());
+                            None
+                        }
+                    }
+                }
+            };
+            self.list[place].same_as = same;
+        }
+        Ok(())
+    }
+}
+
+/// The folders that a key is in, each with its `/`: of `a/b/c` none, `a/` and `a/b/`.
+fn folders_of(key: &str) -> impl Iterator<Item = &str> {
+    std::iter::once("").chain(key.match_indices('/').map(|(slash, _)| &key[..=slash]))
+}
+
+fn malformed(pattern: &str, error: &glob::PatternError) -> Error {
+    Error::usage(format!("{pattern}: the pattern is malformed at byte {}: {}", error.pos + 1, error.msg))
+        .hint("* is any text, ? any character, [abc] one of some, [[] a bracket itself")
 }
 
 fn is_published(folder: &Path) -> bool {

@@ -1,12 +1,15 @@
 //! Owns an input being read, whatever its container: blocks of lines, one after the other.
 
+use std::fs::File;
+use std::io::Read;
 use std::sync::Arc;
 
-use super::container::Container;
-use super::container::parquet::{Rows, is_parquet};
-use super::lines::{Block, Lines};
+use super::container::parquet::{Rows, Stored, is_parquet};
+use super::container::{Container, MAGIC_OF_PARQUET};
+use super::lines::{Block, Lines, cannot_read};
+use super::settings::Settings;
 use super::shape::Shape;
-use super::{Input, Progress, Settings};
+use super::{Input, Place, Progress};
 use crate::error::{Error, Result};
 use crate::types::origin::{InputId, InputSummary};
 
@@ -26,16 +29,31 @@ impl Stream {
         progress: Arc<Progress>,
     ) -> Result<Vec<Stream>> {
         let name = input.name.clone();
-        let forced = settings.container == Some(Container::Parquet);
-        match input.path() {
-            Some(path) if forced || settings.container.is_none() && is_parquet(path) => {
-                let rows = Rows::open(id, name, path, settings, parts, progress)?;
-                Ok(rows.into_iter().map(Stream::Rows).collect())
+        let (told, forced) = (settings.container.is_none(), settings.container == Some(Container::Parquet));
+        let rows = |stored: Stored| {
+            let rows = Rows::open(id, name.clone(), stored, settings, parts, progress.clone())?;
+            Ok(rows.into_iter().map(Stream::Rows).collect())
+        };
+        let source: Box<dyn Read + Send> = match &input.place {
+            Place::Stdin if forced => {
+                return Err(Error::usage("--container parquet: the standard input can't be read so")
+                    .hint("the end of a Parquet file says what is in it; write it to a file"));
             }
-            None if forced => Err(Error::usage("--container parquet: the standard input can't be read so")
-                .hint("the end of a Parquet file says what is in it; write it to a file")),
-            _ => Ok(vec![Stream::Lines(Lines::open(id, name, input.open()?, settings, progress)?)]),
-        }
+            Place::Stdin => Box::new(std::io::stdin()),
+            Place::File(path) if forced || told && is_parquet(path) => return rows(Stored::file(path)),
+            Place::File(path) => Box::new(File::open(path).map_err(|error| Error::io("read", path, &error))?),
+            Place::Object(object) if forced => return rows(Stored::object(object)),
+            Place::Object(object) => {
+                // Of what is named like Parquet no more is asked for than tells whether it is.
+                let first = if name.ends_with(".parquet") { MAGIC_OF_PARQUET.len() as u64 } else { u64::MAX };
+                let mut reader = object.open(first);
+                if told && reader.begins_with(MAGIC_OF_PARQUET).map_err(|error| cannot_read(&name, &error))? {
+                    return rows(Stored::object(object));
+                }
+                Box::new(reader)
+            }
+        };
+        Ok(vec![Stream::Lines(Lines::open(id, name.clone(), source, settings, progress.clone())?)])
     }
 
     pub fn input(&self) -> InputId {

@@ -95,10 +95,13 @@ fn every_rule_reason_and_warning_has_a_case() {
 fn no_file_is_stray() {
     for case in cases() {
         assert!(case.join("expect").is_dir(), "{}: no expect folder", name(&case));
+        let settings = std::fs::read_to_string(case.join("rerate.toml")).unwrap_or_default();
         let args = runs(&case).concat();
         for entry in std::fs::read_dir(&case).expect("a case is a folder") {
             let file = entry.expect("an entry").file_name().to_string_lossy().into_owned();
-            let known = ["WHY.md", "args", "expect"].contains(&file.as_str()) || args.contains(&file);
+            let known = ["WHY.md", "args", "expect"].contains(&file.as_str())
+                || args.contains(&file)
+                || settings.contains(&file);
             assert!(known, "{}: {file} is stray", name(&case));
         }
         for entry in std::fs::read_dir(case.join("expect")).expect("an expect folder") {

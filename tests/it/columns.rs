@@ -13,15 +13,15 @@ use arrow_array::{
 };
 use parquet::basic::Compression;
 use rerate::books::{Books, Sources};
-use rerate::read::container::parquet::Rows;
+use rerate::read::container::parquet::{Rows, Stored};
 use rerate::read::container::rows::Columns;
 use rerate::read::lines::Block;
+use rerate::read::settings::{Defaults, Settings};
 use rerate::read::shape::canonical::{self, Decoded, Decoder};
 use rerate::read::shape::columns::{ColumnReader, Key, LONGEST_PLAIN};
 use rerate::read::shape::plain::Plain;
 use rerate::read::shape::value::Value as Read;
 use rerate::read::shape::{Item, Items};
-use rerate::read::{Defaults, Settings};
 use rerate::types::day::Instant;
 use rerate::types::origin::InputId;
 use rerate::types::reason::Reason::{self, *};
@@ -124,7 +124,8 @@ fn nearly_every_row_of_a_real_log_is_plain() {
 
 fn each_block(path: &Path, mut then: impl FnMut(&Block, bool)) {
     let settings = Settings { shape: Some(&canonical::SHAPE), ..Settings::default() };
-    let parts = Rows::open(InputId(0), "log".into(), path, &settings, 1, Arc::default()).expect("a log");
+    let stored = Stored::file(path);
+    let parts = Rows::open(InputId(0), "log".into(), stored, &settings, 1, Arc::default()).expect("a log");
     for mut part in parts {
         let mut block = Block::default();
         while part.next(&mut block).expect("a file") {

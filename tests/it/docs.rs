@@ -151,6 +151,14 @@ fn every_command_of_the_readme_does_what_it_shows() {
                 said(folder.path(), "rerate check record.jsonl");
                 text.to_string()
             }
+            "toml" if text.starts_with("[[inputs]]") => {
+                let settings = folder.path().join("rerate.toml");
+                std::fs::write(&settings, text).expect("settings");
+                let entries = said(folder.path(), "rerate config").matches("[[inputs]]").count();
+                assert_eq!(entries, text.matches("[[inputs]]").count());
+                std::fs::remove_file(settings).expect("settings");
+                text.to_string()
+            }
             "toml" if text.starts_with("[replay]") => {
                 let settings = folder.path().join("rerate.toml");
                 std::fs::write(&settings, text).expect("settings");

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rerate::books::{Books, Sources};
 use rerate::evidence::Warning;
 use rerate::pipeline::{self, Options, Replay};
-use rerate::read;
+use rerate::read::{self, settings::AllSettings};
 use rerate::types::day::Window;
 use rerate::types::reason::Stage;
 use rerate::types::request::Outcome;
@@ -33,7 +33,7 @@ fn replayed(folder: &Path) -> (Replay, Books) {
     let books = Books::load(&Sources { accounts: Some(folder.join("accounts.toml")), ..Sources::default() })
         .expect("books");
     let logs = folder.join("logs").display().to_string();
-    let inputs = read::find(&[logs], None).expect("inputs");
+    let inputs = read::find(&[logs], None, AllSettings::default()).expect("inputs");
     let options = Options::default();
     let replay = pipeline::replay(&inputs, &books, &options, &Arc::default()).expect("a replay");
     (replay, books)

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use rerate::books::{Books, Sources};
 use rerate::evidence::Warning;
 use rerate::pipeline::{self, DayReport, Options, Replay};
-use rerate::read::Settings;
+use rerate::read::settings::Settings;
 use rerate::types::cache::CacheEvent;
 use rerate::types::carry::AccountUse;
 use rerate::types::charge::{Assumption, Exempt};
@@ -766,9 +766,9 @@ impl Scratch {
     }
 
     fn replay(&self, inputs: &[String], window: Window) -> Replay {
-        let inputs = read::find(inputs, None).expect("inputs");
         let settings = Settings { max_line: MAX_LINE, detail: self.detail, ..Settings::default() };
-        let options = Options { settings, window, ..Options::default() };
+        let inputs = read::find(inputs, None, settings.into()).expect("inputs");
+        let options = Options { window, ..Options::default() };
         pipeline::replay(&inputs, &self.books, &options, &Arc::default()).expect("a replay")
     }
 

@@ -1,6 +1,8 @@
 //! All integration tests, as one binary.
 
 mod awkward;
+#[cfg(feature = "object-stores")]
+mod bucket;
 mod carry;
 mod cases;
 mod cli;
@@ -22,5 +24,7 @@ mod plain;
 mod run;
 mod settings;
 mod show;
+#[cfg(feature = "object-stores")]
+mod stores;
 #[cfg(unix)]
 mod trust;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rerate::books::{Books, Sources};
 use rerate::pipeline::{self, Options};
-use rerate::read;
+use rerate::read::{self, settings::AllSettings};
 use rerate::types::day::Window;
 use serde_json::{Value, json};
 
@@ -51,7 +51,7 @@ fn difference(case: &Value, embedded: &Books) -> Option<String> {
     });
     let books = with_accounts.as_ref().unwrap_or(embedded);
 
-    let inputs = read::find(&[log.display().to_string()], None).expect("inputs");
+    let inputs = read::find(&[log.display().to_string()], None, AllSettings::default()).expect("inputs");
     let options = Options::default();
     let replay = pipeline::replay(&inputs, books, &options, &Arc::default()).expect("a replay");
     let days = run::reports(&replay, books, Window::default());

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use rerate::books::{Books, Sources};
-use rerate::read::Defaults;
+use rerate::read::settings::Defaults;
 use rerate::read::shape::canonical::{Decoded, Decoder};
 use rerate::read::shape::plain::{MARGIN, Plain, PlainReader};
 use rerate::types::reason::Reason::{self, *};

@@ -136,3 +136,97 @@ fn a_variable_that_no_flag_has_is_a_warning_and_one_that_is_wrong_is_named() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("hint: it is set by RERATE_MAX_LINE"), "{}", stderr(&output));
 }
+
+/// Raw responses, which say neither when nor of which project they are, in two folders beside each other, and entries
+/// for them.
+fn made_with_entries() -> tempfile::TempDir {
+    let folder = made();
+    for (name, ids) in
+        [("logs/a/1.jsonl", 0..300), ("logs/a/2.jsonl", 300..600), ("logs/b/3.jsonl", 600..900)]
+    {
+        let response = |id| {
+            format!(
+                r#"{{"responseId":"r{id}","modelVersion":"gemini-2.5-flash","usageMetadata":{{"promptTokenCount":{id},"totalTokenCount":{id}}}}}"#
+            )
+        };
+        fs::create_dir_all(folder.path().join(name).parent().expect("a folder")).expect("a folder");
+        write(folder.path(), name, &ids.map(response).collect::<Vec<_>>());
+    }
+    let entries = "[[inputs]]\nlogs = \"../logs/b\"\nproject = \"of-b\"\nat = 2026-06-02\n\n\
+                   [[inputs]]\nlogs = \"../logs/*/*.jsonl\"\nproject = \"of-others\"\nat = 2026-06-01\n";
+    fs::write(folder.path().join("etc/rerate.toml"), entries).expect("settings");
+    folder
+}
+
+#[test]
+fn the_first_entry_that_names_an_input_counts_in_whatever_order_inputs_are_read() {
+    let reports = |logs: &str| {
+        let folder = made_with_entries();
+        let args = format!("replay {logs} --config ../etc/rerate.toml --out ../days --usage-tier tier1");
+        let output = rerate(folder.path(), &[], &args);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let mut files = run::files(&folder.path().join("days"));
+        files.retain(|path, _| !path.ends_with("run.json"));
+        files
+    };
+    let orders = [
+        "../logs/a ../logs/b",
+        "../logs/b/3.jsonl ../logs/a/2.jsonl ../logs/a/1.jsonl",
+        "../logs/a/2.jsonl --threads 1 ../logs/../logs/b ../logs/a/1.jsonl",
+    ];
+    let all = orders.map(reports);
+    assert!(all.iter().all(|files| *files == all[0]));
+    let usage =
+        |day: &str| String::from_utf8_lossy(&all[0][Path::new(&format!("{day}/usage.csv"))]).into_owned();
+    // 0 + … + 599 = 179,700 and 600 + … + 899 = 224,850.
+    assert!(
+        usage("2026-06-01").contains("of-others") && usage("2026-06-01").contains(",600,179700,"),
+        "{}",
+        usage("2026-06-01")
+    );
+    assert!(
+        usage("2026-06-02").contains("of-b") && usage("2026-06-02").contains(",300,224850,"),
+        "{}",
+        usage("2026-06-02")
+    );
+}
+
+#[test]
+fn a_plain_line_is_filled_in_by_the_entry_of_its_own_input() {
+    // Lines of one spelling, which lack a project: what is learnt from one input must not be used for the other.
+    let folder = made();
+    let line = request("r", "2026-06-01T19:00:00").replace(r#""project_id":"p","#, "");
+    for name in ["a", "b"] {
+        let lines = (0..2000).map(|id| line.replace(r#""r""#, &format!(r#""{name}{id}""#)));
+        write(folder.path(), &format!("else/{name}.jsonl"), &lines.collect::<Vec<_>>());
+    }
+    let entries = "[[inputs]]\nlogs = \"a.jsonl\"\nproject = \"of-a\"\n[[inputs]]\nlogs = \"b.jsonl\"\nproject = \"of-b\"\n";
+    fs::write(folder.path().join("else/rerate.toml"), entries).expect("settings");
+    for threads in [1, 2] {
+        let output = rerate(
+            folder.path(),
+            &[],
+            &format!("replay a.jsonl b.jsonl --out days --threads {threads} --replace"),
+        );
+        assert!(output.status.success(), "{}", stderr(&output));
+        let rows = run::table(&folder.path().join("else/days"), "usage");
+        let rows: Vec<_> = rows.iter().map(|row| (&*row["project_id"], &*row["requests"])).collect();
+        assert_eq!(rows, [("of-a", "2000"), ("of-b", "2000")]);
+    }
+}
+
+#[test]
+fn the_same_bytes_under_two_entries_are_other_requests_and_config_prints_the_entries() {
+    let folder = made_with_entries();
+    let (one, copy) = (folder.path().join("logs/a/1.jsonl"), folder.path().join("logs/b/copy.jsonl"));
+    fs::copy(&one, &copy).expect("a copy");
+    fs::copy(&one, folder.path().join("logs/a/copy.jsonl")).expect("a copy");
+    let output = rerate(folder.path(), &[], "check ../logs --config ../etc/rerate.toml --usage-tier tier1");
+    let told = stderr(&output);
+    assert!(told.contains("logs/a/copy.jsonl has the same bytes as"), "{told}");
+    assert!(!told.contains("logs/b/copy.jsonl has the same bytes"), "{told}");
+    let text = stdout(&rerate(folder.path(), &[], "config --config ../etc/rerate.toml"));
+    let entries = "\n[[inputs]]  # ../etc/rerate.toml:1\nlogs = [\"../etc/../logs/b\"]\nproject = \"of-b\"\nat = \"2026-06-02\"\n\
+                   \n[[inputs]]  # ../etc/rerate.toml:6\n";
+    assert!(text.contains(entries), "{text}");
+}

@@ -24,7 +24,7 @@ words! {
 }
 
 /// With which a Parquet file begins.
-const MAGIC_OF_PARQUET: &[u8; 4] = b"PAR1";
+pub const MAGIC_OF_PARQUET: &[u8; 4] = b"PAR1";
 /// How much of an input is looked at to tell its container.
 pub const HEAD: usize = 64 << 10;
 /// In the place of an item: the end of a stream of server-sent events.
@@ -52,7 +52,7 @@ impl Container {
             Container::Sse => "server-sent events: `data: {…}`, `[DONE]`",
             Container::Csv => "rows under a header, with commas; cells may hold line breaks and JSON",
             Container::Parquet => {
-                "rows of typed columns; only files, unpacked; columns that nobody reads cost nothing"
+                "rows of typed columns; no stdin, and unpacked; columns that nobody reads cost nothing"
             }
         }
     }

@@ -1,14 +1,15 @@
 //! Owns Parquet: each row is an item, with the columns that somebody reads. Row groups are shared among threads, each with
-//! its own reader; a row's number is known from the groups before it. Only files are read so: the end of a Parquet file
-//! says where its columns are. What a row says is for `rows` to write as a line, or for `shape::columns` to read as it is.
+//! its own reader; a row's number is known from the groups before it. Files and objects of a store are read so, a stream
+//! isn't: the end of a Parquet file says where its columns are. What a row says is for `rows` to write as a line, or for
+//! `shape::columns` to read as it is.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, FieldRef, Schema};
@@ -18,16 +19,19 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::basic::ConvertedType;
 use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::reader::ChunkReader;
 use parquet::schema::types::Type;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::rows::Columns;
 use super::{Container, MAGIC_OF_PARQUET};
 use crate::error::{Error, Result};
-use crate::read::lines::Block;
+use crate::read::lines::{Block, cannot_read};
+use crate::read::settings::Settings;
 use crate::read::shape::value::Value;
 use crate::read::shape::{Read, SHAPES, Shape, columns};
-use crate::read::{Progress, Reading, Settings};
+use crate::read::store::{Failure, Object};
+use crate::read::{Progress, Reading};
 use crate::types::origin::{InputId, InputSummary};
 use crate::types::reason::Reason;
 
@@ -45,7 +49,7 @@ const TOLD_BY: usize = 64;
 pub struct Rows {
     input: InputId,
     name: Arc<str>,
-    path: PathBuf,
+    stored: Stored,
     reading: Option<Reading>,
     /// None where the file can't be understood.
     metadata: Option<ArrowReaderMetadata>,
@@ -71,6 +75,20 @@ struct Run {
     bytes: u64,
 }
 
+/// Where the columns lie.
+#[derive(Clone)]
+pub struct Stored {
+    place: StoredPlace,
+    /// What the network said, of which a reader of columns only says that it can't go on.
+    failure: Failure,
+}
+
+#[derive(Clone)]
+enum StoredPlace {
+    File(PathBuf),
+    Object(Object),
+}
+
 /// Whether a file is Parquet.
 pub fn is_parquet(path: &Path) -> bool {
     let mut head = [0; 4];
@@ -83,17 +101,16 @@ impl Rows {
     pub fn open(
         input: InputId,
         name: Arc<str>,
-        path: &Path,
+        stored: Stored,
         settings: &Settings,
         parts: usize,
         progress: Arc<Progress>,
     ) -> Result<Vec<Rows>> {
-        let file = File::open(path).map_err(|error| Error::io("read", path, &error))?;
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let metadata = stored.metadata(&name)?;
         let mut whole = Rows {
             input,
             name,
-            path: path.to_path_buf(),
+            stored,
             reading: None,
             metadata: None,
             mask: ProjectionMask::all(),
@@ -106,7 +123,7 @@ impl Rows {
             is_first: true,
             progress,
         };
-        let metadata = match sound(|| ArrowReaderMetadata::load(&file, options)) {
+        let metadata = match metadata {
             Ok(metadata) => metadata,
             Err(why) => {
                 whole.ended_by = Some((Reason::TruncatedInput, why));
@@ -115,7 +132,7 @@ impl Rows {
         };
         let runs = runs(&metadata);
         if runs.last().is_some_and(|run| run.first_row + run.rows > u64::from(u32::MAX)) {
-            return Err(Error::new(format!("{}: it has more than 4,294,967,295 rows", path.display()))
+            return Err(Error::new(format!("{}: it has more than 4,294,967,295 rows", whole.name))
                 .hint("give it in several files"));
         }
         whole.metadata = Some(metadata);
@@ -159,23 +176,12 @@ impl Rows {
         if !self.is_first {
             return Ok(None);
         }
-        let (mut hash, mut bytes) = (Xxh3::new(), 0);
-        let cannot_read = |error: std::io::Error| Error::io("read", &self.path, &error);
-        let mut file = File::open(&self.path).map_err(cannot_read)?;
-        let mut buffer = vec![0; 1 << 18];
-        loop {
-            let count = file.read(&mut buffer).map_err(cannot_read)?;
-            if count == 0 {
-                break;
-            }
-            hash.update(&buffer[..count]);
-            bytes += count as u64;
-        }
+        let (bytes, hash) = self.stored.hash()?;
         Ok(Some(InputSummary {
             name: self.name.clone(),
             bytes,
             lines,
-            hash: format!("{:032x}", hash.digest128()),
+            hash,
             container: Container::Parquet.name(),
             shape: self.shape().map(|shape| shape.name),
             columns: match self.shape() {
@@ -244,7 +250,7 @@ impl Rows {
         let part = |(place, runs): (usize, Vec<Run>)| Rows {
             input: self.input,
             name: self.name.clone(),
-            path: self.path.clone(),
+            stored: self.stored.clone(),
             reading: Some(reading),
             metadata: self.metadata.clone(),
             mask: mask.clone(),
@@ -315,6 +321,7 @@ impl Rows {
                     }
                     Ok(None) => self.reader = None,
                     Err(why) => {
+                        self.stored.check(&self.name)?;
                         self.reader = None;
                         self.ended_by = Some((Reason::TruncatedInput, why));
                         return Ok(true);
@@ -326,13 +333,8 @@ impl Rows {
             };
             self.row = run.first_row;
             self.progress.bytes.fetch_add(run.bytes, Ordering::Relaxed);
-            // Each reader has a file of its own: readers move its place.
-            let file = File::open(&self.path).map_err(|error| Error::io("read", &self.path, &error))?;
-            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone())
-                .with_row_groups(run.groups.collect())
-                .with_projection(self.mask.clone())
-                .with_batch_size(self.batch_rows);
-            match sound(|| builder.build()) {
+            let part = Part { groups: run.groups, mask: &self.mask, batch_rows: self.batch_rows };
+            match self.stored.reader(&self.name, metadata, &part)? {
                 Ok(reader) => self.reader = Some(reader),
                 Err(why) => {
                     self.ended_by = Some((Reason::TruncatedInput, why));
@@ -341,6 +343,108 @@ impl Rows {
             }
         }
     }
+}
+
+/// What one reader reads.
+struct Part<'m> {
+    groups: Range<usize>,
+    mask: &'m ProjectionMask,
+    batch_rows: usize,
+}
+
+impl Stored {
+    pub fn file(path: &Path) -> Stored {
+        Stored { place: StoredPlace::File(path.to_path_buf()), failure: Failure::default() }
+    }
+
+    pub fn object(object: &Object) -> Stored {
+        Stored { place: StoredPlace::Object(object.clone()), failure: Failure::default() }
+    }
+
+    /// What the end of the file says of the rest, or that it isn't sound.
+    fn metadata(&self, name: &str) -> Result<std::result::Result<ArrowReaderMetadata, String>> {
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let metadata = match &self.place {
+            StoredPlace::File(path) => {
+                let file = open(path)?;
+                sound(|| ArrowReaderMetadata::load(&file, options))
+            }
+            StoredPlace::Object(object) => {
+                sound(|| ArrowReaderMetadata::load(&object.end(self.failure.clone()), options))
+            }
+        };
+        self.check(name)?;
+        Ok(metadata)
+    }
+
+    fn reader(
+        &self,
+        name: &str,
+        metadata: &ArrowReaderMetadata,
+        part: &Part<'_>,
+    ) -> Result<std::result::Result<ParquetRecordBatchReader, String>> {
+        fn build<T: ChunkReader + 'static>(
+            from: T,
+            metadata: &ArrowReaderMetadata,
+            part: &Part<'_>,
+        ) -> std::result::Result<ParquetRecordBatchReader, String> {
+            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(from, metadata.clone())
+                .with_row_groups(part.groups.clone().collect())
+                .with_projection(part.mask.clone())
+                .with_batch_size(part.batch_rows);
+            sound(|| builder.build())
+        }
+        let reader = match &self.place {
+            // Each reader has a file of its own: readers move its place.
+            StoredPlace::File(path) => build(open(path)?, metadata, part),
+            StoredPlace::Object(object) => {
+                let groups = &metadata.metadata().row_groups()[part.groups.clone()];
+                let columns = groups.iter().flat_map(|group| group.columns().iter().enumerate());
+                let wanted = columns.filter(|(leaf, _)| part.mask.leaf_included(*leaf));
+                let ranges: Vec<Range<u64>> = wanted
+                    .map(|(_, column)| column.byte_range())
+                    .map(|(start, length)| start..start.saturating_add(length))
+                    .collect();
+                let columns = ranges.len().div_ceil(groups.len().max(1));
+                build(object.ranges(ranges, columns, self.failure.clone()), metadata, part)
+            }
+        };
+        self.check(name)?;
+        Ok(reader)
+    }
+
+    /// Of what is stored: its bytes, and a hash of them or of what stands for them.
+    fn hash(&self) -> Result<(u64, String)> {
+        let path = match &self.place {
+            // Reading all of it would cost what unread columns don't.
+            StoredPlace::Object(object) => return Ok((object.size(), object.hash())),
+            StoredPlace::File(path) => path,
+        };
+        let (mut hash, mut bytes) = (Xxh3::new(), 0);
+        let mut file = open(path)?;
+        let mut buffer = vec![0; 1 << 18];
+        loop {
+            let count = file.read(&mut buffer).map_err(|error| Error::io("read", path, &error))?;
+            if count == 0 {
+                break;
+            }
+            hash.update(&buffer[..count]);
+            bytes += count as u64;
+        }
+        Ok((bytes, format!("{:032x}", hash.digest128())))
+    }
+
+    /// That a store gave no bytes is no fault of the file.
+    fn check(&self, name: &str) -> Result<()> {
+        match self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(error) => Err(cannot_read(name, &error)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|error| Error::io("read", path, &error))
 }
 
 /// Row groups, as many together as make a reader worth its while.

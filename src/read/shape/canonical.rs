@@ -11,8 +11,8 @@ use super::usage_metadata::{Quantities, UsageMetadata};
 use super::value::{Fields, Value};
 use super::{Items, NotRequest, Read, Shape};
 use crate::books::methods::{MethodLine, Methods};
-use crate::read::Defaults;
 use crate::read::json::{Json, Kind, Malformed};
+use crate::read::settings::Defaults;
 use crate::suspense::{Refusal, quoted};
 use crate::types::cache::CacheAct;
 use crate::types::day::Instant;
@@ -274,7 +274,9 @@ impl<'d> Decoder<'d> {
                 method,
                 status,
                 service_tier: service_tier.unwrap_or(ServiceTier::Standard),
-                usage_tier: usage_tier.filter(|usage_tier| *usage_tier != UsageTier::Unknown),
+                usage_tier: usage_tier
+                    .filter(|usage_tier| *usage_tier != UsageTier::Unknown)
+                    .or(self.defaults.usage_tier),
                 channel: channel.unwrap_or(Channel::Api),
                 tools: record.tools.unwrap_or(Tools::NotLogged),
                 violations: Violations::default(),

@@ -18,7 +18,7 @@
 //!    a chunk of one (with `merges: true`: such an input is read by one thread, in order), [`Items::not_request`] for
 //!    what is whole but no call. One given nothing counts as one `event`. It judges nothing: values go into the
 //!    [`record::Record`] as they lie, so a negative count or a missing model is refused by the decoder with its reason.
-//!    It leaves out what the shape lacks: flags fill it in there ([`crate::read::Defaults`]).
+//!    It leaves out what the shape lacks: flags fill it in there ([`crate::read::settings::Defaults`]).
 //! 4. `cells`: of rows of a table (CSV, Parquet), the columns whose text is JSON. Dotted column names are objects.
 //! 5. `mapped`, `lacks`, `documented`: its page of docs/shapes is made from them (`RERATE_UPDATE=1 cargo test docs`),
 //!    messages name a field as `mapped` spells it, and run.json says what `lacks` makes unknowable.

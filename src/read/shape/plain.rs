@@ -30,6 +30,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 use super::canonical::{self, Field};
 use super::usage_metadata::{GREATEST_SUM, Member};
 use crate::prefetch::prefetch;
+use crate::read::settings::SettingsId;
 use crate::types::day::{Clock, Instant};
 use crate::types::detail::Detail;
 use crate::types::meter::{ByModality, Modality, QUANTITIES};
@@ -1059,9 +1060,10 @@ impl<Known: Copy> Default for Spellings<Known> {
 }
 
 impl<Known: Copy> Spellings<Known> {
+    /// What a line leaves out is filled in by the settings of its input, so with others a spelling is another one.
     #[inline(always)]
-    pub fn hash(&self, spelling: &[u8]) -> Spelled {
-        xxh3_128_with_seed(spelling, self.key)
+    pub fn hash(&self, spelling: &[u8], settings: SettingsId) -> Spelled {
+        xxh3_128_with_seed(spelling, self.key.wrapping_add(settings as u64))
     }
 
     /// Asks for what [`Spellings::find`] looks at.
