@@ -24,6 +24,7 @@
 //! | [`books`] | facts with a day and a citation, the accounts file | know a request's tokens |
 //! | [`read`] | inputs, unpacking, containers, strict JSON, shapes | judge what a request costs or counts |
 //! | [`mediate`] | which record of an identity counts | know a price, a limit, a day |
+//! | [`memory`] | how much of what was read stands in memory, the temporary file for the rest | know what the bytes are |
 //! | [`tally`] | the hot loop beside reading: guided requests into cells and series, and back | know a price |
 //! | [`charge`] | one function per charging rule (C1 to C11) | know a price that isn't in a book, touch a float |
 //! | [`walk`] | days in order, what each hands on to the next | look at a request, decide a rule |
@@ -56,6 +57,7 @@ pub mod error;
 pub mod evidence;
 pub mod generate;
 pub mod mediate;
+pub mod memory;
 pub mod near;
 pub mod pipeline;
 pub mod publish;

@@ -8,10 +8,13 @@ use hashbrown::HashMap;
 
 use crate::books::Books;
 use crate::books::accounts::{StudioTerms, Timeline};
+use crate::error::Result;
+use crate::memory::Memory;
 use crate::types::day::{Day, Instant};
 use crate::types::meter::Slot;
 use crate::types::request::{Facts, MethodKind};
-use crate::types::tally::{Arrival, Cell, CellKey, GroupId, Overflow, SeriesKey, Tally, Traffic};
+use crate::types::piece::{Held, Piece};
+use crate::types::tally::{Arrival, Cell, CellKey, GroupId, Lot, Overflow, SeriesKey, Tally, Traffic};
 use crate::types::tier::{Channel, UsageTier};
 use crate::types::usage::Usage;
 
@@ -36,7 +39,11 @@ pub struct Tallier<'b> {
     /// Where in `open` a cell is: cells are large, and a table of small things is moved for less when it grows.
     places: HashMap<CellKey, u32, FixedState>,
     open: Vec<Open>,
-    taken_back: Traffic,
+    taken_back: HashMap<SeriesKey, Vec<Arrival>, FixedState>,
+    /// What lists of arrivals take of memory, short ones that were left there aside.
+    bytes: usize,
+    /// Arrivals that are in the temporary file; whether they were taken back.
+    spilled: Vec<(SeriesKey, bool, Piece)>,
     /// See [`Tally::everything`].
     everything: i128,
 }
@@ -81,7 +88,9 @@ impl<'b> Tallier<'b> {
             guides: Vec::new(),
             places: HashMap::default(),
             open: Vec::new(),
-            taken_back: Traffic::default(),
+            taken_back: HashMap::default(),
+            bytes: 0,
+            spilled: Vec::new(),
             everything: 0,
         }
     }
@@ -101,11 +110,8 @@ impl<'b> Tallier<'b> {
         let open = self.open(request);
         let arrival = open.put(request, |sum, addend| *sum = sum.wrapping_add(addend));
         let arrivals = if request.undated { &mut open.undated } else { &mut open.arrivals };
-        if arrivals.len() == arrivals.capacity() {
-            // Half as much again: there are many lists, and what they reserve in vain is memory.
-            arrivals.reserve_exact(arrivals.len() / 2 + 4);
-        }
-        arrivals.push(arrival);
+        let grown = push(arrivals, arrival);
+        self.bytes += grown;
         self.everything += everything(request.usage);
     }
 
@@ -114,8 +120,27 @@ impl<'b> Tallier<'b> {
         let open = self.open(request);
         let arrival = open.put(request, |sum, addend| *sum = sum.wrapping_sub(addend));
         let series = series_of(&open.key, request.undated);
-        self.taken_back.series.entry(series).or_default().push(arrival);
+        self.bytes += push(self.taken_back.entry(series).or_default(), arrival);
         self.everything -= everything(request.usage);
+    }
+
+    /// What arrivals take of memory that [`spill`](Tallier::spill) would free.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Moves all lists of arrivals that are worth it to the temporary file.
+    pub fn spill(&mut self, memory: &Memory) -> Result<()> {
+        let mut spilling = Spilling { memory, bytes: Vec::new(), written: self.spilled.len() };
+        for Open { key, arrivals, undated, .. } in &mut self.open {
+            spilling.spill(arrivals, series_of(key, false), false, &mut self.spilled)?;
+            spilling.spill(undated, series_of(key, true), false, &mut self.spilled)?;
+        }
+        for (key, arrivals) in &mut self.taken_back {
+            spilling.spill(arrivals, *key, true, &mut self.spilled)?;
+        }
+        self.bytes = 0;
+        spilling.write(&mut self.spilled)
     }
 
     /// The cell a request goes to.
@@ -146,6 +171,67 @@ impl<'b> Tallier<'b> {
         };
         guide.last = Some((key, place));
         &mut self.open[place as usize]
+    }
+}
+
+/// Appends an arrival; gives by how many bytes the list grew.
+fn push(arrivals: &mut Vec<Arrival>, arrival: Arrival) -> usize {
+    let before = arrivals.capacity();
+    if arrivals.len() == before {
+        // Half as much again: there are many lists, and what they reserve in vain is memory.
+        arrivals.reserve_exact(arrivals.len() / 2 + 4);
+    }
+    arrivals.push(arrival);
+    (arrivals.capacity() - before) * size_of::<Arrival>()
+}
+
+/// Lists of arrivals on their way to the temporary file, many in one write.
+struct Spilling<'m> {
+    memory: &'m Memory,
+    bytes: Vec<u8>,
+    /// Pieces whose place in the file is known; of those after them it is the place in `bytes`.
+    written: usize,
+}
+
+impl Spilling<'_> {
+    /// Of a shorter list the note where it is would take as much memory.
+    const FEW: usize = 16;
+    /// What is written, and later read, at once.
+    const BYTES: usize = 1 << 20;
+
+    fn spill(
+        &mut self,
+        arrivals: &mut Vec<Arrival>,
+        key: SeriesKey,
+        taken_back: bool,
+        spilled: &mut Vec<(SeriesKey, bool, Piece)>,
+    ) -> Result<()> {
+        if arrivals.len() < Spilling::FEW {
+            return Ok(());
+        }
+        for arrivals in std::mem::take(arrivals).chunks(Spilling::BYTES / Arrival::BYTES) {
+            let piece = Piece {
+                at: self.bytes.len() as u64,
+                length: (arrivals.len() * Arrival::BYTES) as u32,
+            };
+            spilled.push((key, taken_back, piece));
+            self.bytes.extend(arrivals.iter().flat_map(|arrival| arrival.bits().to_le_bytes()));
+            if self.bytes.len() >= Spilling::BYTES {
+                self.write(spilled)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, spilled: &mut [(SeriesKey, bool, Piece)]) -> Result<()> {
+        if self.bytes.is_empty() {
+            return Ok(());
+        }
+        let at = self.memory.spill(&self.bytes)?;
+        spilled[self.written..].iter_mut().for_each(|(_, _, piece)| piece.at += at);
+        self.written = spilled.len();
+        self.bytes.clear();
+        Ok(())
     }
 }
 
@@ -213,37 +299,32 @@ impl Open {
 }
 
 /// The sums of all threads. No cell and no series is left of requests that were all taken back.
-pub fn sum_up(talliers: Vec<Tallier<'_>>) -> Result<(Tally, Traffic), Overflow> {
+pub fn sum_up(talliers: Vec<Tallier<'_>>) -> std::result::Result<(Tally, Traffic), Overflow> {
     let everything: i128 = talliers.iter().map(|tallier| tallier.everything).sum();
     let everything = i64::try_from(everything).map_err(|_| Overflow)?;
     let mut tally = Tally { everything: everything as u64, ..Tally::default() };
     let mut traffic = Traffic::default();
-    let mut taken_back = Traffic::default();
     for tallier in talliers {
         for Open { key, cell, arrivals, undated, .. } in tallier.open {
             tally.cells.entry(key).or_default().merge(&cell);
-            for (is_undated, mut arrivals) in [(false, arrivals), (true, undated)] {
+            for (is_undated, arrivals) in [(false, arrivals), (true, undated)] {
                 if !arrivals.is_empty() {
-                    traffic.series.entry(series_of(&key, is_undated)).or_default().append(&mut arrivals);
+                    let lot = Lot { arrivals: Held::InMemory(arrivals), taken_back: false };
+                    traffic.put(series_of(&key, is_undated), lot);
                 }
             }
         }
-        taken_back.merge(tallier.taken_back);
-    }
-    for (key, back) in taken_back.series {
-        if let Some(arrivals) = traffic.series.get_mut(&key) {
-            take_out(arrivals, back);
+        for (key, arrivals) in tallier.taken_back.into_iter().filter(|(_, arrivals)| !arrivals.is_empty()) {
+            traffic.put(key, Lot { arrivals: Held::InMemory(arrivals), taken_back: true });
+        }
+        for (key, taken_back, piece) in tallier.spilled {
+            traffic.put(key, Lot { arrivals: Held::Spilled(piece), taken_back });
         }
     }
     tally.cells.retain(|_, cell| cell.requests > 0);
-    traffic.series.retain(|_, arrivals| !arrivals.is_empty());
+    traffic.series.retain(|_, arrivals| {
+        let (added, taken_back) = arrivals.count();
+        added > taken_back
+    });
     Ok((tally, traffic))
-}
-
-/// Takes each of `back` out of `arrivals` once.
-fn take_out(arrivals: &mut Vec<Arrival>, mut back: Vec<Arrival>) {
-    back.sort_unstable();
-    arrivals.sort_unstable();
-    let mut back = back.into_iter().peekable();
-    arrivals.retain(|arrival| back.next_if_eq(arrival).is_none());
 }

@@ -38,7 +38,7 @@ struct Seen {
 
 impl Accounts {
     pub(super) fn run(&self, signal: &Signal) -> Result<Done> {
-        let options = self.logs.options(Window::default())?;
+        let options = self.logs.options(Window::default(), None)?;
         let books = self.books.load()?;
         let inputs = self.logs.inputs(None)?;
         let (replay, took) = signal.read(&inputs, &books, &options)?;

@@ -35,7 +35,7 @@ pub struct Check {
 
 impl Check {
     pub(super) fn run(&self, signal: &Signal) -> Result<Done> {
-        let options = self.logs.options(self.window.window()?)?;
+        let options = self.logs.options(self.window.window()?, None)?;
         let books = self.books.load()?;
         let inputs = self.logs.inputs(None)?;
         let (replay, took) = signal.read(&inputs, &books, &options)?;

@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod r#gen;
 mod hooks;
+mod memory;
 mod metrics;
 mod replay;
 mod screen;
@@ -16,7 +17,7 @@ mod status;
 mod summary;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,6 +35,7 @@ use crate::read::shape::{SHAPES, Shape};
 use crate::read::{self, Defaults, Inputs, LONGEST_LINE, Progress};
 use crate::types::day::{Day, Instant, Window, time_zone, time_zones};
 use crate::types::tier::{ServiceTier, UsageTier};
+use memory::MemoryArgs;
 use settings::Settings;
 
 const EXIT_CODES: &str = "\
@@ -309,6 +311,9 @@ struct LogArgs {
     /// How many threads to use [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
+
+    #[command(flatten)]
+    memory: MemoryArgs,
 }
 
 /// What `--shape` may say: a map is given by `--map`.
@@ -317,7 +322,7 @@ fn shapes() -> impl Iterator<Item = &'static str> {
 }
 
 impl LogArgs {
-    fn inputs(&self, out: Option<&std::path::Path>) -> Result<Inputs> {
+    fn inputs(&self, out: Option<&Path>) -> Result<Inputs> {
         if let Some(threads) = self.threads {
             // Fails only when a pool was built before, which nothing here does.
             let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
@@ -325,7 +330,8 @@ impl LogArgs {
         read::find(&self.logs, out)
     }
 
-    fn options(&self, window: Window) -> Result<Options> {
+    /// `out` is where the output goes, if to a folder.
+    fn options(&self, window: Window, out: Option<&Path>) -> Result<Options> {
         let zone = self.time_zone.as_deref().map(|name| {
             let unknown = || {
                 let error = Error::usage(format!(
@@ -358,6 +364,7 @@ impl LogArgs {
             window,
             known: None,
             detail: false,
+            memory: Some(self.memory.bound(out)),
         })
     }
 }

@@ -10,14 +10,18 @@
 //!
 //! **Invariants**
 //! - Two rows with equal group, flags and figures are equal in every fact that figures depend on, time aside.
-//! - A row lies in one chunk, and its place never changes, so that 32 bits say which row it is.
+//! - A row lies in one chunk, and while its shard is settled its place doesn't change, so that 32 bits say which it is.
 
+use crate::error::Result;
+use crate::memory::Memory;
 use crate::types::cache::{CacheAct, CacheUse, cache_name};
 use crate::types::day::Instant;
 use crate::types::detail::{Detail, Place};
 use crate::types::meter::Slot;
+use crate::types::piece::Piece;
 use crate::types::tally::GroupId;
 use crate::types::usage::Usage;
+use crate::types::varint::{push_varint, take_varint};
 
 const HEAD: usize = IDENTITY + 3;
 /// Bytes of an identity.
@@ -68,10 +72,14 @@ impl Identity {
     }
 }
 
-/// Rows in the order in which they were appended, in chunks that never move.
+/// Rows in chunks that never move, until they are spilled.
 #[derive(Debug, Default)]
 pub struct Shard {
     chunks: Vec<Vec<u8>>,
+    /// What the chunks take of memory.
+    bytes: usize,
+    /// Chunks that are in the temporary file.
+    spilled: Vec<Piece>,
     rows: usize,
 }
 
@@ -81,13 +89,50 @@ impl Shard {
     pub const CHUNK_BITS: u32 = 14;
 
     pub fn append(&mut self, row: &[u8]) {
-        let has_room = self.chunks.last().is_some_and(|chunk| chunk.len() + row.len() <= Shard::CHUNK);
+        self.chunk_for(row.len()).extend_from_slice(row);
+        self.rows += 1;
+    }
+
+    /// A chunk with room for so many bytes.
+    fn chunk_for(&mut self, bytes: usize) -> &mut Vec<u8> {
+        let has_room = self.chunks.last().is_some_and(|chunk| chunk.len() + bytes <= Shard::CHUNK);
         if !has_room {
             // A row with a long detail has a chunk of its own.
-            self.chunks.push(Vec::with_capacity(row.len().max(Shard::CHUNK)));
+            let capacity = bytes.max(Shard::CHUNK);
+            self.bytes += capacity;
+            self.chunks.push(Vec::with_capacity(capacity));
         }
-        self.chunks.last_mut().expect("there is room").extend_from_slice(row);
-        self.rows += 1;
+        self.chunks.last_mut().expect("there is room")
+    }
+
+    /// What its rows take of memory.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Moves all rows to the temporary file, by way of `buffer`.
+    pub fn spill(&mut self, memory: &Memory, buffer: &mut Vec<u8>) -> Result<()> {
+        buffer.clear();
+        self.chunks.iter().for_each(|chunk| buffer.extend_from_slice(chunk));
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let mut at = memory.spill(buffer)?;
+        for chunk in self.chunks.drain(..) {
+            let length = chunk.len() as u32;
+            self.spilled.push(Piece { at, length });
+            at += u64::from(length);
+        }
+        self.bytes = 0;
+        Ok(())
+    }
+
+    /// Reads back what was spilled.
+    pub fn bring_back(&mut self, memory: &Memory) -> Result<()> {
+        for piece in std::mem::take(&mut self.spilled) {
+            memory.read(piece, self.chunk_for(piece.length as usize))?;
+        }
+        Ok(())
     }
 
     pub fn rows(&self) -> usize {
@@ -310,27 +355,6 @@ impl<'s> Row<'s> {
 
 fn detail_length(chunk: &[u8], at: usize) -> usize {
     u32::from_le_bytes(chunk[at..at + 4].try_into().expect("4 bytes")) as usize
-}
-
-fn push_varint(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-}
-
-fn take_varint(bytes: &mut &[u8]) -> u64 {
-    let (mut number, mut shift) = (0, 0);
-    while let Some((&byte, rest)) = bytes.split_first() {
-        *bytes = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        shift += 7;
-        if byte < 0x80 {
-            break;
-        }
-    }
-    number
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ mod settling;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
@@ -27,9 +27,8 @@ use crate::books::Books;
 use crate::charge::{self, Rated};
 use crate::error::{Error, Exit, Result};
 use crate::evidence::{self, Warning};
-use crate::mediate::dedupe::SHARDS;
 use crate::mediate::groups::AllGroups;
-use crate::mediate::row::Shard;
+use crate::memory::{Bound, Memory};
 use crate::quota::{self, Measured};
 use crate::read::{Inputs, Progress, Settings};
 use crate::suspense::Suspended;
@@ -40,7 +39,7 @@ use crate::types::charge::{Assumption, Resting};
 use crate::types::day::{Day, Instant, Window};
 use crate::types::detail::Kept;
 use crate::types::origin::InputSummary;
-use crate::types::tally::{Arrival, Cell, CellKey, Groups, Overflow, SeriesKey, Span, Tally, Traffic};
+use crate::types::tally::{Arrivals, Cell, CellKey, Groups, Overflow, SeriesKey, Span, Tally, Traffic};
 use crate::types::tier::UsageTier;
 use crate::walk::{Plan, Walk, WalkedDay};
 
@@ -57,6 +56,8 @@ pub struct Options {
     pub known: Option<Day>,
     /// Keep each request, for a report of requests.
     pub detail: bool,
+    /// None: all is kept in memory.
+    pub memory: Option<Bound>,
 }
 
 impl Options {
@@ -78,6 +79,8 @@ pub struct Replay {
     pub groups: Groups,
     pub tally: Tally,
     pub traffic: Traffic,
+    /// Where what isn't in memory is read back from.
+    pub memory: Memory,
     /// Each request that counts, by day, when they are kept.
     pub kept: BTreeMap<Day, Vec<Kept>>,
     /// The last instant of a request, of all that were read.
@@ -96,7 +99,6 @@ impl Replay {
 pub struct DayReport<'r> {
     pub day: Day,
     pub cells: Vec<(&'r CellKey, &'r Cell)>,
-    pub series: Vec<(&'r SeriesKey, &'r Vec<Arrival>)>,
     pub rated: Rated<'r>,
     pub measured: Measured<'r>,
     /// What it took over and hands on.
@@ -111,23 +113,24 @@ pub struct DayReport<'r> {
 pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<Progress>) -> Result<Replay> {
     let all_groups = AllGroups::default();
     let studio_terms = books.accounts.studio_terms(options.usage_tier);
-    let mut read = read(inputs, books, &studio_terms, options, progress, &all_groups)?;
+    let memory = Memory::new(options.memory.as_ref(), rayon::current_num_threads());
+    let mut read = read(inputs, books, &studio_terms, options, progress, &all_groups, &memory)?;
     let groups = all_groups.into_groups();
 
-    let settled: Vec<Settling<'_>> = (0..SHARDS)
-        .into_par_iter()
-        .try_fold(
-            || Settling::new(books, &studio_terms, options),
-            |mut settling, shard| {
-                if progress.stop.load(Ordering::Relaxed) {
-                    return Err(interrupted());
-                }
-                let shards: Vec<&Shard> = read.threads.iter().map(|thread| &thread.shards[shard]).collect();
-                settling.settle(&shards, &groups, &read);
-                Ok(settling)
-            },
-        )
-        .collect::<Result<_>>()?;
+    let shards = Mutex::new(read.take_shards().into_iter());
+    let settle = || {
+        let mut settling = Settling::new(books, &studio_terms, options);
+        while let Some(mut shard) = { shards.lock().expect("no thread panicked").next() } {
+            if progress.stop.load(Ordering::Relaxed) {
+                return Err(interrupted());
+            }
+            shard.iter_mut().try_for_each(|rows| rows.bring_back(&memory))?;
+            settling.settle(&shard, &groups, &read);
+            settling.spill_if_full(&memory)?;
+        }
+        Ok(settling)
+    };
+    let settled = rayon::broadcast(|_| settle()).into_iter().collect::<Result<Vec<Settling<'_>>>>()?;
 
     let mut records = read.records.clone();
     let mut suspended = Vec::new();
@@ -149,9 +152,6 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
         for (day, span) in settling.spans {
             spans.entry(day).and_modify(|own| own.merge(span)).or_insert(span);
         }
-    }
-    for thread in &mut read.threads {
-        thread.shards = Vec::new();
     }
     let (mut tally, traffic) = sum_up(talliers).map_err(overflow)?;
     (tally.spans, tally.cache_events) = (spans, cache_events);
@@ -180,6 +180,7 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
         groups: groups.into_iter().map(Arc::unwrap_or_clone).collect(),
         tally,
         traffic,
+        memory,
         kept,
         last_read,
     })
@@ -205,7 +206,7 @@ pub fn rate<'r>(
     for (key, cell) in &replay.tally.cells {
         cells.entry(key.day).or_default().push((key, cell));
     }
-    let mut series: BTreeMap<Day, Vec<(&SeriesKey, &Vec<Arrival>)>> = BTreeMap::new();
+    let mut series: BTreeMap<Day, Vec<(&SeriesKey, &Arrivals)>> = BTreeMap::new();
     for (key, arrivals) in &replay.traffic.series {
         series.entry(key.day).or_default().push((key, arrivals));
     }
@@ -220,7 +221,7 @@ pub fn rate<'r>(
         .map(|(day, cells)| {
             let rated = charge::rate(*day, cells, &replay.groups, books)?;
             let series = series.get(day).map_or(&[][..], Vec::as_slice);
-            Ok((*day, (rated, quota::measure(*day, series, &replay.groups, books))))
+            Ok((*day, (rated, quota::measure(*day, series, &replay.groups, books, &replay.memory)?)))
         })
         .collect::<Result<_>>()?;
     let mut walk = Walk::new(&replay.groups, books, usage_tier);
@@ -252,8 +253,7 @@ pub fn rate<'r>(
             warnings.insert(Warning::CarryMissing, requests);
         }
         let next = walked.carry.hash();
-        let series = series.remove(&day).unwrap_or_default();
-        let report = DayReport { day, cells, series, rated, measured, walked, carry_before, warnings };
+        let report = DayReport { day, cells, rated, measured, walked, carry_before, warnings };
         carry_before = Some(next);
         reports.push(report);
     }

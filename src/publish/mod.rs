@@ -222,7 +222,7 @@ fn stage_day(
         (&report::upgrade::REPORT, report::upgrade::rows(day, &report.measured)),
         (&report::data_use::REPORT, report::data_use::rows(day, cells, groups)),
         (&report::suspense::REPORT, suspense),
-        (&report::traffic::REPORT, report::traffic::rows(day, &report.measured)),
+        (&report::traffic::REPORT, report::traffic::rows(day, &report.measured, &replay.memory)?),
         (&report::tally::REPORT, report::tally::rows(day, cells, &walked.storage, groups, books)),
     ] {
         write::report(folder, report, rows)?;

@@ -10,10 +10,13 @@ use rayon::prelude::*;
 
 use crate::books::Books;
 use crate::books::limits::Metric;
+use crate::error::Result;
+use crate::memory::Memory;
 use crate::types::day::{Day, Instant};
-use crate::types::quota_use::{DayUse, Minute, MinuteUse, QuotaKey, QuotaUse, Upgrade};
+use crate::types::piece::Held;
+use crate::types::quota_use::{DayUse, MinuteUse, QuotaKey, QuotaUse, Upgrade};
 use crate::types::request::{Facts, Outcome};
-use crate::types::tally::{Arrival, Groups, SeriesKey};
+use crate::types::tally::{Arrivals, Groups, SeriesKey};
 use crate::types::tier::{ServiceTier, UsageTier};
 use window::{Second, Series};
 
@@ -21,14 +24,17 @@ use window::{Second, Series};
 #[derive(Debug, Default)]
 pub struct Measured<'r> {
     pub quota: BTreeMap<QuotaKey<'r>, QuotaUse>,
-    /// By key; none of keys with requests of which the log doesn't say when they were.
-    pub minutes: Vec<(QuotaKey<'r>, Minutes)>,
+    /// By key, packed by [`window::pack`]: they are many, and only published. None of keys with requests of which the
+    /// log doesn't say when they were.
+    pub minutes: Vec<(QuotaKey<'r>, Held<Vec<u8>>)>,
     /// Of rows that have a next usage tier.
     pub upgrades: BTreeMap<QuotaKey<'r>, Upgrade>,
+    /// All requests, of other methods too, by hour from the day's midnight.
+    pub hours: Hours,
 }
 
-/// Minutes of the day, counted from its midnight, those with a request.
-pub type Minutes = Vec<(u32, Minute)>;
+/// Requests by hour of a day.
+pub type Hours = [u64; 25];
 
 /// What is measured together: usage tiers of one project's model on one day.
 type Tiers<'r> = Vec<(QuotaKey<'r>, Vec<Series<'r>>)>;
@@ -36,14 +42,18 @@ type Tiers<'r> = Vec<(QuotaKey<'r>, Vec<Series<'r>>)>;
 /// Measures the series of a day.
 pub fn measure<'r>(
     day: Day,
-    series: &[(&'r SeriesKey, &'r Vec<Arrival>)],
+    series: &[(&'r SeriesKey, &'r Arrivals)],
     groups: &'r Groups,
     books: &'r Books,
-) -> Measured<'r> {
+    memory: &Memory,
+) -> Result<Measured<'r>> {
+    let mut measured = Measured::default();
     let mut rows: BTreeMap<QuotaKey<'r>, Vec<Series<'r>>> = BTreeMap::new();
     for (key, arrivals) in series {
         let facts = &groups[key.group.0 as usize];
         if !q3_q8_is_measured(facts, books) {
+            let series = Series { arrivals, counted: false, throttled: false, undated: key.undated };
+            add_hours(&mut measured.hours, &window::by_hour(&window::by_second(&[series], memory)?));
             continue;
         }
         let outcome = books.outcomes.find(facts.status);
@@ -64,36 +74,44 @@ pub fn measure<'r>(
             _ => models.push(vec![(key, series)]),
         }
     }
-    let rows: Vec<Row<'r>> =
-        models.par_iter().flat_map_iter(|tiers| measure_model(tiers, day, books)).collect();
-    let mut measured = Measured::default();
-    for Row { key, used, minutes, upgrade } in rows {
+    let rows: Vec<Vec<Row<'r>>> =
+        models.par_iter().map(|tiers| measure_model(tiers, day, books, memory)).collect::<Result<_>>()?;
+    for Row { key, used, hours, minutes, upgrade } in rows.into_iter().flatten() {
+        add_hours(&mut measured.hours, &hours);
         measured.quota.insert(key, used);
         measured.minutes.extend(minutes.map(|minutes| (key, minutes)));
         measured.upgrades.extend(upgrade.map(|upgrade| (key, upgrade)));
     }
-    measured
+    Ok(measured)
+}
+
+fn add_hours(sums: &mut Hours, hours: &Hours) {
+    sums.iter_mut().zip(hours).for_each(|(sum, requests)| *sum += requests);
 }
 
 /// What is measured of one key.
 struct Row<'r> {
     key: QuotaKey<'r>,
     used: QuotaUse,
-    minutes: Option<Minutes>,
+    hours: Hours,
+    minutes: Option<Held<Vec<u8>>>,
     upgrade: Option<Upgrade>,
 }
 
-fn measure_model<'r>(tiers: &Tiers<'r>, day: Day, books: &Books) -> Vec<Row<'r>> {
-    let seconds: Vec<Vec<Second>> = tiers.iter().map(|(_, series)| window::by_second(series)).collect();
+fn measure_model<'r>(tiers: &Tiers<'r>, day: Day, books: &Books, memory: &Memory) -> Result<Vec<Row<'r>>> {
+    let seconds: Vec<Vec<Second>> =
+        tiers.iter().map(|(_, series)| window::by_second(series, memory)).collect::<Result<_>>()?;
     let measure = |((key, series), of_key): (&(QuotaKey<'r>, Vec<Series<'r>>), &Vec<Second>)| {
         // Where the log doesn't say when some requests were nothing is known of minutes.
         let dated = !series.iter().any(|series| series.undated);
-        Row {
+        let minutes = dated.then(|| memory.hold(window::pack(&window::by_minute(of_key))));
+        Ok(Row {
             key: *key,
             used: quota_use(key, of_key, dated, &seconds, day, books),
-            minutes: dated.then(|| window::by_minute(of_key)),
+            hours: window::by_hour(of_key),
+            minutes: minutes.transpose()?,
             upgrade: dated.then(|| upgrade::upgrade(key, of_key, &seconds, day, books)).flatten(),
-        }
+        })
     };
     tiers.iter().zip(&seconds).map(measure).collect()
 }

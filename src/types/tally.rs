@@ -11,6 +11,7 @@ use hashbrown::hash_map::Entry;
 use super::cache::CacheEvent;
 use super::day::{Day, Instant};
 use super::meter::{Meter, Slot};
+use super::piece::Held;
 use super::request::Facts;
 use super::tier::{ContextBand, Terms, UsageTier};
 
@@ -170,6 +171,9 @@ impl Arrival {
     /// Bits that no arrival needs: a day has less than 2¹⁷ seconds.
     pub const SPARE_BITS: u32 = 64 - Self::TOKEN_BITS - 17;
 
+    /// Of one in the temporary file.
+    pub const BYTES: usize = 8;
+
     pub fn bits(self) -> u64 {
         self.0
     }
@@ -200,13 +204,40 @@ pub struct SeriesKey {
 
 #[derive(Debug, Default)]
 pub struct Traffic {
-    pub series: HashMap<SeriesKey, Vec<Arrival>, FixedState>,
+    pub series: HashMap<SeriesKey, Arrivals, FixedState>,
+}
+
+/// The requests of one series, in no order: those that were added less those that were taken back.
+#[derive(Debug, Default)]
+pub struct Arrivals {
+    pub lots: Vec<Lot>,
+}
+
+/// Some arrivals of a series.
+#[derive(Debug)]
+pub struct Lot {
+    pub arrivals: Held<Vec<Arrival>>,
+    /// They were added too, and don't count.
+    pub taken_back: bool,
 }
 
 impl Traffic {
-    pub fn merge(&mut self, other: Traffic) {
-        for (key, mut arrivals) in other.series {
-            self.series.entry(key).or_default().append(&mut arrivals);
-        }
+    pub fn put(&mut self, key: SeriesKey, lot: Lot) {
+        self.series.entry(key).or_default().lots.push(lot);
+    }
+}
+
+impl Arrivals {
+    /// How many were added, and taken back.
+    pub fn count(&self) -> (usize, usize) {
+        let count = |taken_back| {
+            let lots = self.lots.iter().filter(|lot| lot.taken_back == taken_back);
+            let lengths = lots.map(|lot| match &lot.arrivals {
+                Held::InMemory(arrivals) => arrivals.len(),
+                Held::Spilled(piece) => piece.length as usize / Arrival::BYTES,
+            });
+            lengths.sum()
+        };
+        (count(false), count(true))
     }
 }
