@@ -422,6 +422,29 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_were_spilled_bit_by_bit_come_back_in_full_chunks() {
+        let (mut shard, mut buffer, memory) = (Shard::default(), Vec::new(), Memory::new(None, 1));
+        let lengths = [7, Shard::CHUNK - 7, 3, 2 * Shard::CHUNK, 9, 11];
+        for (place, length) in lengths.into_iter().enumerate() {
+            shard.append(&vec![place as u8; length]);
+            if place != 1 && place != 4 {
+                shard.spill(&memory, &mut buffer).expect("a temporary file");
+                assert_eq!((shard.bytes(), shard.chunks().count()), (0, 0));
+            }
+        }
+        shard.append(b"last");
+        shard.bring_back(&memory).expect("a temporary file");
+        assert_eq!(shard.rows(), lengths.len() + 1);
+        let mut whole: Vec<u8> = shard.chunks().flatten().copied().collect();
+        whole.sort_unstable();
+        let mut expected: Vec<u8> =
+            lengths.iter().zip(0..).flat_map(|(length, place)| vec![place; *length]).collect();
+        expected.extend(b"last");
+        assert_eq!(whole, expected);
+        assert!(shard.chunks().count() < lengths.len());
+    }
+
+    #[test]
     fn a_row_that_is_larger_than_a_chunk_has_one_of_its_own() {
         let mut shard = Shard::default();
         for length in [10, Shard::CHUNK - 10, 1, 3 * Shard::CHUNK, 5] {

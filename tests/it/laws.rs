@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use rerate::books::{Books, Sources};
 use rerate::evidence::Warning;
+use rerate::memory::{Bound, Memory};
 use rerate::pipeline::{self, DayReport, Options, Replay};
 use rerate::read::Settings;
 use rerate::types::cache::CacheEvent;
@@ -16,9 +17,10 @@ use rerate::types::charge::{Assumption, Exempt};
 use rerate::types::day::{Day, Window};
 use rerate::types::meter::{Meter, Modality, Slot};
 use rerate::types::money::Pico;
+use rerate::types::piece::Held;
 use rerate::types::reason::Reason;
 use rerate::types::request::{Facts, MethodKind, Outcome, Tools};
-use rerate::types::tally::{CellKey, GroupId, Groups, SeriesKey, Tally, Traffic};
+use rerate::types::tally::{Arrival, Arrivals, CellKey, GroupId, Groups, SeriesKey, Tally, Traffic};
 use rerate::types::tier::{Channel, ServiceTier, UsageTier};
 use rerate::{publish, read, report};
 use serde_json::Value;
@@ -33,6 +35,7 @@ const ORDER: u64 = 24;
 const SLICES: u64 = 64;
 const AGAIN: u64 = 24;
 const PACKINGS: u64 = 24;
+const MEMORY: u64 = 24;
 const DETAIL: u64 = 24;
 const SECRETS: u64 = 24;
 
@@ -272,10 +275,10 @@ fn sums_of_disjoint_slices_add_up_to_the_sums_of_the_whole() {
             let events = events.map(|event| CacheEvent { group: group(event.group), ..event });
             let slice_of = Tally { cells: cells.collect(), cache_events: events.collect(), ..slice.tally };
             tally.merge(slice_of).expect("no overflow");
-            let series = slice.traffic.series.into_iter();
-            let series =
-                series.map(|(key, arrivals)| (SeriesKey { group: group(key.group), ..key }, arrivals));
-            traffic.merge(Traffic { series: series.collect() });
+            for (key, arrivals) in slice.traffic.series {
+                let key = SeriesKey { group: group(key.group), ..key };
+                arrivals.lots.into_iter().for_each(|lot| traffic.put(key, lot));
+            }
         }
         assert_eq!(records, whole.records);
         assert_eq!(suspended, whole.suspended.len());
@@ -326,6 +329,27 @@ fn replaying_a_day_or_giving_a_file_twice_changes_nothing() {
         published.assert_same(&twice, "delivered twice");
     });
     println!("law 4: {logs} logs");
+}
+
+#[test]
+fn however_little_memory_there_is_the_same_bytes_come_out() {
+    let mut spilled = 0;
+    let logs = each_log(MEMORY, |log, scratch| {
+        // Requests that are logged again and again are taken back, and the more of a series, the more is spilled.
+        let again: Vec<&[Line]> = vec![&log.lines; 1 + log.seed as usize % 20];
+        let inputs =
+            [scratch.write("log.jsonl", &text(&again.concat())), scratch.write_broken(log)];
+        let whole = scratch.publish(&inputs, "whole", Window::default());
+        scratch.memory = Some(Bound { bytes: 0, folder: scratch.path("not yet there") });
+        let replay = scratch.replay(&inputs, Window::default());
+        let lots = replay.traffic.series.values().flat_map(|arrivals| &arrivals.lots);
+        spilled += lots.filter(|lot| matches!(lot.arrivals, Held::Spilled(_))).count();
+        let out = scratch.publish(&inputs, "spilled", Window::default());
+        assert_same_files(&files(&whole, &[]), &files(&out, &[]), "spilled");
+        assert!(!scratch.path("not yet there").exists());
+    });
+    assert!(spilled > 0, "no series was spilled");
+    println!("law of memory: {logs} logs, {spilled} lots spilled");
 }
 
 #[test]
@@ -582,7 +606,7 @@ fn the_logs_are_awkward_enough() {
         }
         // A usage tier that changes within a second: requests of both in that second.
         let mut tiers_of: HashMap<_, BTreeSet<UsageTier>> = HashMap::new();
-        for (key, arrivals) in &replay.traffic.series {
+        for (key, arrivals) in &sorted(&replay.traffic) {
             let facts = &replay.groups[key.group.0 as usize];
             if &*facts.project_id == "p-upgrade" && facts.usage_tier.is_none() {
                 for arrival in arrivals {
@@ -711,6 +735,8 @@ struct Scratch {
     books: Books,
     /// Publish a report of requests too.
     detail: bool,
+    /// None: all is kept in memory.
+    memory: Option<Bound>,
 }
 
 impl Scratch {
@@ -723,7 +749,7 @@ impl Scratch {
         std::fs::write(&accounts, &log.accounts).expect("an accounts file");
         let sources = Sources { accounts: Some(accounts), ..Sources::default() };
         let books = Books::load(&sources).unwrap_or_else(|error| panic!("{error}\n{}", log.accounts));
-        Scratch { folder, books, detail: !log.seed.is_multiple_of(2) }
+        Scratch { folder, books, detail: !log.seed.is_multiple_of(2), memory: None }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -745,7 +771,8 @@ impl Scratch {
     fn replay(&self, inputs: &[String], window: Window) -> Replay {
         let inputs = read::find(inputs, None).expect("inputs");
         let settings = Settings { max_line: MAX_LINE, ..Settings::default() };
-        let options = Options { settings, window, detail: self.detail, ..Options::default() };
+        let memory = self.memory.clone();
+        let options = Options { settings, window, detail: self.detail, memory, ..Options::default() };
         pipeline::replay(&inputs, &self.books, &options, &Arc::default()).expect("a replay")
     }
 
@@ -913,15 +940,26 @@ impl Figures {
     }
 }
 
-/// Arrivals have no order among themselves.
-fn sorted(traffic: &Traffic) -> HashMap<SeriesKey, Vec<rerate::types::tally::Arrival>> {
-    let series = traffic.series.iter().map(|(key, arrivals)| (*key, arrivals.clone()));
-    series
-        .map(|(key, mut arrivals)| {
-            arrivals.sort_unstable();
-            (key, arrivals)
-        })
-        .collect()
+/// Arrivals have no order among themselves, and those that were taken back don't count.
+fn sorted(traffic: &Traffic) -> HashMap<SeriesKey, Vec<Arrival>> {
+    let those = |arrivals: &Arrivals, taken_back: bool| {
+        let lots = arrivals.lots.iter().filter(|lot| lot.taken_back == taken_back);
+        let lots = lots.map(|lot| match &lot.arrivals {
+            Held::InMemory(arrivals) => arrivals.as_slice(),
+            Held::Spilled(_) => panic!("nothing is spilled without a bound"),
+        });
+        let mut sorted: Vec<Arrival> = lots.flatten().copied().collect();
+        sorted.sort_unstable();
+        sorted
+    };
+    let series = traffic.series.iter().map(|(key, arrivals)| {
+        let mut taken_back = those(arrivals, true).into_iter().peekable();
+        let mut counted = those(arrivals, false);
+        counted.retain(|arrival| taken_back.next_if_eq(arrival).is_none());
+        assert_eq!(taken_back.next(), None, "what is taken back was added");
+        (*key, counted)
+    });
+    series.collect()
 }
 
 /// All but the sums.
@@ -934,6 +972,7 @@ fn empty_replay(whole: &Replay) -> Replay {
         groups: Groups::new(),
         tally: Tally::default(),
         traffic: Traffic::default(),
+        memory: Memory::new(None, 1),
         kept: BTreeMap::new(),
         last_read: whole.last_read,
     }
