@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::books::Books;
 use crate::types::day::Day;
 use crate::types::request::MethodKind;
-use crate::types::tally::{Cell, CellKey, Groups};
+use crate::types::tally::{Beside, Cell, CellKey, Groups};
 use crate::types::tier::{Channel, UsageTier, words};
 
 words! {
@@ -73,12 +73,12 @@ pub fn warnings(
         let free = facts.channel == Channel::Api && key.usage_tier == UsageTier::Free;
         let not_offered = books.models.find(&facts.model).is_some_and(|model| !model.was_there(day));
         for (warning, requests) in [
-            (Warning::NoRequestId, cell.requests_without_id),
-            (Warning::TotalMismatch, cell.requests_total_mismatch),
-            (Warning::TokensUnknown, cell.requests_tokens_unknown),
+            (Warning::NoRequestId, cell.sum(Beside::WithoutId)),
+            (Warning::TotalMismatch, cell.sum(Beside::TotalMismatch)),
+            (Warning::TokensUnknown, cell.sum(Beside::TokensUnknown)),
             (Warning::UsageTierContradicted, if free && no_free_tier { evidence } else { 0 }),
             (Warning::ModelNotOffered, if not_offered { evidence } else { 0 }),
-            (Warning::ContextWindowExceeded, cell.requests_above_context_window),
+            (Warning::ContextWindowExceeded, cell.sum(Beside::AboveContextWindow)),
         ] {
             if requests > 0 {
                 *warnings.entry(warning).or_default() += requests;

@@ -83,14 +83,14 @@ impl Memory {
     }
 
     /// Keeps what was made of requests: in the file when they are there.
-    pub fn hold(&self, bytes: Vec<u8>) -> Result<Held<Vec<u8>>> {
+    pub fn hold(&self, bytes: Vec<u8>) -> Result<Held> {
         if self.file.lock().expect("no thread panicked").is_none() {
             return Ok(Held::InMemory(bytes));
         }
         Ok(Held::Spilled(Piece { at: self.spill(&bytes)?, length: bytes.len() as u32 }))
     }
 
-    pub fn held<'h>(&self, held: &'h Held<Vec<u8>>) -> Result<Cow<'h, [u8]>> {
+    pub fn held<'h>(&self, held: &'h Held) -> Result<Cow<'h, [u8]>> {
         match held {
             Held::InMemory(bytes) => Ok(Cow::Borrowed(bytes)),
             Held::Spilled(piece) => {

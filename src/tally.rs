@@ -1,20 +1,25 @@
 //! Owns the hot loop beside reading: every request is guided (day, usage tier, context band) and added to its cell and
 //! its series as soon as it is read; what turns out not to count is taken back. Knows no price.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use rayon::prelude::*;
 
 use crate::books::Books;
 use crate::books::accounts::{StudioTerms, Timeline};
 use crate::error::Result;
 use crate::memory::Memory;
+use crate::traffic;
 use crate::types::day::{Day, Instant};
 use crate::types::meter::Slot;
+use crate::types::piece::Piece;
 use crate::types::request::{Facts, MethodKind};
-use crate::types::piece::{Held, Piece};
-use crate::types::tally::{Arrival, Cell, CellKey, GroupId, Lot, Overflow, SeriesKey, Tally, Traffic};
+use crate::types::tally::{
+    Arrival, Beside, Cell, CellKey, DayTraffic, GroupId, Overflow, Part, SeriesKey, Tally, Traffic,
+};
 use crate::types::tier::{Channel, UsageTier};
 use crate::types::usage::Usage;
 
@@ -24,9 +29,14 @@ struct Guide<'b> {
     timeline: Timeline<'b>,
     /// Evidence against the books is looked for in inference that went well.
     is_evidence: bool,
-    /// Where the group's last request went: so does the next one, as a rule.
-    last: Option<(CellKey, u32)>,
+    /// Of its project.
+    part: Part,
+    /// Where requests of the group went lately: so does the next one, as a rule.
+    recent: [Option<(CellKey, Place)>; 4],
 }
+
+/// Which of a tallier's cells.
+type Place = u32;
 
 /// The two sums of one thread. What is taken back stands in them below 0: their arithmetic wraps around, and comes out
 /// right when all threads' are summed up, since each request that is taken back was added by one of them.
@@ -36,31 +46,99 @@ pub struct Tallier<'b> {
     usage_tier_flag: Option<UsageTier>,
     /// By group; None of those not met yet.
     guides: Vec<Option<Guide<'b>>>,
-    /// Where in `open` a cell is: cells are large, and a table of small things is moved for less when it grows.
-    places: HashMap<CellKey, u32, FixedState>,
+    /// Where a cell is: cells are large, and a table of small things is moved for less when it grows.
+    places: HashMap<CellKey, Place, FixedState>,
+    keys: Vec<CellKey>,
     open: Vec<Open>,
-    taken_back: HashMap<SeriesKey, Vec<Arrival>, FixedState>,
-    /// What lists of arrivals take of memory, short ones that were left there aside.
-    bytes: usize,
-    /// Arrivals that are in the temporary file; whether they were taken back.
-    spilled: Vec<(SeriesKey, bool, Piece)>,
+    days: Vec<OpenDay>,
+    /// Arrivals that are in the temporary file.
+    spilled: Vec<(Day, Part, Piece)>,
     /// See [`Tally::everything`].
     everything: i128,
 }
 
-/// A cell that is being added to.
+/// A cell that is being added to. Cells are many and requests jump among them, so one is two lines of the processor's
+/// cache.
+#[repr(align(64))]
 struct Open {
-    key: CellKey,
     cell: Cell,
     /// Prompts above it are evidence against the books; in tokens.
     context_window: u64,
     /// A bit for each slot that an allowance fits (C8).
     allowance_slots: u64,
-    /// The second with which the day begins.
-    day_start: i64,
-    arrivals: Vec<Arrival>,
-    /// Of requests of which the log doesn't say when they were.
-    undated: Vec<Arrival>,
+    /// Place in the tallier's days.
+    day: u32,
+}
+
+/// What a day has besides cells.
+struct OpenDay {
+    day: Day,
+    /// The second with which it begins.
+    start: i64,
+    arrivals: Log,
+}
+
+/// Arrivals in the order in which they came, each with its cell. A list for each series would be as many ends that
+/// requests jump among.
+#[derive(Default)]
+struct Log {
+    chunks: Vec<Vec<Logged>>,
+}
+
+#[derive(Clone, Copy)]
+struct Logged {
+    /// Place of the cell; above it whether the log says when it was.
+    cell: u32,
+    /// Upper and lower half: 12 bytes instead of 16.
+    arrival: [u32; 2],
+}
+
+impl Log {
+    /// The first is small, as days may be many.
+    const FIRST: usize = 1 << 8;
+    const CHUNK: usize = 1 << 16;
+
+    #[inline(always)]
+    fn push(&mut self, place: Place, undated: bool, arrival: Arrival) {
+        let bits = arrival.bits();
+        let logged =
+            Logged { cell: place << 1 | u32::from(undated), arrival: [(bits >> 32) as u32, bits as u32] };
+        match self.chunks.last_mut() {
+            Some(chunk) if chunk.len() < chunk.capacity() => chunk.push(logged),
+            _ => self.begin(logged),
+        }
+    }
+
+    #[cold]
+    fn begin(&mut self, first: Logged) {
+        let room = self.chunks.last().map_or(Log::FIRST, |last| (2 * last.len()).min(Log::CHUNK));
+        let mut chunk = Vec::with_capacity(room);
+        chunk.push(first);
+        self.chunks.push(chunk);
+    }
+
+    /// What it takes of memory.
+    fn bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.capacity() * size_of::<Logged>()).sum()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Logged> {
+        self.chunks.iter().flatten()
+    }
+}
+
+impl Logged {
+    fn place(&self) -> Place {
+        self.cell >> 1
+    }
+
+    fn is_undated(&self) -> bool {
+        self.cell & 1 != 0
+    }
+
+    fn arrival(&self) -> Arrival {
+        Arrival::from_bits(u64::from(self.arrival[0]) << 32 | u64::from(self.arrival[1]))
+    }
 }
 
 /// A request as it goes to its cell.
@@ -87,9 +165,9 @@ impl<'b> Tallier<'b> {
             usage_tier_flag,
             guides: Vec::new(),
             places: HashMap::default(),
+            keys: Vec::new(),
             open: Vec::new(),
-            taken_back: HashMap::default(),
-            bytes: 0,
+            days: Vec::new(),
             spilled: Vec::new(),
             everything: 0,
         }
@@ -106,51 +184,57 @@ impl<'b> Tallier<'b> {
     }
 
     /// Adds a request that counts, as far as is known.
+    #[inline(always)]
     pub fn add(&mut self, request: &Tallied<'_>) {
-        let open = self.open(request);
-        let arrival = open.put(request, |sum, addend| *sum = sum.wrapping_add(addend));
-        let arrivals = if request.undated { &mut open.undated } else { &mut open.arrivals };
-        let grown = push(arrivals, arrival);
-        self.bytes += grown;
+        self.put(request, |sum, addend| *sum = sum.wrapping_add(addend), |arrival| arrival);
         self.everything += everything(request.usage);
     }
 
     /// Takes back a request that was added, by this thread or another one.
     pub fn take_back(&mut self, request: &Tallied<'_>) {
-        let open = self.open(request);
-        let arrival = open.put(request, |sum, addend| *sum = sum.wrapping_sub(addend));
-        let series = series_of(&open.key, request.undated);
-        self.bytes += push(self.taken_back.entry(series).or_default(), arrival);
+        self.put(request, |sum, addend| *sum = sum.wrapping_sub(addend), Arrival::back);
         self.everything -= everything(request.usage);
     }
 
-    /// What arrivals take of memory that [`spill`](Tallier::spill) would free.
+    /// What arrivals take of memory.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.days.iter().map(|open| open.arrivals.bytes()).sum()
     }
 
-    /// Moves all lists of arrivals that are worth it to the temporary file.
+    /// Moves all arrivals to the temporary file.
     pub fn spill(&mut self, memory: &Memory) -> Result<()> {
-        let mut spilling = Spilling { memory, bytes: Vec::new(), written: self.spilled.len() };
-        for Open { key, arrivals, undated, .. } in &mut self.open {
-            spilling.spill(arrivals, series_of(key, false), false, &mut self.spilled)?;
-            spilling.spill(undated, series_of(key, true), false, &mut self.spilled)?;
+        for place in 0..self.days.len() {
+            let day = self.days[place].day;
+            let series = day_traffic(day, &[&*self]);
+            self.days[place].arrivals = Log::default();
+            let part_of =
+                |group: GroupId| self.guides[group.0 as usize].as_ref().expect("groups are met first").part;
+            let pieces = traffic::spill(&series, part_of, memory)?;
+            self.spilled.extend(pieces.into_iter().map(|(part, piece)| (day, part, piece)));
         }
-        for (key, arrivals) in &mut self.taken_back {
-            spilling.spill(arrivals, *key, true, &mut self.spilled)?;
-        }
-        self.bytes = 0;
-        spilling.write(&mut self.spilled)
+        Ok(())
     }
 
     /// The cell a request goes to.
     pub fn cell(&mut self, request: &Tallied<'_>) -> CellKey {
-        self.open(request).key
+        let place = self.place(request);
+        self.keys[place as usize]
     }
 
-    #[inline]
-    fn open(&mut self, request: &Tallied<'_>) -> &mut Open {
-        let guide = self.guides[request.group.0 as usize].as_mut().expect("groups are met first");
+    #[inline(always)]
+    fn put(&mut self, request: &Tallied<'_>, put: impl Fn(&mut u64, u64), mark: impl Fn(Arrival) -> Arrival) {
+        let place = self.place(request);
+        let open = &mut self.open[place as usize];
+        open.put(request, put);
+        let day = &mut self.days[open.day as usize];
+        let second = (request.at.seconds() - day.start) as u32;
+        let arrival = Arrival::new(second, request.usage.prompt + request.usage.tool);
+        day.arrivals.push(place, request.undated, mark(arrival));
+    }
+
+    #[inline(always)]
+    fn place(&mut self, request: &Tallied<'_>) -> Place {
+        let guide = self.guides[request.group.0 as usize].as_ref().expect("groups are met first");
         let usage_tier = guide.timeline.at(request.at);
         let key = CellKey {
             day: request.day,
@@ -162,81 +246,31 @@ impl<'b> Tallier<'b> {
                 Channel::AiStudio => self.studio_terms.at(request.at, usage_tier),
             },
         };
-        let place = match guide.last {
-            Some((last, place)) if last == key => place,
-            _ => *self.places.entry(key).or_insert_with(|| {
-                self.open.push(Open::new(self.books, guide, key));
-                self.open.len() as u32 - 1
-            }),
-        };
-        guide.last = Some((key, place));
-        &mut self.open[place as usize]
-    }
-}
-
-/// Appends an arrival; gives by how many bytes the list grew.
-fn push(arrivals: &mut Vec<Arrival>, arrival: Arrival) -> usize {
-    let before = arrivals.capacity();
-    if arrivals.len() == before {
-        // Half as much again: there are many lists, and what they reserve in vain is memory.
-        arrivals.reserve_exact(arrivals.len() / 2 + 4);
-    }
-    arrivals.push(arrival);
-    (arrivals.capacity() - before) * size_of::<Arrival>()
-}
-
-/// Lists of arrivals on their way to the temporary file, many in one write.
-struct Spilling<'m> {
-    memory: &'m Memory,
-    bytes: Vec<u8>,
-    /// Pieces whose place in the file is known; of those after them it is the place in `bytes`.
-    written: usize,
-}
-
-impl Spilling<'_> {
-    /// Of a shorter list the note where it is would take as much memory.
-    const FEW: usize = 16;
-    /// What is written, and later read, at once.
-    const BYTES: usize = 1 << 20;
-
-    fn spill(
-        &mut self,
-        arrivals: &mut Vec<Arrival>,
-        key: SeriesKey,
-        taken_back: bool,
-        spilled: &mut Vec<(SeriesKey, bool, Piece)>,
-    ) -> Result<()> {
-        if arrivals.len() < Spilling::FEW {
-            return Ok(());
+        let recent = guide.recent.iter().flatten().find(|(recent, _)| *recent == key);
+        match recent {
+            Some((_, place)) => *place,
+            None => self.find(key),
         }
-        for arrivals in std::mem::take(arrivals).chunks(Spilling::BYTES / Arrival::BYTES) {
-            let piece = Piece {
-                at: self.bytes.len() as u64,
-                length: (arrivals.len() * Arrival::BYTES) as u32,
-            };
-            spilled.push((key, taken_back, piece));
-            self.bytes.extend(arrivals.iter().flat_map(|arrival| arrival.bits().to_le_bytes()));
-            if self.bytes.len() >= Spilling::BYTES {
-                self.write(spilled)?;
-            }
-        }
-        Ok(())
     }
 
-    fn write(&mut self, spilled: &mut [(SeriesKey, bool, Piece)]) -> Result<()> {
-        if self.bytes.is_empty() {
-            return Ok(());
-        }
-        let at = self.memory.spill(&self.bytes)?;
-        spilled[self.written..].iter_mut().for_each(|(_, _, piece)| piece.at += at);
-        self.written = spilled.len();
-        self.bytes.clear();
-        Ok(())
+    #[inline(never)]
+    fn find(&mut self, key: CellKey) -> Place {
+        let guide = self.guides[key.group.0 as usize].as_mut().expect("groups are met first");
+        let place = *self.places.entry(key).or_insert_with(|| {
+            let day = self.days.iter().position(|open| open.day == key.day).unwrap_or_else(|| {
+                let start = key.day.start().seconds();
+                self.days.push(OpenDay { day: key.day, start, arrivals: Log::default() });
+                self.days.len() - 1
+            });
+            self.open.push(Open::new(self.books, guide, key, day as u32));
+            self.keys.push(key);
+            // A log's place has a bit beside it; so many cells are more than any memory holds.
+            Place::try_from(self.open.len() - 1).ok().filter(|place| *place < 1 << 31).expect("fewer cells")
+        });
+        guide.recent.rotate_right(1);
+        guide.recent[0] = Some((key, place));
+        place
     }
-}
-
-fn series_of(key: &CellKey, undated: bool) -> SeriesKey {
-    SeriesKey { day: key.day, group: key.group, usage_tier: key.usage_tier, undated }
 }
 
 /// All that a request adds to any sum.
@@ -254,77 +288,136 @@ impl<'b> Guide<'b> {
             },
             is_evidence: facts.status.went_well()
                 && books.methods.find(facts.method).kind == MethodKind::Inference,
-            last: None,
+            part: Part::of(&facts.project_id),
+            recent: [None; 4],
             facts,
         }
     }
 }
 
 impl Open {
-    fn new(books: &Books, guide: &Guide<'_>, key: CellKey) -> Open {
+    fn new(books: &Books, guide: &Guide<'_>, key: CellKey, day: u32) -> Open {
         let base_model = books.base_model(&guide.facts, key.day);
         let known = books.models.find(base_model).filter(|_| guide.is_evidence);
         let fits = |slot: &Slot| books.allowances.find(base_model, slot.meter(), key.day).is_some();
         Open {
-            key,
             cell: Cell::default(),
             context_window: known.and_then(|model| model.context_window).unwrap_or(u64::MAX),
             allowance_slots: Slot::all().filter(fits).fold(0, |slots, slot| slots | 1 << slot.0),
-            day_start: key.day.start().seconds(),
-            arrivals: Vec::new(),
-            undated: Vec::new(),
+            day,
         }
     }
 
-    /// Puts a request's figures to the sums of the cell; gives its arrival.
+    /// Puts a request's figures to the sums of the cell.
     #[inline(always)]
-    fn put(&mut self, request: &Tallied<'_>, put: impl Fn(&mut u64, u64)) -> Arrival {
+    fn put(&mut self, request: &Tallied<'_>, put: impl Fn(&mut u64, u64)) {
         let (cell, usage) = (&mut self.cell, request.usage);
-        let slots = usage.quantities().iter().fold(0, |slots, (slot, _)| slots | 1 << slot.0);
         put(&mut cell.requests, 1);
-        put(&mut cell.requests_without_id, u64::from(request.no_id));
-        put(&mut cell.requests_total_mismatch, u64::from(usage.total_mismatch));
-        put(&mut cell.requests_tokens_unknown, u64::from(request.tokens_unknown));
-        put(&mut cell.requests_above_context_window, u64::from(usage.prompt > self.context_window));
-        put(&mut cell.requests_with_tool_tokens, u64::from(usage.tool > 0));
-        put(&mut cell.requests_with_cached_tokens, u64::from(usage.cached > 0));
-        put(&mut cell.requests_with_allowance, u64::from(self.allowance_slots & slots != 0));
-        put(&mut cell.thoughts, usage.thoughts);
-        put(&mut cell.total_tokens, usage.total.unwrap_or(0));
+        let mut slots = 0;
         for &(slot, quantity) in usage.quantities() {
-            put(&mut cell.quantities[usize::from(slot.0)], quantity);
+            slots |= 1 << slot.0;
+            put(cell.sum_mut(slot.into()), quantity);
         }
-        Arrival::new((request.at.seconds() - self.day_start) as u32, usage.prompt + usage.tool)
+        if usage.thoughts > 0 {
+            put(cell.sum_mut(Beside::Thoughts.into()), usage.thoughts);
+        }
+        if let Some(total) = usage.total {
+            put(cell.sum_mut(Beside::TotalTokens.into()), total);
+        }
+        for (beside, holds) in [
+            (Beside::WithCachedTokens, usage.cached > 0),
+            (Beside::WithToolTokens, usage.tool > 0),
+            (Beside::WithAllowance, self.allowance_slots & slots != 0),
+            (Beside::AboveContextWindow, usage.prompt > self.context_window),
+            (Beside::TotalMismatch, usage.total_mismatch),
+            (Beside::TokensUnknown, request.tokens_unknown),
+            (Beside::WithoutId, request.no_id),
+        ] {
+            if holds {
+                put(cell.sum_mut(beside.into()), 1);
+            }
+        }
     }
 }
 
-/// The sums of all threads. No cell and no series is left of requests that were all taken back.
+/// The sums of all threads. No cell is left of requests that were all taken back.
 pub fn sum_up(talliers: Vec<Tallier<'_>>) -> std::result::Result<(Tally, Traffic), Overflow> {
     let everything: i128 = talliers.iter().map(|tallier| tallier.everything).sum();
     let everything = i64::try_from(everything).map_err(|_| Overflow)?;
+    let days: BTreeSet<Day> =
+        talliers.iter().flat_map(|tallier| tallier.days.iter().map(|open| open.day)).collect();
+    let all: Vec<&Tallier<'_>> = talliers.iter().collect();
+    let days = days.into_par_iter().map(|day| (day, day_traffic(day, &all))).collect();
+    let mut traffic = Traffic { days, ..Traffic::default() };
     let mut tally = Tally { everything: everything as u64, ..Tally::default() };
-    let mut traffic = Traffic::default();
+    tally.cells.reserve(talliers.iter().map(|tallier| tallier.open.len()).max().unwrap_or(0));
     for tallier in talliers {
-        for Open { key, cell, arrivals, undated, .. } in tallier.open {
-            tally.cells.entry(key).or_default().merge(&cell);
-            for (is_undated, arrivals) in [(false, arrivals), (true, undated)] {
-                if !arrivals.is_empty() {
-                    let lot = Lot { arrivals: Held::InMemory(arrivals), taken_back: false };
-                    traffic.put(series_of(&key, is_undated), lot);
-                }
-            }
+        for (key, open) in tallier.keys.into_iter().zip(tallier.open) {
+            tally.cells.entry(key).or_default().merge(&open.cell);
         }
-        for (key, arrivals) in tallier.taken_back.into_iter().filter(|(_, arrivals)| !arrivals.is_empty()) {
-            traffic.put(key, Lot { arrivals: Held::InMemory(arrivals), taken_back: true });
-        }
-        for (key, taken_back, piece) in tallier.spilled {
-            traffic.put(key, Lot { arrivals: Held::Spilled(piece), taken_back });
+        for (day, part, piece) in tallier.spilled {
+            traffic.spilled.entry((day, part)).or_default().push(piece);
         }
     }
     tally.cells.retain(|_, cell| cell.requests > 0);
-    traffic.series.retain(|_, arrivals| {
-        let (added, taken_back) = arrivals.count();
-        added > taken_back
-    });
     Ok((tally, traffic))
+}
+
+/// Sorts the arrivals of a day, of all threads, by series.
+fn day_traffic(day: Day, talliers: &[&Tallier<'_>]) -> DayTraffic {
+    let mut series: HashMap<SeriesKey, u32, FixedState> = HashMap::default();
+    let mut keys: Vec<(SeriesKey, usize)> = Vec::new();
+    // A thread's logs with, for each of its cells, its series: dated and not.
+    let mut logs: Vec<(&Log, Vec<u32>)> = Vec::new();
+    for tallier in talliers {
+        let Some(open) = tallier.days.iter().find(|open| open.day == day) else { continue };
+        let mut of_cells = vec![u32::MAX; 2 * tallier.open.len()];
+        for logged in open.arrivals.iter() {
+            let place = &mut of_cells[logged.cell as usize];
+            if *place == u32::MAX {
+                let key = &tallier.keys[logged.place() as usize];
+                let key =
+                    SeriesKey { group: key.group, usage_tier: key.usage_tier, undated: logged.is_undated() };
+                *place = *series.entry(key).or_insert_with(|| {
+                    keys.push((key, 0));
+                    keys.len() as u32 - 1
+                });
+            }
+            keys[*place as usize].1 += 1;
+        }
+        logs.push((&open.arrivals, of_cells));
+    }
+
+    let count = keys.iter().map(|(_, count)| count).sum();
+    let mut arrivals = vec![Arrival::default(); count];
+    // Each task has some series to itself, and goes through all the logs for them.
+    let mut tasks = Vec::new();
+    let (mut rest, mut first) = (&mut arrivals[..], 0);
+    while !rest.is_empty() {
+        let wanted = count.div_ceil(rayon::current_num_threads());
+        let (mut next, mut length) = (first, 0);
+        while next < keys.len() && length < wanted {
+            length += keys[next].1;
+            next += 1;
+        }
+        let (own, others) = rest.split_at_mut(length);
+        tasks.push((first..next, own));
+        (rest, first) = (others, next);
+    }
+    tasks.into_par_iter().for_each(|(own, arrivals)| {
+        let mut ends: Vec<usize> = keys[own.clone()]
+            .iter()
+            .scan(0, |begin, (_, count)| Some(std::mem::replace(begin, *begin + count)))
+            .collect();
+        for (log, of_cells) in &logs {
+            for logged in log.iter() {
+                let series = of_cells[logged.cell as usize] as usize;
+                if let Some(end) = series.checked_sub(own.start).and_then(|series| ends.get_mut(series)) {
+                    arrivals[*end] = logged.arrival();
+                    *end += 1;
+                }
+            }
+        }
+    });
+    DayTraffic::new(keys, arrivals)
 }

@@ -21,7 +21,7 @@ use crate::types::meter::{Meter, Modality, Slot};
 use crate::types::money::Pico;
 use crate::types::reason::Reason;
 use crate::types::request::{Facts, MethodKind, TUNED, Tools};
-use crate::types::tally::{Cell, CellKey, Groups};
+use crate::types::tally::{Beside, Cell, CellKey, Groups};
 use crate::types::tier::{Channel, ContextBand, ServiceTier, UsageTier};
 
 /// What a day's cells cost.
@@ -93,10 +93,8 @@ pub fn rate<'r>(
         }
         let subject = Subject::new(facts, key.usage_tier, key.context_band, day, books);
         let mut cost = CellCost::default();
-        for slot in Slot::all().filter(|slot| cell.quantities[usize::from(slot.0)] > 0) {
-            let (meter, modality) = (slot.meter(), slot.modality());
-            let quantity = cell.quantities[usize::from(slot.0)];
-            rated.rate_quantity(&subject, meter, modality, quantity, books, &mut cost)?;
+        for (slot, quantity) in cell.quantities() {
+            rated.rate_quantity(&subject, slot.meter(), slot.modality(), quantity, books, &mut cost)?;
         }
         for key in &cost.unrated {
             rated.unrated.entry(key.clone()).or_default().requests += cell.requests;
@@ -297,11 +295,12 @@ impl<'r> Rated<'r> {
         if method == Basis::Assumed {
             self.rest_on(Assumption::UndocumentedMethod, up_to(cell.requests, cost.rated))?;
         }
-        if subject.tools == Tools::NotLogged && cell.requests_with_tool_tokens > 0 {
-            self.rest_on(Assumption::ToolsNotLogged, up_to(cell.requests_with_tool_tokens, cost.tool))?;
+        if subject.tools == Tools::NotLogged && cell.sum(Beside::WithToolTokens) > 0 {
+            let resting = up_to(cell.sum(Beside::WithToolTokens), cost.tool);
+            self.rest_on(Assumption::ToolsNotLogged, resting)?;
         }
         if let Some(cached) = cost.cached_as_input {
-            let resting = up_to(cell.requests_with_cached_tokens, cached);
+            let resting = up_to(cell.sum(Beside::WithCachedTokens), cached);
             self.rest_on(Assumption::CachedWithoutPrice, resting)?;
         }
         if rests_on_ai_studio(subject.channel, subject.day) {
@@ -313,7 +312,7 @@ impl<'r> Rated<'r> {
         }
         if cost.has_allowance {
             // Its money is known when allowances were taken off.
-            let requests = cell.requests_with_allowance;
+            let requests = cell.sum(Beside::WithAllowance);
             self.rest_on(Assumption::AllowanceScope, Resting { requests, ..Resting::NOTHING })?;
         }
         Ok(())

@@ -180,7 +180,7 @@ fn sums<'r>(
         sum.input += inputs.iter().sum::<u64>();
         sum.output += cell.tokens(Meter::Output) + cell.tokens(Meter::OutputThinking);
         if books.methods.find(facts.method).billed {
-            sum.billed += cell.quantities.iter().map(|quantity| u128::from(*quantity)).sum::<u128>();
+            sum.billed += cell.quantities().map(|(_, quantity)| u128::from(quantity)).sum::<u128>();
         }
         sum.quota_models.insert(q1_quota_model(facts, key.usage_tier, key.day, books));
     }

@@ -39,7 +39,7 @@ use crate::types::charge::{Assumption, Resting};
 use crate::types::day::{Day, Instant, Window};
 use crate::types::detail::Kept;
 use crate::types::origin::InputSummary;
-use crate::types::tally::{Arrivals, Cell, CellKey, Groups, Overflow, SeriesKey, Span, Tally, Traffic};
+use crate::types::tally::{Cell, CellKey, Groups, Overflow, Span, Tally, Traffic};
 use crate::types::tier::UsageTier;
 use crate::walk::{Plan, Walk, WalkedDay};
 
@@ -206,10 +206,6 @@ pub fn rate<'r>(
     for (key, cell) in &replay.tally.cells {
         cells.entry(key.day).or_default().push((key, cell));
     }
-    let mut series: BTreeMap<Day, Vec<(&SeriesKey, &Arrivals)>> = BTreeMap::new();
-    for (key, arrivals) in &replay.traffic.series {
-        series.entry(key.day).or_default().push((key, arrivals));
-    }
     let mut events: BTreeMap<Day, Vec<&CacheEvent>> = BTreeMap::new();
     for event in &replay.tally.cache_events {
         events.entry(event.at.day()).or_default().push(event);
@@ -220,8 +216,7 @@ pub fn rate<'r>(
         .filter(|(day, _)| **day >= plan.begin)
         .map(|(day, cells)| {
             let rated = charge::rate(*day, cells, &replay.groups, books)?;
-            let series = series.get(day).map_or(&[][..], Vec::as_slice);
-            Ok((*day, (rated, quota::measure(*day, series, &replay.groups, books, &replay.memory)?)))
+            Ok((*day, (rated, quota::measure(*day, &replay.traffic, &replay.groups, books, &replay.memory)?)))
         })
         .collect::<Result<_>>()?;
     let mut walk = Walk::new(&replay.groups, books, usage_tier);

@@ -12,11 +12,12 @@ use crate::books::Books;
 use crate::books::limits::Metric;
 use crate::error::Result;
 use crate::memory::Memory;
+use crate::traffic;
 use crate::types::day::{Day, Instant};
 use crate::types::piece::Held;
 use crate::types::quota_use::{DayUse, MinuteUse, QuotaKey, QuotaUse, Upgrade};
 use crate::types::request::{Facts, Outcome};
-use crate::types::tally::{Arrivals, Groups, SeriesKey};
+use crate::types::tally::{Arrival, DayTraffic, Groups, Part, SeriesKey, Traffic};
 use crate::types::tier::{ServiceTier, UsageTier};
 use window::{Second, Series};
 
@@ -24,12 +25,12 @@ use window::{Second, Series};
 #[derive(Debug, Default)]
 pub struct Measured<'r> {
     pub quota: BTreeMap<QuotaKey<'r>, QuotaUse>,
-    /// By key, packed by [`window::pack`]: they are many, and only published. None of keys with requests of which the
-    /// log doesn't say when they were.
-    pub minutes: Vec<(QuotaKey<'r>, Held<Vec<u8>>)>,
+    /// Packed by [`window::pack`]: they are many, and only published. None of keys with requests of which the log doesn't
+    /// say when they were.
+    pub minutes: BTreeMap<QuotaKey<'r>, Held>,
     /// Of rows that have a next usage tier.
     pub upgrades: BTreeMap<QuotaKey<'r>, Upgrade>,
-    /// All requests, of other methods too, by hour from the day's midnight.
+    /// All requests, also those that count against no quota, by hour from the day's midnight.
     pub hours: Hours,
 }
 
@@ -37,56 +38,78 @@ pub struct Measured<'r> {
 pub type Hours = [u64; 25];
 
 /// What is measured together: usage tiers of one project's model on one day.
-type Tiers<'r> = Vec<(QuotaKey<'r>, Vec<Series<'r>>)>;
+type Tiers<'r, 's> = Vec<(QuotaKey<'r>, Vec<Series<'s>>)>;
 
-/// Measures the series of a day.
+/// Measures the traffic of a day: all at once, or part by part where it isn't all in memory.
 pub fn measure<'r>(
     day: Day,
-    series: &[(&'r SeriesKey, &'r Arrivals)],
+    traffic: &Traffic,
     groups: &'r Groups,
     books: &'r Books,
     memory: &Memory,
 ) -> Result<Measured<'r>> {
     let mut measured = Measured::default();
-    let mut rows: BTreeMap<QuotaKey<'r>, Vec<Series<'r>>> = BTreeMap::new();
-    for (key, arrivals) in series {
-        let facts = &groups[key.group.0 as usize];
-        if !q3_q8_is_measured(facts, books) {
-            let series = Series { arrivals, counted: false, throttled: false, undated: key.undated };
-            add_hours(&mut measured.hours, &window::by_hour(&window::by_second(&[series], memory)?));
-            continue;
-        }
-        let outcome = books.outcomes.find(facts.status);
-        let quota_model = q1_quota_model(facts, key.usage_tier, day, books);
-        let row = QuotaKey { project_id: &facts.project_id, quota_model, usage_tier: key.usage_tier };
-        rows.entry(row).or_default().push(Series {
-            arrivals,
-            counted: outcome.counts_against_quota,
-            throttled: outcome.outcome == Outcome::Throttled,
-            undated: key.undated,
-        });
+    let in_memory = traffic.days.get(&day).into_iter();
+    if !Part::all().any(|part| traffic.spilled.contains_key(&(day, part))) {
+        measured.add(day, in_memory.flat_map(DayTraffic::series), groups, books, memory)?;
+        return Ok(measured);
     }
-    // Seconds are many, so no more of them stand at once than are looked at together.
-    let mut models: Vec<Tiers<'r>> = Vec::new();
-    for (key, series) in rows {
-        match models.last_mut() {
-            Some(tiers) if tiers[0].0.is_same_model(&key) => tiers.push((key, series)),
-            _ => models.push(vec![(key, series)]),
-        }
-    }
-    let rows: Vec<Vec<Row<'r>>> =
-        models.par_iter().map(|tiers| measure_model(tiers, day, books, memory)).collect::<Result<_>>()?;
-    for Row { key, used, hours, minutes, upgrade } in rows.into_iter().flatten() {
-        add_hours(&mut measured.hours, &hours);
-        measured.quota.insert(key, used);
-        measured.minutes.extend(minutes.map(|minutes| (key, minutes)));
-        measured.upgrades.extend(upgrade.map(|upgrade| (key, upgrade)));
+    for part in Part::all() {
+        let spilled = traffic.spilled.get(&(day, part)).map_or(&[][..], Vec::as_slice);
+        let spilled = traffic::read(spilled, memory)?;
+        let of_part =
+            |(key, _): &(&SeriesKey, &[Arrival])| Part::of(&groups[key.group.0 as usize].project_id) == part;
+        let in_memory = in_memory.clone().flat_map(DayTraffic::series).filter(of_part);
+        measured.add(day, in_memory.chain(spilled.series()), groups, books, memory)?;
     }
     Ok(measured)
 }
 
-fn add_hours(sums: &mut Hours, hours: &Hours) {
-    sums.iter_mut().zip(hours).for_each(|(sum, requests)| *sum += requests);
+impl<'r> Measured<'r> {
+    /// Measures series, all that there are of their projects on a day.
+    fn add<'s>(
+        &mut self,
+        day: Day,
+        series: impl Iterator<Item = (&'s SeriesKey, &'s [Arrival])>,
+        groups: &'r Groups,
+        books: &'r Books,
+        memory: &Memory,
+    ) -> Result<()> {
+        let mut rows: BTreeMap<QuotaKey<'r>, Vec<Series<'s>>> = BTreeMap::new();
+        for (key, arrivals) in series {
+            let facts = &groups[key.group.0 as usize];
+            if !q3_q8_is_measured(facts, books) {
+                arrivals.iter().for_each(|arrival| arrival.put(&mut self.hours[arrival.hour_of_day()], 1));
+                continue;
+            }
+            let outcome = books.outcomes.find(facts.status);
+            let quota_model = q1_quota_model(facts, key.usage_tier, day, books);
+            let row = QuotaKey { project_id: &facts.project_id, quota_model, usage_tier: key.usage_tier };
+            rows.entry(row).or_default().push(Series {
+                arrivals,
+                counted: outcome.counts_against_quota,
+                throttled: outcome.outcome == Outcome::Throttled,
+                undated: key.undated,
+            });
+        }
+        // Seconds are many, so no more of them stand at once than are looked at together.
+        let mut models: Vec<Tiers<'r, 's>> = Vec::new();
+        for (key, series) in rows {
+            match models.last_mut() {
+                Some(tiers) if tiers[0].0.is_same_model(&key) => tiers.push((key, series)),
+                _ => models.push(vec![(key, series)]),
+            }
+        }
+        let rows: Vec<Vec<Row<'r>>> =
+            models.par_iter().map(|tiers| measure_model(tiers, day, books, memory)).collect::<Result<_>>()?;
+        for Row { key, used, hours, minutes, upgrade } in rows.into_iter().flatten() {
+            self.quota.insert(key, used);
+            self.hours.iter_mut().zip(hours).for_each(|(sum, requests)| *sum += requests);
+            self.minutes.extend(minutes.map(|minutes| (key, minutes)));
+            self.upgrades.extend(upgrade.map(|upgrade| (key, upgrade)));
+        }
+        Ok(())
+    }
 }
 
 /// What is measured of one key.
@@ -94,16 +117,24 @@ struct Row<'r> {
     key: QuotaKey<'r>,
     used: QuotaUse,
     hours: Hours,
-    minutes: Option<Held<Vec<u8>>>,
+    minutes: Option<Held>,
     upgrade: Option<Upgrade>,
 }
 
-fn measure_model<'r>(tiers: &Tiers<'r>, day: Day, books: &Books, memory: &Memory) -> Result<Vec<Row<'r>>> {
-    let seconds: Vec<Vec<Second>> =
-        tiers.iter().map(|(_, series)| window::by_second(series, memory)).collect::<Result<_>>()?;
-    let measure = |((key, series), of_key): (&(QuotaKey<'r>, Vec<Series<'r>>), &Vec<Second>)| {
+fn measure_model<'r>(
+    tiers: &Tiers<'r, '_>,
+    day: Day,
+    books: &Books,
+    memory: &Memory,
+) -> Result<Vec<Row<'r>>> {
+    let seconds: Vec<Vec<Second>> = tiers.iter().map(|(_, series)| window::by_second(series)).collect();
+    let measure = |((key, series), of_key): (&(QuotaKey<'r>, Vec<Series<'_>>), &Vec<Second>)| {
         // Where the log doesn't say when some requests were nothing is known of minutes.
-        let dated = !series.iter().any(|series| series.undated);
+        let mut undated = 0;
+        for arrival in series.iter().filter(|series| series.undated).flat_map(|series| series.arrivals) {
+            arrival.put(&mut undated, 1);
+        }
+        let dated = undated == 0;
         let minutes = dated.then(|| memory.hold(window::pack(&window::by_minute(of_key))));
         Ok(Row {
             key: *key,
@@ -113,7 +144,9 @@ fn measure_model<'r>(tiers: &Tiers<'r>, day: Day, books: &Books, memory: &Memory
             upgrade: dated.then(|| upgrade::upgrade(key, of_key, &seconds, day, books)).flatten(),
         })
     };
-    tiers.iter().zip(&seconds).map(measure).collect()
+    // Where all requests were taken back there is nothing.
+    let rows = tiers.iter().zip(&seconds).filter(|(_, of_key)| !of_key.is_empty());
+    rows.map(measure).collect()
 }
 
 /// Q3. countTokens counts against no inference quota (billing page), nor does a method that methods.csv says doesn't.

@@ -2,11 +2,8 @@
 //! the day's midnight Pacific, so days of 23 and 25 hours need nothing. Knows no limit but the one it is given.
 
 use super::Hours;
-use crate::error::Result;
-use crate::memory::Memory;
-use crate::types::piece::Held;
 use crate::types::quota_use::Minute;
-use crate::types::tally::{Arrival, Arrivals};
+use crate::types::tally::Arrival;
 use crate::types::varint::{push_varint, take_varint};
 
 pub const WINDOW: u32 = 60;
@@ -28,27 +25,6 @@ pub struct Second {
 }
 
 impl Second {
-    /// Wraps around while some are taken back that weren't added yet.
-    fn add(&mut self, request: Marked) {
-        let add = |sum: &mut u64, addend: u64| {
-            *sum = if request.is(Marked::TAKEN_BACK) {
-                sum.wrapping_sub(addend)
-            } else {
-                sum.wrapping_add(addend)
-            };
-        };
-        let input_tokens = request.arrival().input_tokens();
-        add(&mut self.requests, 1);
-        add(&mut self.throttled, u64::from(request.is(Marked::THROTTLED)));
-        if request.is(Marked::COUNTED) {
-            add(&mut self.counted, 1);
-            add(&mut self.input_tokens, input_tokens);
-        } else if request.is(Marked::THROTTLED) {
-            add(&mut self.refused, 1);
-            add(&mut self.input_tokens_refused, input_tokens);
-        }
-    }
-
     /// Requests that would count if none had been throttled.
     pub fn admitted(&self) -> u64 {
         self.counted + self.refused
@@ -63,121 +39,41 @@ impl Second {
 /// Arrivals that share their outcome.
 #[derive(Clone, Copy, Debug)]
 pub struct Series<'r> {
-    pub arrivals: &'r Arrivals,
+    pub arrivals: &'r [Arrival],
     pub counted: bool,
     pub throttled: bool,
     /// The log doesn't say when they were.
     pub undated: bool,
 }
 
-/// No day has more.
-const SECONDS: usize = 25 * 3600;
-
-/// The requests of several series by second, ascending.
-pub fn by_second(series: &[Series<'_>], memory: &Memory) -> Result<Vec<Second>> {
-    let count = |series: &Series<'_>| {
-        let (added, taken_back) = series.arrivals.count();
-        added + taken_back
-    };
-    let requests = series.iter().map(count).sum();
-    let mut seconds = if requests > SECONDS {
-        // Where nearly every second has one there is nothing to sort, and memory doesn't grow with their number.
-        let mut seconds: Vec<Second> =
-            (0..SECONDS as u32).map(|second| Second { second, ..Second::default() }).collect();
-        each(series, memory, |request| seconds[request.second() as usize].add(request))?;
-        seconds
-    } else {
-        let mut marked: Vec<Marked> = Vec::with_capacity(requests);
-        each(series, memory, |request| marked.push(request))?;
-        sort(&mut marked);
-        let seconds = marked.chunk_by(|one, next| one.second() == next.second());
-        let sum = |second: &[Marked]| {
-            let mut sums = Second { second: second[0].second(), ..Second::default() };
-            second.iter().for_each(|request| sums.add(*request));
-            sums
-        };
-        seconds.map(sum).collect()
-    };
-    seconds.retain(|second| second.requests > 0);
-    Ok(seconds)
-}
-
-/// Gives every arrival, those in the temporary file a piece at a time.
-fn each(series: &[Series<'_>], memory: &Memory, mut request: impl FnMut(Marked)) -> Result<()> {
-    let mut bytes = Vec::new();
+/// The arrivals of several series by second, ascending.
+pub fn by_second(series: &[Series<'_>]) -> Vec<Second> {
+    let mut marked: Vec<Marked> = Vec::with_capacity(series.iter().map(|series| series.arrivals.len()).sum());
     for series in series {
-        for lot in &series.arrivals.lots {
-            let marks = Marked::marks(series.counted, series.throttled, lot.taken_back);
-            match &lot.arrivals {
-                Held::InMemory(arrivals) => {
-                    arrivals.iter().for_each(|arrival| request(Marked(arrival.bits() | marks)));
-                }
-                Held::Spilled(piece) => {
-                    bytes.clear();
-                    memory.read(*piece, &mut bytes)?;
-                    let (arrivals, _) = bytes.as_chunks::<{ Arrival::BYTES }>();
-                    arrivals.iter().for_each(|bits| request(Marked(u64::from_le_bytes(*bits) | marks)));
-                }
+        let marks = Marked::marks(series.counted, series.throttled);
+        marked.extend(series.arrivals.iter().map(|arrival| Marked(arrival.bits() | marks)));
+    }
+    sort(&mut marked);
+    let seconds = marked.chunk_by(|one, next| one.second() == next.second());
+    let sum = |second: &[Marked]| {
+        let mut sums = Second { second: second[0].second(), ..Second::default() };
+        for request in second {
+            let input_tokens = request.arrival().input_tokens();
+            let put = |sum: &mut u64, part| request.arrival().put(sum, part);
+            put(&mut sums.requests, 1);
+            put(&mut sums.throttled, u64::from(request.is_throttled()));
+            if request.is_counted() {
+                put(&mut sums.counted, 1);
+                put(&mut sums.input_tokens, input_tokens);
+            } else if request.is_throttled() {
+                put(&mut sums.refused, 1);
+                put(&mut sums.input_tokens_refused, input_tokens);
             }
         }
-    }
-    Ok(())
-}
-
-/// An arrival with its outcome in bits that it doesn't need.
-#[derive(Clone, Copy, Default)]
-struct Marked(u64);
-
-impl Marked {
-    const COUNTED: u64 = 1 << 63;
-    const THROTTLED: u64 = 1 << 62;
-    const TAKEN_BACK: u64 = 1 << 61;
-    const MARKS: u64 = Marked::COUNTED | Marked::THROTTLED | Marked::TAKEN_BACK;
-
-    fn marks(counted: bool, throttled: bool, taken_back: bool) -> u64 {
-        const { assert!(Arrival::SPARE_BITS >= 3) };
-        let mark = |mark, holds| if holds { mark } else { 0 };
-        mark(Marked::COUNTED, counted)
-            | mark(Marked::THROTTLED, throttled)
-            | mark(Marked::TAKEN_BACK, taken_back)
-    }
-
-    fn arrival(self) -> Arrival {
-        Arrival::from_bits(self.0 & !Marked::MARKS)
-    }
-
-    fn second(self) -> u32 {
-        self.arrival().second_of_day()
-    }
-
-    fn is(self, mark: u64) -> bool {
-        self.0 & mark != 0
-    }
-}
-
-/// Sorts by second: many by radix, 9 bits at once.
-fn sort(marked: &mut Vec<Marked>) {
-    const MANY: usize = 1 << 10;
-    const BITS: u32 = 9;
-    if marked.len() < MANY {
-        return marked.sort_unstable_by_key(|request| request.second());
-    }
-    let mut sorted = vec![Marked::default(); marked.len()];
-    for pass in 0..2 {
-        let digit = |request: Marked| (request.second() >> (pass * BITS)) as usize & ((1 << BITS) - 1);
-        let mut starts = [0; 1 << BITS];
-        marked.iter().for_each(|request| starts[digit(*request)] += 1);
-        let mut start = 0;
-        for place in &mut starts {
-            (*place, start) = (start, start + *place);
-        }
-        for request in marked.iter() {
-            let place = &mut starts[digit(*request)];
-            sorted[*place] = *request;
-            *place += 1;
-        }
-        std::mem::swap(marked, &mut sorted);
-    }
+        sums
+    };
+    // Of a second whose requests were all taken back nothing is left.
+    seconds.map(sum).filter(|second| second.requests > 0).collect()
 }
 
 /// Requests by hour from the day's midnight.
@@ -205,9 +101,66 @@ pub fn unpack(mut bytes: &[u8]) -> impl Iterator<Item = (u32, Minute)> {
     std::iter::from_fn(move || {
         let bytes = Some(&mut bytes).filter(|bytes| !bytes.is_empty())?;
         let minute = take_varint(bytes) as u32;
-        let [requests, requests_counted, requests_throttled, input_tokens] = [(); 4].map(|()| take_varint(bytes));
+        let [requests, requests_counted, requests_throttled, input_tokens] =
+            [(); 4].map(|()| take_varint(bytes));
         Some((minute, Minute { requests, requests_counted, requests_throttled, input_tokens }))
     })
+}
+
+/// An arrival with its outcome in bits that it doesn't need.
+#[derive(Clone, Copy, Default)]
+struct Marked(u64);
+
+impl Marked {
+    const COUNTED: u64 = 1 << 63;
+    const THROTTLED: u64 = 1 << 62;
+    const MARKS: u64 = Marked::COUNTED | Marked::THROTTLED;
+
+    fn marks(counted: bool, throttled: bool) -> u64 {
+        const { assert!(Arrival::SPARE_BITS >= 2) };
+        (if counted { Marked::COUNTED } else { 0 }) | (if throttled { Marked::THROTTLED } else { 0 })
+    }
+
+    fn arrival(self) -> Arrival {
+        Arrival::from_bits(self.0 & !Marked::MARKS)
+    }
+
+    fn second(self) -> u32 {
+        self.arrival().second_of_day()
+    }
+
+    fn is_counted(self) -> bool {
+        self.0 & Marked::COUNTED != 0
+    }
+
+    fn is_throttled(self) -> bool {
+        self.0 & Marked::THROTTLED != 0
+    }
+}
+
+/// Sorts by second: many by radix, 9 bits at once.
+fn sort(marked: &mut Vec<Marked>) {
+    const MANY: usize = 1 << 10;
+    const BITS: u32 = 9;
+    if marked.len() < MANY {
+        return marked.sort_unstable_by_key(|request| request.second());
+    }
+    let mut sorted = vec![Marked::default(); marked.len()];
+    for pass in 0..2 {
+        let digit = |request: Marked| (request.second() >> (pass * BITS)) as usize & ((1 << BITS) - 1);
+        let mut starts = [0; 1 << BITS];
+        marked.iter().for_each(|request| starts[digit(*request)] += 1);
+        let mut start = 0;
+        for place in &mut starts {
+            (*place, start) = (start, start + *place);
+        }
+        for request in marked.iter() {
+            let place = &mut starts[digit(*request)];
+            sorted[*place] = *request;
+            *place += 1;
+        }
+        std::mem::swap(marked, &mut sorted);
+    }
 }
 
 /// Sums by minute from the day's midnight, of `seconds` that ascend; of minutes with a request.
@@ -267,64 +220,31 @@ pub fn over_seconds(seconds: &[(u32, u64)], limit: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::piece::Piece;
-    use crate::types::tally::Lot;
-
-    /// Lots of two kinds, some of them in the file.
-    fn arrivals(added: &[Arrival], taken_back: &[Arrival], memory: &Memory) -> Arrivals {
-        let lot = |arrivals: &[Arrival], spilled: bool, taken_back| {
-            let bytes: Vec<u8> = arrivals.iter().flat_map(|arrival| arrival.bits().to_le_bytes()).collect();
-            let arrivals = if spilled {
-                let at = memory.spill(&bytes).expect("a temporary file");
-                Held::Spilled(Piece { at, length: bytes.len() as u32 })
-            } else {
-                Held::InMemory(arrivals.to_vec())
-            };
-            Lot { arrivals, taken_back }
-        };
-        let half = added.len() / 2;
-        let lots = [
-            lot(&taken_back[..taken_back.len() / 3], true, true),
-            lot(&added[..half], false, false),
-            lot(&added[half..], true, false),
-            lot(&taken_back[taken_back.len() / 3..], false, true),
-        ];
-        Arrivals { lots: lots.into() }
-    }
 
     #[test]
-    fn seconds_are_the_same_however_they_are_summed() {
-        // Few are sorted one by one, more by radix, very many are put to the seconds of the day.
-        for requests in [500, 5_000, SECONDS as u32 + 9] {
-            let memory = Memory::new(None, 1);
-            let arrival = |place: u32| Arrival::new(place * 7919 % 9_000 * 10, u64::from(place % 11));
-            let list: Vec<Arrival> = (0..requests).map(arrival).collect();
-            let (kept, taken_back) = list.split_at(list.len() * 2 / 3);
-            let (counted, throttled) =
-                (arrivals(&list, taken_back, &memory), arrivals(&list[..300], &list[100..200], &memory));
-            let whole = [
-                Series { arrivals: &counted, counted: true, throttled: false, undated: false },
-                Series { arrivals: &throttled, counted: false, throttled: true, undated: false },
-            ];
-            let whole = by_second(&whole, &memory).expect("seconds");
-            let mut sums = std::collections::BTreeMap::new();
-            for (arrivals, counted) in [(kept, true), (&list[..100], false), (&list[200..300], false)] {
-                for arrival in arrivals {
-                    let second = arrival.second_of_day();
-                    let sum: &mut Second = sums.entry(second).or_default();
-                    (sum.second, sum.requests) = (second, sum.requests + 1);
-                    let (requests, tokens) = match counted {
-                        true => (&mut sum.counted, &mut sum.input_tokens),
-                        false => (&mut sum.refused, &mut sum.input_tokens_refused),
-                    };
-                    *requests += 1;
-                    *tokens += arrival.input_tokens();
-                    sum.throttled = sum.refused;
-                }
+    fn seconds_are_the_same_however_they_are_sorted() {
+        let arrivals: Vec<Arrival> =
+            (0..5000u32).map(|place| Arrival::new(place * 7919 % 90_000, u64::from(place % 11))).collect();
+        let series = |arrivals| Series { arrivals, counted: true, throttled: false, undated: false };
+        let throttled = Series { counted: false, throttled: true, ..series(&arrivals[..300]) };
+        let whole = by_second(&[series(&arrivals), throttled]);
+        let mut sums = std::collections::BTreeMap::new();
+        for (arrivals, counted) in [(&arrivals[..], true), (&arrivals[..300], false)] {
+            for arrival in arrivals {
+                let second = arrival.second_of_day();
+                let sum: &mut Second = sums.entry(second).or_default();
+                (sum.second, sum.requests) = (second, sum.requests + 1);
+                let (requests, tokens) = match counted {
+                    true => (&mut sum.counted, &mut sum.input_tokens),
+                    false => (&mut sum.refused, &mut sum.input_tokens_refused),
+                };
+                *requests += 1;
+                *tokens += arrival.input_tokens();
+                sum.throttled = sum.refused;
             }
-            let expected: Vec<Second> = sums.into_values().collect();
-            assert_eq!(whole, expected, "{requests} requests");
         }
+        let expected: Vec<Second> = sums.into_values().collect();
+        assert_eq!(whole, expected);
     }
 
     #[test]

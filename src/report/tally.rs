@@ -7,9 +7,9 @@ use super::{Kind, Report, Rows, Value, column};
 use crate::books::Books;
 use crate::charge::storage::{StorageKey, Stored};
 use crate::types::day::Day;
-use crate::types::meter::{Meter, Modality, Slot};
+use crate::types::meter::{Meter, Modality};
 use crate::types::request::{Facts, Tools};
-use crate::types::tally::{Cell, CellKey, Groups};
+use crate::types::tally::{Beside, Cell, CellKey, Groups};
 use crate::types::tier::{ContextBand, ServiceTier, Terms, UsageTier};
 
 pub const REPORT: Report = Report {
@@ -101,22 +101,12 @@ pub fn rows(
                 Value::Null,
             ]);
         };
-        for (meter, quantity) in [
-            ("requests", cell.requests),
-            ("requests_without_id", cell.requests_without_id),
-            ("requests_total_mismatch", cell.requests_total_mismatch),
-            ("requests_tokens_unknown", cell.requests_tokens_unknown),
-            ("requests_above_context_window", cell.requests_above_context_window),
-            ("requests_with_tool_tokens", cell.requests_with_tool_tokens),
-            ("requests_with_cached_tokens", cell.requests_with_cached_tokens),
-            ("requests_with_allowance", cell.requests_with_allowance),
-            ("thoughts", cell.thoughts),
-            ("total_tokens", cell.total_tokens),
-        ] {
-            push(meter, Modality::Any, quantity);
+        push("requests", Modality::Any, cell.requests);
+        for beside in Beside::ALL {
+            push(beside.name(), Modality::Any, cell.sum(*beside));
         }
-        for slot in Slot::all() {
-            push(slot.meter().name(), slot.modality(), cell.quantities[usize::from(slot.0)]);
+        for (slot, quantity) in cell.quantities() {
+            push(slot.meter().name(), slot.modality(), quantity);
         }
     }
     for (key, stored) in storage {

@@ -6,7 +6,7 @@ use super::{Kind, Report, Rows, column};
 use crate::books::Books;
 use crate::types::day::Day;
 use crate::types::meter::Meter;
-use crate::types::tally::{Cell, CellKey, Groups};
+use crate::types::tally::{Beside, Cell, CellKey, Groups};
 
 pub const REPORT: Report = Report {
     name: "usage",
@@ -73,8 +73,8 @@ pub fn rows(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups, books: &Book
             cell.tokens(Meter::InputCached),
             cell.tokens(Meter::InputTool),
             output,
-            cell.thoughts,
-            cell.total_tokens,
+            cell.sum(Beside::Thoughts),
+            cell.sum(Beside::TotalTokens),
         ];
         for (sum, addend) in sum.iter_mut().zip(addends) {
             *sum += addend;

@@ -1,4 +1,4 @@
-//! Owns what stands for something that need not be in memory.
+//! Owns what stands for bytes that need not be in memory.
 
 /// Bytes in the temporary file of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,9 +7,9 @@ pub struct Piece {
     pub length: u32,
 }
 
-/// Something in memory, or its bytes in the file.
+/// Bytes in memory, or where they are in the file.
 #[derive(Debug)]
-pub enum Held<T> {
-    InMemory(T),
+pub enum Held {
+    InMemory(Vec<u8>),
     Spilled(Piece),
 }

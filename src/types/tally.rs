@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::cache::CacheEvent;
 use super::day::{Day, Instant};
 use super::meter::{Meter, Slot};
-use super::piece::Held;
+use super::piece::Piece;
 use super::request::Facts;
-use super::tier::{ContextBand, Terms, UsageTier};
+use super::tier::{ContextBand, Terms, UsageTier, words};
 
 /// All requests of a run that share their facts, by place in [`Groups`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,42 +34,135 @@ pub struct CellKey {
     pub terms: Terms,
 }
 
-/// Sums over the requests of a cell. They fit because [`Tally::everything`] does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cell {
-    pub requests: u64,
-    pub requests_without_id: u64,
-    pub requests_total_mismatch: u64,
-    pub requests_tokens_unknown: u64,
-    pub requests_above_context_window: u64,
-    pub requests_with_tool_tokens: u64,
-    pub requests_with_cached_tokens: u64,
-    /// With a quantity that an allowance fits.
-    pub requests_with_allowance: u64,
-    /// Inside or beside the candidates.
-    pub thoughts: u64,
-    /// `totalTokenCount` as logged.
-    pub total_tokens: u64,
-    pub quantities: [u64; Slot::COUNT],
+words! {
+    /// What a cell sums beside requests and quantities: counts of requests, and counts of tokens that are no quantity.
+    Beside {
+        WithoutId = "requests_without_id",
+        TotalMismatch = "requests_total_mismatch",
+        TokensUnknown = "requests_tokens_unknown",
+        AboveContextWindow = "requests_above_context_window",
+        WithToolTokens = "requests_with_tool_tokens",
+        WithCachedTokens = "requests_with_cached_tokens",
+        /// With a quantity that an allowance fits.
+        WithAllowance = "requests_with_allowance",
+        /// Inside or beside the candidates.
+        Thoughts = "thoughts",
+        /// `totalTokenCount` as logged.
+        TotalTokens = "total_tokens",
+    }
 }
 
-impl Default for Cell {
-    fn default() -> Cell {
-        Cell {
-            requests: 0,
-            requests_without_id: 0,
-            requests_total_mismatch: 0,
-            requests_tokens_unknown: 0,
-            requests_above_context_window: 0,
-            requests_with_tool_tokens: 0,
-            requests_with_cached_tokens: 0,
-            requests_with_allowance: 0,
-            thoughts: 0,
-            total_tokens: 0,
-            quantities: [0; Slot::COUNT],
+/// One of the sums of a cell: of a slot's quantities, or beside them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Figure(u8);
+
+impl From<Slot> for Figure {
+    #[inline(always)]
+    fn from(slot: Slot) -> Figure {
+        Figure(slot.0)
+    }
+}
+
+impl From<Beside> for Figure {
+    #[inline(always)]
+    fn from(beside: Beside) -> Figure {
+        Figure(Slot::COUNT as u8 + beside as u8)
+    }
+}
+
+/// Sums over the requests of a cell. They fit because [`Tally::everything`] does.
+///
+/// A cell has few of the figures that there are, so it says which: cells are many, and what isn't there costs nothing.
+/// Arithmetic wraps around: a part may be below 0, of requests that are taken back; the whole never is.
+#[derive(Clone, Debug, Default)]
+pub struct Cell {
+    pub requests: u64,
+    /// One more than the figure of each of `sums`, a byte each; 0 of those that are free.
+    figures: u64,
+    sums: [u64; Cell::INLINE],
+    /// Figures of which there was no room.
+    more: Option<Box<Vec<(Figure, u64)>>>,
+}
+
+impl Cell {
+    const INLINE: usize = 8;
+    /// In each byte.
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = Cell::ONES << 7;
+
+    /// The sum of a figure, made if there is none yet.
+    #[inline(always)]
+    pub fn sum_mut(&mut self, figure: Figure) -> &mut u64 {
+        // The lowest byte that is 0 is always marked, and no byte below it.
+        let differing = self.figures ^ (Cell::ONES * (u64::from(figure.0) + 1));
+        let same = differing.wrapping_sub(Cell::ONES) & !differing & Cell::HIGH;
+        match same {
+            0 => self.new_sum(figure),
+            _ => &mut self.sums[same.trailing_zeros() as usize / 8],
+        }
+    }
+
+    #[cold]
+    fn new_sum(&mut self, figure: Figure) -> &mut u64 {
+        let used = Cell::INLINE - self.figures.leading_zeros() as usize / 8;
+        if used < Cell::INLINE {
+            self.figures |= (u64::from(figure.0) + 1) << (8 * used);
+            return &mut self.sums[used];
+        }
+        let more = self.more.get_or_insert_default();
+        let place = more.iter().position(|(own, _)| *own == figure).unwrap_or_else(|| {
+            more.push((figure, 0));
+            more.len() - 1
+        });
+        &mut more[place].1
+    }
+
+    /// Its figures that aren't 0, in no order.
+    pub fn figures(&self) -> impl Iterator<Item = (Figure, u64)> {
+        let inline = self.figures.to_le_bytes().into_iter().zip(self.sums);
+        let inline = inline.filter(|(figure, _)| *figure > 0).map(|(figure, sum)| (Figure(figure - 1), sum));
+        let more = self.more.iter().flat_map(|more| more.iter().copied());
+        inline.chain(more).filter(|(_, sum)| *sum != 0)
+    }
+
+    /// What isn't there is 0.
+    pub fn sum(&self, figure: impl Into<Figure>) -> u64 {
+        let figure = figure.into();
+        self.figures().find(|(own, _)| *own == figure).map_or(0, |(_, sum)| sum)
+    }
+
+    /// Quantities above 0, in no order.
+    pub fn quantities(&self) -> impl Iterator<Item = (Slot, u64)> {
+        let slots = self.figures().filter(|(figure, _)| usize::from(figure.0) < Slot::COUNT);
+        slots.map(|(figure, quantity)| (Slot(figure.0), quantity))
+    }
+
+    /// Sum over the slots of a meter, whatever the modality.
+    pub fn tokens(&self, meter: Meter) -> u64 {
+        self.quantities().filter(|(slot, _)| slot.meter() == meter).map(|(_, tokens)| tokens).sum()
+    }
+
+    pub fn merge(&mut self, other: &Cell) {
+        self.requests = self.requests.wrapping_add(other.requests);
+        for (figure, addend) in other.figures() {
+            let sum = self.sum_mut(figure);
+            *sum = sum.wrapping_add(addend);
         }
     }
 }
+
+impl PartialEq for Cell {
+    fn eq(&self, other: &Cell) -> bool {
+        let sorted = |cell: &Cell| {
+            let mut figures: Vec<_> = cell.figures().collect();
+            figures.sort_unstable();
+            figures
+        };
+        self.requests == other.requests && sorted(self) == sorted(other)
+    }
+}
+
+impl Eq for Cell {}
 
 /// A sum that left 64 bits: no real log gets there, a forged one may.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,32 +172,6 @@ pub struct Overflow;
 pub fn add(sum: &mut u64, addend: u64) -> Result<(), Overflow> {
     *sum = sum.checked_add(addend).filter(|&sum| i64::try_from(sum).is_ok()).ok_or(Overflow)?;
     Ok(())
-}
-
-impl Cell {
-    /// Wraps around: a part may be below 0, of requests that are taken back; the whole never is.
-    pub fn merge(&mut self, other: &Cell) {
-        let add = |sum: &mut u64, addend: u64| *sum = sum.wrapping_add(addend);
-        add(&mut self.requests, other.requests);
-        add(&mut self.requests_without_id, other.requests_without_id);
-        add(&mut self.requests_total_mismatch, other.requests_total_mismatch);
-        add(&mut self.requests_tokens_unknown, other.requests_tokens_unknown);
-        add(&mut self.requests_above_context_window, other.requests_above_context_window);
-        add(&mut self.requests_with_tool_tokens, other.requests_with_tool_tokens);
-        add(&mut self.requests_with_cached_tokens, other.requests_with_cached_tokens);
-        add(&mut self.requests_with_allowance, other.requests_with_allowance);
-        add(&mut self.thoughts, other.thoughts);
-        add(&mut self.total_tokens, other.total_tokens);
-        for (sum, addend) in self.quantities.iter_mut().zip(other.quantities) {
-            add(sum, addend);
-        }
-    }
-
-    /// Sum over the slots of a meter, whatever the modality.
-    pub fn tokens(&self, meter: Meter) -> u64 {
-        let slots = Slot::all().filter(|slot| slot.meter() == meter);
-        slots.map(|slot| self.quantities[usize::from(slot.0)]).sum()
-    }
 }
 
 /// The first and the last request of a day.
@@ -136,43 +203,27 @@ pub struct Tally {
     pub everything: u64,
 }
 
-impl Tally {
-    pub fn merge(&mut self, other: Tally) -> Result<(), Overflow> {
-        add(&mut self.everything, other.everything)?;
-        for (key, cell) in other.cells {
-            match self.cells.entry(key) {
-                Entry::Occupied(mut own) => own.get_mut().merge(&cell),
-                Entry::Vacant(free) => {
-                    free.insert(cell);
-                }
-            }
-        }
-        self.cache_events.extend(other.cache_events);
-        for (day, span) in other.spans {
-            self.spans.entry(day).and_modify(|own| own.merge(span)).or_insert(span);
-        }
-        Ok(())
-    }
-}
-
-/// The requests of one series, each packed into 64 bits: the second of its day above, its input tokens below.
-/// Sorted as plain integers they are in order of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A request of a series, packed into 64 bits: a mark of one that is taken back, the second of its day, its input tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Arrival(u64);
 
 impl Arrival {
     /// Prompt and tool tokens are up to 2⁴⁰ each.
     const TOKEN_BITS: u32 = 42;
+    /// A day has less than 2¹⁷ seconds.
+    const SECOND_BITS: u32 = 17;
+    const TAKEN_BACK: u64 = 1 << (Self::TOKEN_BITS + Self::SECOND_BITS);
+    /// Bits that no arrival needs.
+    pub const SPARE_BITS: u32 = 64 - Self::TOKEN_BITS - Self::SECOND_BITS - 1;
 
     pub fn new(second_of_day: u32, input_tokens: u64) -> Arrival {
         Arrival(u64::from(second_of_day) << Self::TOKEN_BITS | input_tokens)
     }
 
-    /// Bits that no arrival needs: a day has less than 2¹⁷ seconds.
-    pub const SPARE_BITS: u32 = 64 - Self::TOKEN_BITS - 17;
-
-    /// Of one in the temporary file.
-    pub const BYTES: usize = 8;
+    /// One that takes back an arrival that is equal otherwise.
+    pub fn back(self) -> Arrival {
+        Arrival(self.0 | Self::TAKEN_BACK)
+    }
 
     pub fn bits(self) -> u64 {
         self.0
@@ -184,60 +235,83 @@ impl Arrival {
 
     /// Seconds since the day's midnight.
     pub fn second_of_day(self) -> u32 {
-        (self.0 >> Self::TOKEN_BITS) as u32
+        (self.0 >> Self::TOKEN_BITS) as u32 & ((1 << Self::SECOND_BITS) - 1)
+    }
+
+    pub fn hour_of_day(self) -> usize {
+        self.second_of_day() as usize / 3600
     }
 
     pub fn input_tokens(self) -> u64 {
         self.0 & ((1 << Self::TOKEN_BITS) - 1)
     }
+
+    /// Adds a part of the arrival to a sum, or takes it away. It wraps around, and comes out right in the end.
+    #[inline(always)]
+    pub fn put(self, sum: &mut u64, part: u64) {
+        *sum = match self.0 & Self::TAKEN_BACK {
+            0 => sum.wrapping_add(part),
+            _ => sum.wrapping_sub(part),
+        };
+    }
 }
 
-/// What limits look at: a day, a group (project, model, method, status …) and a usage tier. Requests of which the log
-/// doesn't say when they were are a series by themselves, and in no minute.
+/// What limits look at: a group (project, model, method, status …) and a usage tier of one day. Requests of which the
+/// log doesn't say when they were are a series by themselves, and in no minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesKey {
-    pub day: Day,
     pub group: GroupId,
     pub usage_tier: UsageTier,
     pub undated: bool,
 }
 
+/// Requests and input tokens by second, day by day.
 #[derive(Debug, Default)]
 pub struct Traffic {
-    pub series: HashMap<SeriesKey, Arrivals, FixedState>,
+    /// Those that are in memory.
+    pub days: BTreeMap<Day, DayTraffic>,
+    /// Where the others are in the temporary file.
+    pub spilled: BTreeMap<(Day, Part), Vec<Piece>>,
 }
 
-/// The requests of one series, in no order: those that were added less those that were taken back.
-#[derive(Debug, Default)]
-pub struct Arrivals {
-    pub lots: Vec<Lot>,
-}
+/// Which of the parts that a day's traffic is spilled in. A project is in one part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Part(u8);
 
-/// Some arrivals of a series.
-#[derive(Debug)]
-pub struct Lot {
-    pub arrivals: Held<Vec<Arrival>>,
-    /// They were added too, and don't count.
-    pub taken_back: bool,
-}
+impl Part {
+    const COUNT: u8 = 64;
 
-impl Traffic {
-    pub fn put(&mut self, key: SeriesKey, lot: Lot) {
-        self.series.entry(key).or_default().lots.push(lot);
+    pub fn all() -> impl Iterator<Item = Part> {
+        (0..Part::COUNT).map(Part)
+    }
+
+    pub fn of(project_id: &str) -> Part {
+        Part((xxh3_64(project_id.as_bytes()) % u64::from(Part::COUNT)) as u8)
     }
 }
 
-impl Arrivals {
-    /// How many were added, and taken back.
-    pub fn count(&self) -> (usize, usize) {
-        let count = |taken_back| {
-            let lots = self.lots.iter().filter(|lot| lot.taken_back == taken_back);
-            let lengths = lots.map(|lot| match &lot.arrivals {
-                Held::InMemory(arrivals) => arrivals.len(),
-                Held::Spilled(piece) => piece.length as usize / Arrival::BYTES,
-            });
-            lengths.sum()
+/// Series one after the other. None is without arrivals; in one all may be taken back.
+#[derive(Debug, Default)]
+pub struct DayTraffic {
+    /// Each with the place where its arrivals begin.
+    keys: Vec<(SeriesKey, usize)>,
+    arrivals: Vec<Arrival>,
+}
+
+impl DayTraffic {
+    /// Of series with the number of arrivals of each, which follow one another in `arrivals`.
+    pub fn new(series: impl IntoIterator<Item = (SeriesKey, usize)>, arrivals: Vec<Arrival>) -> DayTraffic {
+        let mut next = 0;
+        let begin = |(key, length)| {
+            next += length;
+            (key, next - length)
         };
-        (count(false), count(true))
+        DayTraffic { keys: series.into_iter().map(begin).collect(), arrivals }
+    }
+
+    /// Each series with its arrivals, in no order.
+    pub fn series(&self) -> impl Iterator<Item = (&SeriesKey, &[Arrival])> {
+        let ends = self.keys.iter().skip(1).map(|(_, begin)| *begin).chain([self.arrivals.len()]);
+        self.keys.iter().zip(ends).map(|((key, begin), end)| (key, &self.arrivals[*begin..end]))
     }
 }

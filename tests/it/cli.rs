@@ -376,7 +376,9 @@ fn a_full_disk_ends_a_run_that_needs_a_temporary_file_before_anything_is_publish
         (runs, files(disk))
     });
     let Some((runs, on_disk)) = done else { return };
-    for (run, named) in runs.iter().zip(["disk: can't write a temporary file", "days: can't write a temporary file"]) {
+    for (run, named) in
+        runs.iter().zip(["disk: can't write a temporary file", "days: can't write a temporary file"])
+    {
         let told = stderr(run);
         assert_eq!(run.status.code(), Some(1), "{told}");
         assert!(told.contains(named) && told.contains("hint: free some space"), "{told}");
