@@ -129,8 +129,8 @@ mod tests {
             }
         }
         let one =
-            traffic.series().flat_map(|(key, arrivals)| arrivals.iter().map(|arrival| (*key, *arrival)));
-        let mut expected: Vec<_> = one.clone().chain(one).collect();
+            || traffic.series().flat_map(|(key, arrivals)| arrivals.iter().map(|arrival| (*key, *arrival)));
+        let mut expected: Vec<_> = one().chain(one()).collect();
         expected.sort_unstable();
         found.sort_unstable();
         assert!(found == expected);
