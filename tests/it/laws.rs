@@ -34,7 +34,7 @@ const ORDER: u64 = 24;
 const SLICES: u64 = 64;
 const AGAIN: u64 = 24;
 const PACKINGS: u64 = 24;
-const MEMORY: u64 = 24;
+const MEMORY: u64 = 12;
 const DETAIL: u64 = 24;
 const SECRETS: u64 = 24;
 
