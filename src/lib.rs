@@ -37,6 +37,7 @@
 //! | [`publish`] | staging, never less, the lock, the swap, manifests | change a figure |
 //! | [`query`] | published days read back: tables, groups, checked sums | write, take a folder without a manifest for a day |
 //! | [`cli`] | commands, flags, settings, screen, metrics, exit codes | know a rule |
+//! | `prefetch` | asking for memory ahead | know what for |
 //! | [`near`] | the nearest known word to a slip | know which words there are |
 //! | [`error`] | the error that ends a run | tell what a line lacks: that is suspense |
 //! | [`generate`] | synthetic logs from a seed | know a price, write a file |
@@ -61,6 +62,7 @@ pub mod mediate;
 pub mod memory;
 pub mod near;
 pub mod pipeline;
+mod prefetch;
 pub mod publish;
 pub mod query;
 pub mod quota;

@@ -13,6 +13,7 @@ use crate::books::accounts::{StudioTerms, Timeline};
 use crate::error::Result;
 use crate::memory::Memory;
 use crate::traffic;
+use crate::prefetch::prefetch;
 use crate::types::day::{Day, Instant};
 use crate::types::meter::Slot;
 use crate::types::piece::Piece;
@@ -20,23 +21,26 @@ use crate::types::request::{Facts, MethodKind};
 use crate::types::tally::{
     Arrival, Beside, Cell, CellKey, DayTraffic, GroupId, Overflow, Part, SeriesKey, Tally, Traffic,
 };
-use crate::types::tier::{Channel, UsageTier};
+use crate::types::tier::{Channel, ContextBand, UsageTier};
 use crate::types::usage::Usage;
 
-/// What holds for all requests of a group.
+/// What holds for all requests of a group. Two lines of the processor's cache.
+#[repr(C, align(64))]
 struct Guide<'b> {
-    facts: Arc<Facts<Box<str>>>,
+    /// Where requests of the group went lately: so does the next one, as a rule.
+    recent: [(CellKey, Place); 2],
     timeline: Timeline<'b>,
+    channel: Channel,
     /// Evidence against the books is looked for in inference that went well.
     is_evidence: bool,
-    /// Of its project.
-    part: Part,
-    /// Where requests of the group went lately: so does the next one, as a rule.
-    recent: [Option<(CellKey, Place)>; 4],
+    /// None of a group that wasn't met yet.
+    facts: Option<Arc<Facts<Box<str>>>>,
 }
 
 /// Which of a tallier's cells.
-type Place = u32;
+pub type Place = u32;
+/// Where no cell is: so many are more than any memory holds.
+const NOWHERE: Place = u32::MAX;
 
 /// The two sums of one thread. What is taken back stands in them below 0: their arithmetic wraps around, and comes out
 /// right when all threads' are summed up, since each request that is taken back was added by one of them.
@@ -44,8 +48,8 @@ pub struct Tallier<'b> {
     books: &'b Books,
     studio_terms: &'b StudioTerms,
     usage_tier_flag: Option<UsageTier>,
-    /// By group; None of those not met yet.
-    guides: Vec<Option<Guide<'b>>>,
+    /// By group.
+    guides: Vec<Guide<'b>>,
     /// Where a cell is: cells are large, and a table of small things is moved for less when it grows.
     places: HashMap<CellKey, Place, FixedState>,
     keys: Vec<CellKey>,
@@ -57,17 +61,17 @@ pub struct Tallier<'b> {
     everything: i128,
 }
 
-/// A cell that is being added to. Cells are many and requests jump among them, so one is two lines of the processor's
-/// cache.
-#[repr(align(64))]
+/// A cell that is being added to. Cells are many and requests jump among them, so one is three lines of the
+/// processor's cache, of which the last is seldom needed.
+#[repr(C, align(64))]
 struct Open {
-    cell: Cell,
     /// Prompts above it are evidence against the books; in tokens.
     context_window: u64,
     /// A bit for each slot that an allowance fits (C8).
     allowance_slots: u64,
     /// Place in the tallier's days.
     day: u32,
+    cell: Cell,
 }
 
 /// What a day has besides cells.
@@ -177,22 +181,32 @@ impl<'b> Tallier<'b> {
     pub fn meet(&mut self, group: GroupId, facts: &Arc<Facts<Box<str>>>) {
         let group = group.0 as usize;
         if self.guides.len() <= group {
-            self.guides.resize_with(group + 1, || None);
+            self.guides.resize_with(group + 1, Guide::default);
         }
-        let (books, flag) = (self.books, self.usage_tier_flag);
-        self.guides[group].get_or_insert_with(|| Guide::new(facts.clone(), books, flag));
+        if self.guides[group].facts.is_none() {
+            self.guides[group] = Guide::new(facts.clone(), self.books, self.usage_tier_flag);
+        }
     }
 
-    /// Adds a request that counts, as far as is known.
+    /// Asks for what a group's requests need.
     #[inline(always)]
-    pub fn add(&mut self, request: &Tallied<'_>) {
-        self.put(request, |sum, addend| *sum = sum.wrapping_add(addend), |arrival| arrival);
+    pub fn prefetch(&self, group: GroupId) {
+        let guide = &raw const self.guides[group.0 as usize];
+        prefetch(guide);
+        prefetch(guide.cast::<u8>().wrapping_add(64));
+    }
+
+    /// Adds a request that counts, as far as is known, to its cell.
+    #[inline(always)]
+    pub fn add(&mut self, request: &Tallied<'_>, place: Place) {
+        self.put(request, place, |sum, addend| *sum = sum.wrapping_add(addend), |arrival| arrival);
         self.everything += everything(request.usage);
     }
 
     /// Takes back a request that was added, by this thread or another one.
     pub fn take_back(&mut self, request: &Tallied<'_>) {
-        self.put(request, |sum, addend| *sum = sum.wrapping_sub(addend), Arrival::back);
+        let place = self.place(request);
+        self.put(request, place, |sum, addend| *sum = sum.wrapping_sub(addend), Arrival::back);
         self.everything -= everything(request.usage);
     }
 
@@ -207,8 +221,10 @@ impl<'b> Tallier<'b> {
             let day = self.days[place].day;
             let series = day_traffic(day, &[&*self]);
             self.days[place].arrivals = Log::default();
-            let part_of =
-                |group: GroupId| self.guides[group.0 as usize].as_ref().expect("groups are met first").part;
+            let part_of = |group: GroupId| {
+                let facts = self.guides[group.0 as usize].facts.as_ref().expect("groups are met first");
+                Part::of(&facts.project_id)
+            };
             let pieces = traffic::spill(&series, part_of, memory)?;
             self.spilled.extend(pieces.into_iter().map(|(part, piece)| (day, part, piece)));
         }
@@ -222,8 +238,13 @@ impl<'b> Tallier<'b> {
     }
 
     #[inline(always)]
-    fn put(&mut self, request: &Tallied<'_>, put: impl Fn(&mut u64, u64), mark: impl Fn(Arrival) -> Arrival) {
-        let place = self.place(request);
+    fn put(
+        &mut self,
+        request: &Tallied<'_>,
+        place: Place,
+        put: impl Fn(&mut u64, u64),
+        mark: impl Fn(Arrival) -> Arrival,
+    ) {
         let open = &mut self.open[place as usize];
         open.put(request, put);
         let day = &mut self.days[open.day as usize];
@@ -232,30 +253,35 @@ impl<'b> Tallier<'b> {
         day.arrivals.push(place, request.undated, mark(arrival));
     }
 
+    /// Where the cell of a request is, which is asked for.
     #[inline(always)]
-    fn place(&mut self, request: &Tallied<'_>) -> Place {
-        let guide = self.guides[request.group.0 as usize].as_ref().expect("groups are met first");
+    pub fn place(&mut self, request: &Tallied<'_>) -> Place {
+        let guide = &self.guides[request.group.0 as usize];
         let usage_tier = guide.timeline.at(request.at);
         let key = CellKey {
             day: request.day,
             group: request.group,
             usage_tier,
             context_band: self.books.prices.context_band(request.usage.prompt),
-            terms: match guide.facts.channel {
+            terms: match guide.channel {
                 Channel::Api => usage_tier.terms(),
                 Channel::AiStudio => self.studio_terms.at(request.at, usage_tier),
             },
         };
-        let recent = guide.recent.iter().flatten().find(|(recent, _)| *recent == key);
-        match recent {
+        let recent = guide.recent.iter().find(|(recent, place)| *recent == key && *place != NOWHERE);
+        let place = match recent {
             Some((_, place)) => *place,
             None => self.find(key),
-        }
+        };
+        let open = &raw const self.open[place as usize];
+        prefetch(open);
+        prefetch(open.cast::<u8>().wrapping_add(64));
+        place
     }
 
     #[inline(never)]
     fn find(&mut self, key: CellKey) -> Place {
-        let guide = self.guides[key.group.0 as usize].as_mut().expect("groups are met first");
+        let guide = &mut self.guides[key.group.0 as usize];
         let place = *self.places.entry(key).or_insert_with(|| {
             let day = self.days.iter().position(|open| open.day == key.day).unwrap_or_else(|| {
                 let start = key.day.start().seconds();
@@ -268,7 +294,7 @@ impl<'b> Tallier<'b> {
             Place::try_from(self.open.len() - 1).ok().filter(|place| *place < 1 << 31).expect("fewer cells")
         });
         guide.recent.rotate_right(1);
-        guide.recent[0] = Some((key, place));
+        guide.recent[0] = (key, place);
         place
     }
 }
@@ -279,25 +305,45 @@ fn everything(usage: &Usage) -> i128 {
     i128::from(1 + usage.total.unwrap_or(0) + usage.thoughts + quantities)
 }
 
+impl Default for Guide<'_> {
+    fn default() -> Self {
+        let key = CellKey {
+            day: Day(0),
+            group: GroupId(0),
+            usage_tier: UsageTier::Unknown,
+            context_band: ContextBand(0),
+            terms: UsageTier::Unknown.terms(),
+        };
+        Guide {
+            recent: [(key, NOWHERE); 2],
+            timeline: Timeline::Always(UsageTier::Unknown),
+            channel: Channel::Api,
+            is_evidence: false,
+            facts: None,
+        }
+    }
+}
+
 impl<'b> Guide<'b> {
     fn new(facts: Arc<Facts<Box<str>>>, books: &'b Books, usage_tier_flag: Option<UsageTier>) -> Guide<'b> {
         Guide {
+            recent: Guide::default().recent,
             timeline: match facts.usage_tier {
                 Some(usage_tier) => Timeline::Always(usage_tier),
                 None => books.accounts.timeline(&facts.project_id, usage_tier_flag),
             },
             is_evidence: facts.status.went_well()
                 && books.methods.find(facts.method).kind == MethodKind::Inference,
-            part: Part::of(&facts.project_id),
-            recent: [None; 4],
-            facts,
+            channel: facts.channel,
+            facts: Some(facts),
         }
     }
 }
 
 impl Open {
     fn new(books: &Books, guide: &Guide<'_>, key: CellKey, day: u32) -> Open {
-        let base_model = books.base_model(&guide.facts, key.day);
+        let facts = guide.facts.as_ref().expect("groups are met first");
+        let base_model = books.base_model(facts, key.day);
         let known = books.models.find(base_model).filter(|_| guide.is_evidence);
         let fits = |slot: &Slot| books.allowances.find(base_model, slot.meter(), key.day).is_some();
         Open {

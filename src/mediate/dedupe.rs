@@ -13,10 +13,10 @@
 use std::borrow::Cow;
 use std::hash::BuildHasher;
 
-use xxhash_rust::xxh3::xxh3_128_with_seed;
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::groups::SharedGroups;
-use super::row::{self, Head, Identity, Row, Shard};
+use super::row::{self, Draft, Head, Identity, Row, Shard};
 use crate::error::Result;
 use crate::memory::Memory;
 use crate::types::cache::CacheUse;
@@ -59,8 +59,6 @@ pub struct Hand<'r> {
     /// See [`Request`](crate::types::request::Request).
     pub tokens_unknown: bool,
     pub undated: bool,
-    /// What `--detail` shows, when it is asked for.
-    pub detail: Option<(Detail<'r>, Place)>,
 }
 
 /// What is dealt of a request's usage.
@@ -78,9 +76,8 @@ pub type MissingPlace = u64;
 /// One thread's rows, by shard.
 pub struct Dealer {
     key: IdentityKey,
-    /// Buffers, used again and again.
-    identity: Vec<u8>,
-    row: Vec<u8>,
+    draft: Draft,
+    /// A buffer, used again and again.
     spilling: Vec<u8>,
     without_id: usize,
     shards: Vec<Shard>,
@@ -89,26 +86,35 @@ pub struct Dealer {
 impl Dealer {
     pub fn new(key: IdentityKey) -> Dealer {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Dealer { key, identity: Vec::new(), row: Vec::new(), spilling: Vec::new(), without_id: 0, shards }
+        Dealer { key, draft: Draft::default(), spilling: Vec::new(), without_id: 0, shards }
     }
 
-    pub fn deal(&mut self, hand: &Hand<'_>) {
+    /// Which request it is. Its shard's end is asked for.
+    #[inline(always)]
+    pub fn identify(&mut self, hand: &Hand<'_>) -> Identity {
+        let identity = if hand.request_id.is_empty() { self.no_identity() } else { self.identity(hand) };
+        self.shards[identity.shard()].prefetch();
+        identity
+    }
+
+    /// Deals what [`Dealer::identify`] knows, with what `--detail` shows when it is asked for.
+    #[inline(always)]
+    pub fn deal(&mut self, hand: &Hand<'_>, identity: Identity, detail: Option<(Detail<'_>, Place)>) {
         let no_id = hand.request_id.is_empty();
-        let identity = if no_id { self.no_identity() } else { self.identity(hand) };
         let flag = |flag, holds| if holds { flag } else { 0 };
         let flags = flag(row::NO_ID, no_id)
             | flag(row::UNDATED, hand.undated)
             | flag(row::TOKENS_UNKNOWN, hand.tokens_unknown);
         let head = Head { identity, at: hand.at, group: hand.group, flags };
         match hand.usage {
-            Dealt::Usage(usage) => row::write(&mut self.row, &head, usage),
-            Dealt::Cache(cache) => row::write_cache(&mut self.row, &head, cache),
-            Dealt::Missing(place) => row::write_missing(&mut self.row, &head, place),
+            Dealt::Usage(usage) => self.draft.write(&head, usage),
+            Dealt::Cache(cache) => self.draft.write_cache(&head, cache),
+            Dealt::Missing(place) => self.draft.write_missing(&head, place),
         }
-        if let Some((detail, place)) = &hand.detail {
-            row::write_detail(&mut self.row, &String::from_utf8_lossy(hand.request_id), detail, *place);
+        if let Some((detail, place)) = detail {
+            self.draft.write_detail(&String::from_utf8_lossy(hand.request_id), &detail, place);
         }
-        self.shards[identity.shard()].append(&self.row);
+        self.shards[identity.shard()].append(&self.draft);
     }
 
     /// What the rows take of memory.
@@ -127,28 +133,23 @@ impl Dealer {
 
     /// Of a request that went well its project and id; a failed one is the same only with the same status and
     /// timestamp, since a retry under one id is a request of its own.
-    fn identity(&mut self, hand: &Hand<'_>) -> Identity {
-        let project = hand.project_id;
-        self.identity.clear();
-        self.identity.extend_from_slice(&(project.len() as u64).to_le_bytes());
-        self.identity.extend_from_slice(project);
+    fn identity(&self, hand: &Hand<'_>) -> Identity {
+        // What precedes the id decides the seed with which it is hashed.
+        let mut seed = xxh3_64_with_seed(hand.project_id, self.key.0);
         if !hand.status.went_well() {
-            self.identity.extend_from_slice(&hand.status.http().unwrap_or(0).to_le_bytes());
-            self.identity.extend_from_slice(&hand.at.0.to_le_bytes());
-            // Never the beginning of an id: no UTF-8 has it.
-            self.identity.push(0xff);
+            let mut failed = [0; 10];
+            failed[..2].copy_from_slice(&hand.status.http().unwrap_or(0).to_le_bytes());
+            failed[2..].copy_from_slice(&hand.at.0.to_le_bytes());
+            seed = xxh3_64_with_seed(&failed, seed);
         }
-        self.identity.extend_from_slice(hand.request_id);
-        let hash = xxh3_128_with_seed(&self.identity, self.key.0).to_le_bytes();
-        Identity(*hash.first_chunk().expect("16 bytes"))
+        let hash = xxh3_128_with_seed(hand.request_id, seed);
+        Identity { hash: hash as u64, rest: (hash >> 64) as u32 }
     }
 
     /// For a request without an id, which is never looked for: only the shard, each in turn.
     fn no_identity(&mut self) -> Identity {
         self.without_id += 1;
-        let mut identity = [0; 12];
-        identity[11] = self.without_id as u8;
-        Identity(identity)
+        Identity { hash: 0, rest: (self.without_id as u32) << 24 }
     }
 }
 
@@ -275,7 +276,7 @@ impl<'s> Rows<'s> {
                 return;
             }
             let identity = self.identity(spot);
-            let hash = identity.hash();
+            let hash = identity.hash;
             let half = hash >> 32;
             let mut place = hash as usize & last;
             while table[place] != FREE {

@@ -14,6 +14,7 @@
 
 use crate::error::Result;
 use crate::memory::Memory;
+use crate::prefetch::prefetch;
 use crate::types::cache::{CacheAct, CacheUse, cache_name};
 use crate::types::day::Instant;
 use crate::types::detail::{Detail, Place};
@@ -21,7 +22,7 @@ use crate::types::meter::Slot;
 use crate::types::piece::Piece;
 use crate::types::tally::GroupId;
 use crate::types::usage::Usage;
-use crate::types::varint::{push_varint, take_varint};
+use crate::types::varint::take_varint;
 
 const HEAD: usize = IDENTITY + 3;
 /// Bytes of an identity.
@@ -58,24 +59,25 @@ const MILLIS: usize = 6;
 
 /// Which request it is: 96 bits of a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity(pub [u8; IDENTITY]);
+pub struct Identity {
+    /// None of its bits decide the shard.
+    pub hash: u64,
+    /// The uppermost byte decides the shard.
+    pub rest: u32,
+}
 
 impl Identity {
-    /// 64 bits of it, none of them those that decide the shard.
-    pub fn hash(&self) -> u64 {
-        u64::from_le_bytes(self.0[..8].try_into().expect("8 bytes"))
-    }
-
-    /// The bits that decide the shard.
     pub fn shard(&self) -> usize {
-        usize::from(self.0[IDENTITY - 1])
+        (self.rest >> 24) as usize
     }
 }
 
 /// Rows in chunks that never move, until they are spilled.
 #[derive(Debug, Default)]
 pub struct Shard {
-    chunks: Vec<Vec<u8>>,
+    full: Vec<Vec<u8>>,
+    /// The chunk that is written.
+    last: Vec<u8>,
     /// What the chunks take of memory.
     bytes: usize,
     /// Chunks that are in the temporary file.
@@ -88,21 +90,45 @@ impl Shard {
     const CHUNK: usize = 1 << Shard::CHUNK_BITS;
     pub const CHUNK_BITS: u32 = 14;
 
-    pub fn append(&mut self, row: &[u8]) {
-        self.chunk_for(row.len()).extend_from_slice(row);
+    /// Asks for the place that the next row is written to.
+    #[inline(always)]
+    pub fn prefetch(&self) {
+        prefetch(self.last.as_ptr().wrapping_add(self.last.len()));
+    }
+
+    #[inline(always)]
+    pub fn append(&mut self, draft: &Draft) {
         self.rows += 1;
+        if let Some(step) = draft.bytes.first_chunk::<{ Draft::STEP }>()
+            && draft.length <= Draft::STEP
+            && self.last.len() + Draft::STEP <= self.last.capacity()
+        {
+            // A whole step, whose length the compiler knows.
+            let end = self.last.len() + draft.length;
+            self.last.extend_from_slice(step);
+            self.last.truncate(end);
+        } else {
+            self.append_other(draft.row());
+        }
+    }
+
+    #[inline(never)]
+    fn append_other(&mut self, row: &[u8]) {
+        self.chunk_for(row.len()).extend_from_slice(row);
     }
 
     /// A chunk with room for so many bytes.
     fn chunk_for(&mut self, bytes: usize) -> &mut Vec<u8> {
-        let has_room = self.chunks.last().is_some_and(|chunk| chunk.len() + bytes <= Shard::CHUNK);
-        if !has_room {
+        if self.last.len() + bytes > self.last.capacity() {
             // A row with a long detail has a chunk of its own.
-            let capacity = bytes.max(Shard::CHUNK);
-            self.bytes += capacity;
-            self.chunks.push(Vec::with_capacity(capacity));
+            let next = Vec::with_capacity(bytes.max(Shard::CHUNK));
+            self.bytes += next.capacity();
+            let full = std::mem::replace(&mut self.last, next);
+            if !full.is_empty() {
+                self.full.push(full);
+            }
         }
-        self.chunks.last_mut().expect("there is room")
+        &mut self.last
     }
 
     /// What its rows take of memory.
@@ -113,12 +139,13 @@ impl Shard {
     /// Moves all rows to the temporary file, by way of `buffer`.
     pub fn spill(&mut self, memory: &Memory, buffer: &mut Vec<u8>) -> Result<()> {
         buffer.clear();
-        self.chunks.iter().for_each(|chunk| buffer.extend_from_slice(chunk));
+        self.chunks().for_each(|chunk| buffer.extend_from_slice(chunk));
         if buffer.is_empty() {
             return Ok(());
         }
         let mut at = memory.spill(buffer)?;
-        for chunk in self.chunks.drain(..) {
+        self.full.push(std::mem::take(&mut self.last));
+        for chunk in self.full.drain(..) {
             let length = chunk.len() as u32;
             self.spilled.push(Piece { at, length });
             at += u64::from(length);
@@ -141,7 +168,7 @@ impl Shard {
 
     /// Each chunk, for [`read`](Row::read).
     pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
-        self.chunks.iter().map(Vec::as_slice)
+        self.full.iter().chain([&self.last]).map(Vec::as_slice).filter(|chunk| !chunk.is_empty())
     }
 }
 
@@ -166,77 +193,149 @@ pub struct Head {
     pub flags: u16,
 }
 
-/// Makes the row of a request in `row`, which is cleared.
-pub fn write(row: &mut Vec<u8>, head: &Head, usage: Option<&Usage>) {
-    let mut flags = begin(row, head);
-    if let Some(usage) = usage {
-        if let Some(total) = usage.total {
-            flags |= HAS_TOTAL;
-            if usage.total_mismatch {
-                flags |= TOTAL_MISMATCH;
-                push_varint(row, total);
+/// The row being made, in a buffer that is used again and again.
+#[derive(Debug)]
+pub struct Draft {
+    /// Longer than the row by a step at least.
+    bytes: Vec<u8>,
+    length: usize,
+    flags: u16,
+}
+
+impl Default for Draft {
+    fn default() -> Draft {
+        Draft { bytes: vec![0; 512], length: 0, flags: 0 }
+    }
+}
+
+impl Draft {
+    /// Most rows are shorter.
+    const STEP: usize = 64;
+
+    pub fn row(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// Begins the row of a request that used this.
+    #[inline(always)]
+    pub fn write(&mut self, head: &Head, usage: Option<&Usage>) {
+        self.begin(head);
+        if let Some(usage) = usage {
+            if let Some(total) = usage.total {
+                self.flags |= HAS_TOTAL;
+                if usage.total_mismatch {
+                    self.flags |= TOTAL_MISMATCH;
+                    self.push_varint(total);
+                }
+            }
+            if usage.thoughts > 0 {
+                self.flags |= HAS_THOUGHTS;
+                self.push_varint(usage.thoughts);
+            }
+            for &(slot, quantity) in usage.quantities() {
+                self.push([slot.0], 1);
+                self.push_varint(quantity);
             }
         }
-        if usage.thoughts > 0 {
-            flags |= HAS_THOUGHTS;
-            push_varint(row, usage.thoughts);
+        self.finish();
+    }
+
+    /// Begins the row of a request that used a cache.
+    pub fn write_cache(&mut self, head: &Head, cache: &CacheUse<'_>) {
+        self.begin(head);
+        self.flags |= CACHE;
+        self.push([cache.act as u8], 1);
+        self.push_varint(cache.tokens);
+        self.push_varint(cache.expires.map_or(0, |expires| expires.0 as u64 + 1));
+        self.extend(cache_name(&cache.name).as_bytes());
+        self.finish();
+    }
+
+    /// Begins the row of a request whose usage is missing; `place` says which of its thread's it is.
+    pub fn write_missing(&mut self, head: &Head, place: u64) {
+        self.begin(head);
+        self.flags |= USAGE_MISSING;
+        self.push_varint(place);
+        self.finish();
+    }
+
+    /// Appends its detail to a row.
+    pub fn write_detail(&mut self, request_id: &str, detail: &Detail<'_>, place: Place) {
+        self.bytes[IDENTITY] |= HAS_DETAIL as u8;
+        let mut encoded = Vec::new();
+        detail.encode(request_id, place, &mut encoded);
+        self.extend(&(encoded.len() as u32).to_le_bytes());
+        self.extend(&encoded);
+    }
+
+    #[inline(always)]
+    fn begin(&mut self, head: &Head) {
+        self.length = 0;
+        self.flags = head.flags;
+        let Identity { hash, rest } = head.identity;
+        self.push((u128::from(hash) | u128::from(rest) << 64).to_le_bytes(), HEAD);
+        let at = head.at.0;
+        if at % NANOS_PER_MILLI == 0 {
+            self.push((at / NANOS_PER_MILLI).to_le_bytes(), MILLIS);
+        } else {
+            self.push(at.to_le_bytes(), 8);
+            self.flags |= IN_NANOS;
         }
-        for &(slot, quantity) in usage.quantities() {
-            row.push(slot.0);
-            push_varint(row, quantity);
+        self.push_varint(u64::from(head.group.0));
+    }
+
+    #[inline(always)]
+    fn finish(&mut self) {
+        let length = self.length - HEAD;
+        debug_assert!(length < LONGEST_BODY);
+        let head = (length as u32) << FLAG_BITS | u32::from(self.flags);
+        self.bytes[IDENTITY..HEAD].copy_from_slice(&head.to_le_bytes()[..HEAD - IDENTITY]);
+    }
+
+    /// Appends the first `used` of some bytes.
+    #[inline(always)]
+    fn push<const N: usize>(&mut self, bytes: [u8; N], used: usize) {
+        const { assert!(N <= Draft::STEP) };
+        self.bytes[self.length..self.length + N].copy_from_slice(&bytes);
+        self.length += used;
+        if self.length + Draft::STEP > self.bytes.len() {
+            self.grow(0);
         }
     }
-    finish(row, flags);
-}
 
-/// Makes the row of a request that used a cache.
-pub fn write_cache(row: &mut Vec<u8>, head: &Head, cache: &CacheUse<'_>) {
-    let flags = begin(row, head);
-    row.push(cache.act as u8);
-    push_varint(row, cache.tokens);
-    push_varint(row, cache.expires.map_or(0, |expires| expires.0 as u64 + 1));
-    row.extend_from_slice(cache_name(&cache.name).as_bytes());
-    finish(row, flags | CACHE);
-}
+    /// As many bytes as the number has groups of seven bits, the lowest first, each but the last with its high bit.
+    #[inline(always)]
+    fn push_varint(&mut self, number: u64) {
+        if number < 1 << 28 {
+            let groups = number & 0x7f
+                | (number & 0x3f80) << 1
+                | (number & 0x1f_c000) << 2
+                | (number & 0xfe0_0000) << 3;
+            let length = (70 - (number | 1).leading_zeros()) / 7;
+            let others = 0x8080_8080 & ((1u64 << (8 * (length - 1))) - 1);
+            return self.push((groups as u32 | others as u32).to_le_bytes(), length as usize);
+        }
+        let mut rest = number;
+        while rest >= 0x80 {
+            self.push([rest as u8 | 0x80], 1);
+            rest >>= 7;
+        }
+        self.push([rest as u8], 1);
+    }
 
-/// Makes the row of a request whose usage is missing; `place` says which of its thread's it is.
-pub fn write_missing(row: &mut Vec<u8>, head: &Head, place: u64) {
-    let flags = begin(row, head);
-    push_varint(row, place);
-    finish(row, flags | USAGE_MISSING);
-}
+    fn extend(&mut self, bytes: &[u8]) {
+        self.grow(bytes.len());
+        self.bytes[self.length..self.length + bytes.len()].copy_from_slice(bytes);
+        self.length += bytes.len();
+        self.grow(0);
+    }
 
-/// Appends its detail to a row.
-pub fn write_detail(row: &mut Vec<u8>, request_id: &str, detail: &Detail<'_>, place: Place) {
-    row[IDENTITY] |= HAS_DETAIL as u8;
-    let length_at = row.len();
-    row.extend_from_slice(&[0; 4]);
-    detail.encode(request_id, place, row);
-    let length = (row.len() - length_at - 4) as u32;
-    row[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
-}
-
-fn begin(row: &mut Vec<u8>, head: &Head) -> u16 {
-    row.clear();
-    row.extend_from_slice(&head.identity.0);
-    row.extend_from_slice(&[0; HEAD - IDENTITY]);
-    let at = head.at.0;
-    let time = if at % NANOS_PER_MILLI == 0 {
-        row.extend_from_slice(&(at / NANOS_PER_MILLI).to_le_bytes()[..MILLIS]);
-        0
-    } else {
-        row.extend_from_slice(&at.to_le_bytes());
-        IN_NANOS
-    };
-    push_varint(row, u64::from(head.group.0));
-    head.flags | time
-}
-
-fn finish(row: &mut [u8], flags: u16) {
-    let length = row.len() - HEAD;
-    debug_assert!(length < LONGEST_BODY);
-    let head = (length as u32) << FLAG_BITS | u32::from(flags);
-    row[IDENTITY..HEAD].copy_from_slice(&head.to_le_bytes()[..HEAD - IDENTITY]);
+    /// Makes room for some bytes and a step.
+    #[cold]
+    fn grow(&mut self, bytes: usize) {
+        let needed = self.length + bytes + Draft::STEP;
+        self.bytes.resize(self.bytes.len().max(2 * needed), 0);
+    }
 }
 
 /// The flags of the row at `offset` of a chunk, and where its body ends.
@@ -249,7 +348,11 @@ fn flags_and_end(chunk: &[u8], offset: usize) -> (u16, usize) {
 impl<'s> Row<'s> {
     /// The identity of the row at `offset` of a chunk.
     pub fn identity_at(chunk: &[u8], offset: usize) -> Identity {
-        Identity(chunk[offset..offset + IDENTITY].try_into().expect("12 bytes"))
+        let (hash, rest) = chunk[offset..offset + IDENTITY].split_at(8);
+        Identity {
+            hash: u64::from_le_bytes(hash.try_into().expect("8 bytes")),
+            rest: u32::from_le_bytes(rest.try_into().expect("4 bytes")),
+        }
     }
 
     /// The flags of the row at `offset` of a chunk, and where the next one begins.
@@ -362,8 +465,19 @@ mod tests {
     use super::*;
     use crate::types::usage::Counts;
 
+    /// Appends bytes as if they were a row.
+    fn append(shard: &mut Shard, bytes: &[u8]) {
+        let mut draft = Draft::default();
+        draft.extend(bytes);
+        shard.append(&draft);
+    }
+
     fn head(byte: u8, at: i64, group: u32, flags: u16) -> Head {
-        Head { identity: Identity([byte; IDENTITY]), at: Instant(at), group: GroupId(group), flags }
+        Head { identity: identity(byte), at: Instant(at), group: GroupId(group), flags }
+    }
+
+    fn identity(byte: u8) -> Identity {
+        Identity { hash: u64::from_le_bytes([byte; 8]), rest: u32::from_le_bytes([byte; 4]) }
     }
 
     #[test]
@@ -377,14 +491,14 @@ mod tests {
             ..Counts::default()
         };
         let mut shard = Shard::default();
-        let mut row = Vec::new();
+        let mut row = Draft::default();
         let totals = [Some(1), None, Some((1 << 40) + 10), Some((1 << 40) + 12)];
         for total in totals {
             let usage = Usage::from_counts(&counts(total)).unwrap();
-            write(&mut row, &head(7, 1_000_000_001, 9, 0), Some(&usage));
+            row.write(&head(7, 1_000_000_001, 9, 0), Some(&usage));
             shard.append(&row);
         }
-        write_missing(&mut row, &head(0xff, 6_000_000, 300, NO_ID), 1 << 33);
+        row.write_missing(&head(0xff, 6_000_000, 300, NO_ID), 1 << 33);
         shard.append(&row);
         let cache = CacheUse {
             act: CacheAct::Patch,
@@ -392,7 +506,7 @@ mod tests {
             expires: Some(Instant(i64::MAX - 1)),
             tokens: 1 << 40,
         };
-        write_cache(&mut row, &head(9, 7, u32::MAX, UNDATED | TOKENS_UNKNOWN), &cache);
+        row.write_cache(&head(9, 7, u32::MAX, UNDATED | TOKENS_UNKNOWN), &cache);
         shard.append(&row);
 
         let chunk = shard.chunks().next().unwrap();
@@ -400,10 +514,7 @@ mod tests {
         for logged in totals {
             let usage = Usage::from_counts(&counts(logged)).unwrap();
             let row = Row::read(chunk, offset);
-            assert_eq!(
-                (row.identity, row.at, row.group),
-                (Identity([7; 12]), Instant(1_000_000_001), GroupId(9))
-            );
+            assert_eq!((row.identity, row.at, row.group), (identity(7), Instant(1_000_000_001), GroupId(9)));
             assert_eq!(row.usage(), usage);
             assert_eq!(row.has(TOTAL_MISMATCH), logged == Some(1));
             assert!(!row.has(NO_ID));
@@ -426,13 +537,13 @@ mod tests {
         let (mut shard, mut buffer, memory) = (Shard::default(), Vec::new(), Memory::new(None, 1));
         let lengths = [7, Shard::CHUNK - 7, 3, 2 * Shard::CHUNK, 9, 11];
         for (place, length) in lengths.into_iter().enumerate() {
-            shard.append(&vec![place as u8; length]);
+            append(&mut shard, &vec![place as u8; length]);
             if place != 1 && place != 4 {
                 shard.spill(&memory, &mut buffer).expect("a temporary file");
                 assert_eq!((shard.bytes(), shard.chunks().count()), (0, 0));
             }
         }
-        shard.append(b"last");
+        append(&mut shard, b"last");
         shard.bring_back(&memory).expect("a temporary file");
         assert_eq!(shard.rows(), lengths.len() + 1);
         let mut whole: Vec<u8> = shard.chunks().flatten().copied().collect();
@@ -449,7 +560,7 @@ mod tests {
     fn a_row_that_is_larger_than_a_chunk_has_one_of_its_own() {
         let mut shard = Shard::default();
         for length in [10, Shard::CHUNK - 10, 1, 3 * Shard::CHUNK, 5] {
-            shard.append(&vec![0; length]);
+            append(&mut shard, &vec![0; length]);
         }
         let chunks: Vec<usize> = shard.chunks().map(<[u8]>::len).collect();
         assert_eq!(chunks, [Shard::CHUNK, 1, 3 * Shard::CHUNK, 5]);

@@ -11,22 +11,22 @@ use crate::books::Books;
 use crate::error::Result;
 use crate::mediate::dedupe::{Dealer, Dealt, Hand};
 use crate::mediate::groups::AllGroups;
-use crate::mediate::row::Shard;
+use crate::mediate::row::{Identity, Shard};
 use crate::memory::Memory;
 use crate::read::Reading;
 use crate::read::container::{Container, END_OF_STREAM, LONG_ROW, RAGGED_ROW};
 use crate::read::lines::Block;
 use crate::read::parts::{Before, Part, Parts};
 use crate::read::shape::canonical::{self, Decoded, Decoder};
-use crate::read::shape::plain::{Plain, PlainReader, Spellings};
+use crate::read::shape::plain::{Plain, PlainReader, Spelled, Spellings};
 use crate::read::shape::record::Record;
 use crate::read::shape::value::Value;
 use crate::read::shape::{self, Item, Items, NotRequest, Shape};
 use crate::read::stream::Stream;
 use crate::suspense::{Refusal, Suspended};
-use crate::tally::{Tallied, Tallier};
+use crate::tally::{self, Tallied, Tallier};
 use crate::types::day::{Days, Instant};
-use crate::types::detail::Place;
+use crate::types::detail::{Detail, Place};
 use crate::types::key::shown;
 use crate::types::origin::InputId;
 use crate::types::reason::Reason;
@@ -71,7 +71,6 @@ pub(super) struct Reader<'r, 'b> {
     /// Requests of the input that is read in order, whose chunks may still come.
     parts: Parts,
     /// What is used again for each line.
-    usage: Usage,
     items: Items,
     text: String,
 }
@@ -84,6 +83,46 @@ pub(super) struct Known {
     /// Requests of other methods have none.
     has_tokens: bool,
     is_live: bool,
+}
+
+/// Plain lines that are taken together: so many that memory has answered in the meantime, so few that they stay near.
+const BATCH: usize = 16;
+
+/// A plain line of a batch.
+#[derive(Default)]
+struct Waiting<'line> {
+    plain: Plain<'line>,
+    spelling: Spelled,
+    /// None of lines that the strict decoder reads.
+    known: Option<Known>,
+    usage: Usage,
+}
+
+/// A request on its way into its shard and its cell.
+struct Dealing<'h> {
+    hand: Hand<'h>,
+    identity: Identity,
+    /// If its day is summed.
+    tallied: Option<(Tallied<'h>, tally::Place)>,
+}
+
+impl Waiting<'_> {
+    fn hand<'h>(&'h self, known: Known, options: &'h Options) -> Hand<'h> {
+        let project_id = match (self.plain.project_id, &options.settings.defaults.project) {
+            ([], Some(project)) => project.as_bytes(),
+            (project_id, _) => project_id,
+        };
+        Hand {
+            at: self.plain.at,
+            request_id: self.plain.request_id,
+            project_id,
+            status: known.status,
+            group: known.group,
+            usage: Dealt::Usage(known.has_tokens.then_some(&self.usage)),
+            tokens_unknown: false,
+            undated: false,
+        }
+    }
 }
 
 impl<'r, 'b> Reader<'r, 'b> {
@@ -107,7 +146,6 @@ impl<'r, 'b> Reader<'r, 'b> {
             books,
             options,
             parts: Parts::default(),
-            usage: Usage::default(),
             items: Items::default(),
             text: String::new(),
         }
@@ -133,15 +171,17 @@ impl<'r, 'b> Reader<'r, 'b> {
         let (bytes, end) = (block.bytes_and_margin(), block.bytes().len());
         let (mut number, mut at) = (0, 0);
         let mut too_long = block.first_too_long;
+        let mut batch: [Waiting<'_>; BATCH] = Default::default();
         while at < end || too_long {
-            number += 1;
-            if is_canonical
-                && !too_long
-                && let Some(length) = self.read_plain(&bytes[at..], end - at, At::from(block).place(number))
-            {
-                at += length;
-                continue;
+            if is_canonical && !too_long {
+                let lines = self.fill(&mut batch, bytes, &mut at, end);
+                self.take_plain(&mut batch[..lines], block, number + 1);
+                number += lines as u64;
+                if lines == BATCH || at >= end {
+                    continue;
+                }
             }
+            number += 1;
             let rest = &bytes[at..end];
             let newline = memchr::memchr(b'\n', rest);
             let line = &rest[..newline.unwrap_or(rest.len())];
@@ -165,52 +205,75 @@ impl<'r, 'b> Reader<'r, 'b> {
         number
     }
 
-    /// Reads the line with which `bytes` begins if it is plain and its spelling is known; gives its length with the
-    /// newline.
-    fn read_plain(&mut self, bytes: &[u8], end: usize, place: Place) -> Option<usize> {
-        let mut plain = self.plain.read(bytes, end)?;
-        if plain.line.len() > self.options.settings.max_line {
-            return None;
+    /// Reads plain lines from `at` on, as many as a batch holds or until one isn't; gives their number.
+    fn fill<'line>(
+        &mut self,
+        batch: &mut [Waiting<'line>; BATCH],
+        bytes: &'line [u8],
+        at: &mut usize,
+        end: usize,
+    ) -> usize {
+        let mut lines = 0;
+        while lines < BATCH && *at < end {
+            let Waiting { plain, spelling, .. } = &mut batch[lines];
+            let is_plain = self.plain.read(&bytes[*at..], end - *at, plain).is_some();
+            if !is_plain || plain.line.len() > self.options.settings.max_line {
+                break;
+            }
+            *spelling = self.spellings.hash(self.plain.spelling());
+            self.spellings.prefetch(*spelling);
+            *at += plain.line.len();
+            *at += match &bytes[*at..end] {
+                [b'\r', b'\n', ..] => 2,
+                [] => 0,
+                _ => 1,
+            };
+            lines += 1;
         }
-        let known = match self.spellings.find(self.plain.spelling()) {
-            Some(known) => known,
-            None => self.learn(&plain)?,
-        };
-        let mut usage = std::mem::take(&mut self.usage);
-        let dealt = if known.has_tokens {
-            plain.counts.thoughts_outside |= known.is_live;
-            usage.fill(&plain.counts).ok()?;
-            Dealt::Usage(Some(&usage))
-        } else {
-            Dealt::Usage(None)
-        };
-        let project_id = match (plain.project_id, &self.options.settings.defaults.project) {
-            ([], Some(project)) => project.as_bytes(),
-            (project_id, _) => project_id,
-        };
-        self.deal(&Hand {
-            at: plain.at,
-            request_id: plain.request_id,
-            project_id,
-            status: known.status,
-            group: known.group,
-            usage: dealt,
-            tokens_unknown: false,
-            undated: false,
-            detail: self.options.detail.then(|| (plain.detail(), place)),
-        });
-        self.usage = usage;
-        let line_end = &bytes[plain.line.len()..end];
-        let newline = match line_end {
-            [b'\r', b'\n', ..] => 2,
-            [] => 0,
-            _ => 1,
-        };
-        Some(plain.line.len() + newline)
+        lines
+    }
+
+    /// Takes plain lines, of which `number` is the first one's. Each step asks for the memory that the next one needs:
+    /// spellings, groups, shards and cells are many, and lines jump among them.
+    fn take_plain(&mut self, batch: &mut [Waiting<'_>], block: &Block, number: u64) {
+        for waiting in &mut *batch {
+            waiting.known = match self.spellings.find(waiting.spelling) {
+                Some(known) => Some(known),
+                None => self.learn(&waiting.plain, waiting.spelling),
+            };
+            if let Some(known) = waiting.known
+                && known.has_tokens
+            {
+                waiting.plain.counts.thoughts_outside |= known.is_live;
+                if waiting.usage.fill(&waiting.plain.counts).is_err() {
+                    waiting.known = None;
+                }
+            }
+        }
+        let mut dealings: [Option<Dealing<'_>>; BATCH] = Default::default();
+        for (place, (waiting, dealing)) in batch.iter().zip(&mut dealings).enumerate() {
+            *dealing = match waiting.known {
+                Some(known) => Some(self.begin(waiting.hand(known, self.options))),
+                None => {
+                    self.read_line(waiting.plain.line, block, number + place as u64);
+                    None
+                }
+            };
+        }
+        for (place, (waiting, dealing)) in batch.iter().zip(&mut dealings).enumerate() {
+            if let Some(dealing) = dealing {
+                let place = At::from(block).place(number + place as u64);
+                let detail = self.options.detail.then(|| (waiting.plain.detail(), place));
+                self.deal(dealing, detail);
+            }
+        }
+        for dealing in dealings.iter().flatten() {
+            self.add(dealing);
+        }
     }
 
     /// Learns from a plain line what all of its spelling are. None of those that need the strict decoder each.
-    fn learn(&mut self, plain: &Plain<'_>) -> Option<Known> {
+    fn learn(&mut self, plain: &Plain<'_>, spelling: Spelled) -> Option<Known> {
         let Decoded::Request(request) = self.decoder.decode(plain.line) else { return None };
         if request.usage_missing {
             return None;
@@ -221,7 +284,7 @@ impl<'r, 'b> Reader<'r, 'b> {
             has_tokens: request.usage.is_some(),
             is_live: self.books.methods.find(request.facts.method).is_live(),
         };
-        self.spellings.learn(self.plain.spelling(), known);
+        self.spellings.learn(spelling, known);
         Some(known)
     }
 
@@ -347,7 +410,7 @@ impl<'r, 'b> Reader<'r, 'b> {
                     None => Dealt::Usage(request.usage.as_ref()),
                 };
                 let group = self.meet(&request.facts);
-                self.deal(&Hand {
+                let hand = Hand {
                     at: request.at,
                     request_id: request.request_id.as_deref().unwrap_or_default().as_bytes(),
                     project_id: request.facts.project_id.as_bytes(),
@@ -356,8 +419,11 @@ impl<'r, 'b> Reader<'r, 'b> {
                     usage,
                     tokens_unknown: request.tokens_unknown,
                     undated: request.undated,
-                    detail: self.options.detail.then_some((request.detail, at.place(number))),
-                });
+                };
+                let detail = self.options.detail.then_some((request.detail, at.place(number)));
+                let mut dealing = self.begin(hand);
+                self.deal(&mut dealing, detail);
+                self.add(&dealing);
                 if request.usage_missing {
                     let refusal = Refusal {
                         reason: Reason::MissingUsage,
@@ -377,13 +443,23 @@ impl<'r, 'b> Reader<'r, 'b> {
         }
     }
 
-    /// Deals a request into its shard and, if its day is summed, adds it to its cell.
-    fn deal(&mut self, hand: &Hand<'_>) {
+    #[inline(always)]
+    fn begin<'h>(&mut self, hand: Hand<'h>) -> Dealing<'h> {
+        self.tallier.prefetch(hand.group);
+        let identity = self.dealer.identify(&hand);
+        Dealing { hand, identity, tallied: None }
+    }
+
+    /// Deals a request into its shard and, if its day is summed, finds its cell.
+    #[inline(always)]
+    fn deal(&mut self, dealing: &mut Dealing<'_>, detail: Option<(Detail<'_>, Place)>) {
+        let hand = &dealing.hand;
         self.thread.last_read = self.thread.last_read.max(Some(hand.at));
-        self.dealer.deal(hand);
+        self.dealer.deal(hand, dealing.identity, detail);
+        static NONE: Usage = Usage::NONE;
         let usage = match hand.usage {
             Dealt::Usage(Some(usage)) => usage,
-            Dealt::Usage(None) | Dealt::Cache(_) => &Usage::NONE,
+            Dealt::Usage(None) | Dealt::Cache(_) => &NONE,
             Dealt::Missing(_) => return,
         };
         let day = self.days.of(hand.at);
@@ -391,7 +467,7 @@ impl<'r, 'b> Reader<'r, 'b> {
         let inside = self.options.window.contains(day);
         *if inside { &mut records.requests } else { &mut records.outside_window } += 1;
         if self.options.sums(day) {
-            self.tallier.add(&Tallied {
+            let tallied = Tallied {
                 at: hand.at,
                 day,
                 group: hand.group,
@@ -399,7 +475,16 @@ impl<'r, 'b> Reader<'r, 'b> {
                 tokens_unknown: hand.tokens_unknown,
                 undated: hand.undated,
                 usage,
-            });
+            };
+            let place = self.tallier.place(&tallied);
+            dealing.tallied = Some((tallied, place));
+        }
+    }
+
+    #[inline(always)]
+    fn add(&mut self, dealing: &Dealing<'_>) {
+        if let Some((tallied, place)) = &dealing.tallied {
+            self.tallier.add(tallied, *place);
         }
     }
 

@@ -2,7 +2,7 @@
 //! be read in their order is one thread's alone. Leaves to `read` how an input is read, to `reader` what its lines are.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use crate::error::Result;
 use crate::read::lines::Block;
@@ -14,8 +14,9 @@ use crate::types::origin::InputId;
 /// else opens the next input, else waits. So threads share one large file and spread over many packed ones. An input
 /// whose items must be read in their order is one thread's alone.
 pub(super) struct Sources<'s> {
-    waiting: Mutex<std::vec::IntoIter<InputId>>,
-    open: Mutex<Vec<Arc<Mutex<Option<Stream>>>>>,
+    state: Mutex<State>,
+    /// Told whenever an input was opened, or couldn't be.
+    opened: Condvar,
     ended: Mutex<Vec<(InputId, Stream)>>,
     inputs: &'s Inputs,
     settings: &'s Settings,
@@ -23,6 +24,16 @@ pub(super) struct Sources<'s> {
     /// An input can't be read: nobody need go on.
     failed: AtomicBool,
 }
+
+struct State {
+    waiting: std::vec::IntoIter<InputId>,
+    /// Inputs that threads are opening: they will be open, so nobody else leaves until then.
+    opening: usize,
+    open: Vec<Source>,
+}
+
+/// None when it has ended.
+type Source = Arc<Mutex<Option<Stream>>>;
 
 /// What a thread is given to do.
 pub(super) enum Next {
@@ -41,8 +52,12 @@ impl<'s> Sources<'s> {
             .map(InputId)
             .filter(|id| inputs.list[id.0 as usize].same_as.is_none());
         Sources {
-            waiting: Mutex::new(unique.collect::<Vec<_>>().into_iter()),
-            open: Mutex::default(),
+            state: Mutex::new(State {
+                waiting: unique.collect::<Vec<_>>().into_iter(),
+                opening: 0,
+                open: Vec::new(),
+            }),
+            opened: Condvar::new(),
             ended: Mutex::default(),
             inputs,
             settings,
@@ -67,7 +82,7 @@ impl<'s> Sources<'s> {
 
     fn find_next(&self, block: &mut Block) -> Result<Next> {
         while !self.failed.load(Ordering::Relaxed) {
-            let open: Vec<_> = self.open.lock().expect("no thread panicked").clone();
+            let open = self.state().open.clone();
             for source in &open {
                 if let Ok(mut stream) = source.try_lock()
                     && self.advance(source, &mut stream, block)?
@@ -75,39 +90,49 @@ impl<'s> Sources<'s> {
                     return Ok(Next::Block);
                 }
             }
-            let waiting = self.waiting.lock().expect("no thread panicked").next();
-            if let Some(id) = waiting {
-                let input = &self.inputs.list[id.0 as usize];
-                let (threads, progress) = (rayon::current_num_threads(), self.progress.clone());
-                let mut streams = Stream::open(id, input, self.settings, threads, progress)?;
-                if let Some(stream) = streams.pop_if(|stream| stream.is_in_order()) {
+            let mut state = self.state();
+            if let Some(id) = state.waiting.next() {
+                state.opening += 1;
+                drop(state);
+                if let Some(stream) = self.open(id)? {
                     return Ok(Next::InOrder(Box::new(stream)));
                 }
-                let streams = streams.into_iter().map(|stream| Arc::new(Mutex::new(Some(stream))));
-                self.open.lock().expect("no thread panicked").extend(streams);
-                continue;
-            }
-            let Some(source) = open.first() else {
-                if self.open.lock().expect("no thread panicked").is_empty() {
-                    return Ok(Next::Nothing);
+            } else if let Some(source) = state.open.first().cloned() {
+                drop(state);
+                let mut stream = source.lock().expect("no thread panicked");
+                if self.advance(&source, &mut stream, block)? {
+                    return Ok(Next::Block);
                 }
-                continue;
-            };
-            let mut stream = source.lock().expect("no thread panicked");
-            if self.advance(source, &mut stream, block)? {
-                return Ok(Next::Block);
+            } else if state.opening > 0 {
+                drop(self.opened.wait(state).expect("no thread panicked"));
+            } else {
+                return Ok(Next::Nothing);
             }
         }
         Ok(Next::Nothing)
     }
 
+    /// Opens an input for all threads, or gives one that must be read in its order.
+    fn open(&self, id: InputId) -> Result<Option<Stream>> {
+        let input = &self.inputs.list[id.0 as usize];
+        let (threads, progress) = (rayon::current_num_threads(), self.progress.clone());
+        let streams = Stream::open(id, input, self.settings, threads, progress);
+        self.failed.fetch_or(streams.is_err(), Ordering::Relaxed);
+        let mut state = self.state();
+        state.opening -= 1;
+        self.opened.notify_all();
+        let mut streams = streams?;
+        let in_order = streams.pop_if(|stream| stream.is_in_order());
+        state.open.extend(streams.into_iter().map(|stream| Arc::new(Mutex::new(Some(stream)))));
+        Ok(in_order)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no thread panicked")
+    }
+
     /// Takes the next block of a stream, or closes it at its end.
-    fn advance(
-        &self,
-        source: &Arc<Mutex<Option<Stream>>>,
-        stream: &mut Option<Stream>,
-        block: &mut Block,
-    ) -> Result<bool> {
+    fn advance(&self, source: &Source, stream: &mut Option<Stream>, block: &mut Block) -> Result<bool> {
         let Some(open) = stream else { return Ok(false) };
         if open.next(block)? {
             return Ok(true);
@@ -115,7 +140,7 @@ impl<'s> Sources<'s> {
         if let Some(ended) = stream.take() {
             self.close(ended);
         }
-        self.open.lock().expect("no thread panicked").retain(|other| !Arc::ptr_eq(other, source));
+        self.state().open.retain(|other| !Arc::ptr_eq(other, source));
         Ok(false)
     }
 

@@ -174,11 +174,7 @@ fn stage_all(
         if with_lines.contains(&id) {
             let folder = output.stage(&name)?;
             let lines = undated.iter().copied().filter(|line| line.input == id);
-            write::report(
-                &folder,
-                &report::suspense::REPORT,
-                report::suspense::of_lines(lines, &replay.inputs),
-            )?;
+            write::report(&folder, report::suspense::of_lines(lines, &replay.inputs))?;
             write_json(&folder.join("run.json"), run)?;
             folders.insert(name, true);
         }
@@ -213,24 +209,21 @@ fn stage_day(
     let (day, groups, cells, walked) = (report.day, &replay.groups, &report.cells, &report.walked);
     let mut suspense = report::suspense::of_lines(lines.iter().copied(), &replay.inputs);
     report::suspense::add_quantities(&mut suspense, day, &report.rated.unrated);
-    for (report, rows) in [
-        (&report::usage::REPORT, report::usage::rows(day, cells, groups, books)),
-        (&report::charges::REPORT, report::charges::rows(day, &report.rated, books)),
-        (&report::credits::REPORT, report::credits::rows(day, &walked.payments)),
-        (&report::accounts::REPORT, report::accounts::rows(day, &walked.accounts, &walked.standings)),
-        (&report::quota::REPORT, report::quota::rows(day, &report.measured)),
-        (&report::upgrade::REPORT, report::upgrade::rows(day, &report.measured)),
-        (&report::data_use::REPORT, report::data_use::rows(day, cells, groups)),
-        (&report::suspense::REPORT, suspense),
-        (&report::traffic::REPORT, report::traffic::rows(day, &report.measured, &replay.memory)?),
-        (&report::tally::REPORT, report::tally::rows(day, cells, &walked.storage, groups, books)),
-    ] {
-        write::report(folder, report, rows)?;
-    }
+    // One after the other: rows are many, and written they are few bytes.
+    write::report(folder, report::usage::rows(day, cells, groups, books))?;
+    write::report(folder, report::charges::rows(day, &report.rated, books))?;
+    write::report(folder, report::credits::rows(day, &walked.payments))?;
+    write::report(folder, report::accounts::rows(day, &walked.accounts, &walked.standings))?;
+    write::report(folder, report::quota::rows(day, &report.measured))?;
+    write::report(folder, report::upgrade::rows(day, &report.measured))?;
+    write::report(folder, report::data_use::rows(day, cells, groups))?;
+    write::report(folder, suspense)?;
+    write::report(folder, report::traffic::rows(day, &report.measured, &replay.memory)?)?;
+    write::report(folder, report::tally::rows(day, cells, &walked.storage, groups, books))?;
     if detail {
         let kept = replay.kept.get(&day).map_or(&[][..], Vec::as_slice);
         let rows = report::requests::rows(day, kept, groups, books, &replay.inputs)?;
-        write::report(folder, &report::requests::REPORT, rows)?;
+        write::report(folder, rows)?;
     }
     Ok(())
 }

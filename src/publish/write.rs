@@ -16,8 +16,9 @@ use crate::types::money::Pico;
 /// What a spreadsheet takes for a formula when a cell begins with it.
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
-/// Writes a report into `folder`.
-pub fn report(folder: &Path, report: &Report, rows: Rows) -> Result<()> {
+/// Writes the rows of a report into `folder`.
+pub fn report(folder: &Path, rows: Rows) -> Result<()> {
+    let report = rows.report();
     let failed =
         |error: PolarsError| Error::new(format!("{}: the report can't be built: {error}", report.name));
     let mut frame = rows.into_frame()?;

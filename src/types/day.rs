@@ -39,10 +39,61 @@ impl Instant {
     pub fn parse(text: &str, zone: Option<&TimeZone>) -> Result<Instant, &'static str> {
         parse_timestamp(text.as_bytes(), zone)
     }
+}
 
+/// Reads times of which many are of one date, as a log's are: it is worked out once.
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    date: [u8; 10],
+    /// The second with which it begins in UTC.
+    begin: i64,
+}
+
+impl Clock {
     /// As [`Instant::parse`], of a time with an offset.
-    pub fn parse_plain(text: &[u8]) -> Option<Instant> {
-        parse_timestamp(text, None).ok()
+    #[inline(always)]
+    pub fn parse(&mut self, text: &[u8]) -> Option<Instant> {
+        self.parse_usual(text).or_else(|| self.parse_other(text))
+    }
+
+    /// Reads `THH:MM:SSZ` after the date that came last, with or without a fraction.
+    #[inline(always)]
+    fn parse_usual(&self, text: &[u8]) -> Option<Instant> {
+        /// The digits, colons and high halves of `HH:MM:SS`.
+        const SHAPE: u64 = u64::from_le_bytes(*b"00:00:00");
+        const SIX: u64 = u64::from_le_bytes([6, 6, 0, 6, 6, 0, 6, 6]);
+        const HIGH: u64 = u64::from_le_bytes([0xf0, 0xf0, 0xff, 0xf0, 0xf0, 0xff, 0xf0, 0xf0]);
+        let (date, rest) = text.split_first_chunk::<10>()?;
+        let (b'T', rest) = rest.split_first()? else { return None };
+        let (clock, fraction) = rest.split_first_chunk::<8>()?;
+        let digits = u64::from_le_bytes(*clock) ^ SHAPE;
+        let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+        let pair = |place: u32| (pairs >> (8 * place) & 0xff) as i64;
+        let (hour, minute, second) = (pair(0), pair(3), pair(6));
+        let is_clock = (digits | digits.wrapping_add(SIX)) & HIGH == 0;
+        if *date != self.date || !is_clock || hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        let nanos = match fraction {
+            [b'Z'] => 0,
+            [b'.', digits @ .., b'Z'] if matches!(digits.len(), 1..=9) => {
+                let mut nanos = 0;
+                for digit in digits {
+                    nanos = nanos * 10 + i64::from(digit.is_ascii_digit().then(|| digit - b'0')?);
+                }
+                nanos * 10i64.pow(9 - digits.len() as u32)
+            }
+            _ => return None,
+        };
+        Some(Instant((self.begin + hour * 3600 + minute * 60 + second) * NANOS + nanos))
+    }
+
+    #[inline(never)]
+    fn parse_other(&mut self, text: &[u8]) -> Option<Instant> {
+        let at = parse_timestamp(text, None).ok()?;
+        let date = text.first_chunk::<10>()?;
+        (self.date, self.begin) = (*date, parse_date(date).ok()? * DAY_SECONDS);
+        Some(at)
     }
 }
 

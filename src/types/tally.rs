@@ -75,17 +75,18 @@ impl From<Beside> for Figure {
 /// A cell has few of the figures that there are, so it says which: cells are many, and what isn't there costs nothing.
 /// Arithmetic wraps around: a part may be below 0, of requests that are taken back; the whole never is.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub struct Cell {
     pub requests: u64,
     /// One more than the figure of each of `sums`, a byte each; 0 of those that are free.
-    figures: u64,
-    sums: [u64; Cell::INLINE],
+    figures: [u64; 2],
     /// Figures of which there was no room.
     more: Option<Box<Vec<(Figure, u64)>>>,
+    sums: [u64; Cell::INLINE],
 }
 
 impl Cell {
-    const INLINE: usize = 8;
+    const INLINE: usize = 16;
     /// In each byte.
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH: u64 = Cell::ONES << 7;
@@ -93,20 +94,23 @@ impl Cell {
     /// The sum of a figure, made if there is none yet.
     #[inline(always)]
     pub fn sum_mut(&mut self, figure: Figure) -> &mut u64 {
-        // The lowest byte that is 0 is always marked, and no byte below it.
-        let differing = self.figures ^ (Cell::ONES * (u64::from(figure.0) + 1));
-        let same = differing.wrapping_sub(Cell::ONES) & !differing & Cell::HIGH;
-        match same {
-            0 => self.new_sum(figure),
-            _ => &mut self.sums[same.trailing_zeros() as usize / 8],
+        let wanted = Cell::ONES * (u64::from(figure.0) + 1);
+        for (half, figures) in self.figures.iter().enumerate() {
+            // The lowest byte that is 0 is always marked, and no byte below it.
+            let differing = figures ^ wanted;
+            let same = differing.wrapping_sub(Cell::ONES) & !differing & Cell::HIGH;
+            if same != 0 {
+                return &mut self.sums[half * 8 + same.trailing_zeros() as usize / 8];
+            }
         }
+        self.new_sum(figure)
     }
 
     #[cold]
     fn new_sum(&mut self, figure: Figure) -> &mut u64 {
-        let used = Cell::INLINE - self.figures.leading_zeros() as usize / 8;
+        let used: usize = self.figures.iter().map(|figures| 8 - figures.leading_zeros() as usize / 8).sum();
         if used < Cell::INLINE {
-            self.figures |= (u64::from(figure.0) + 1) << (8 * used);
+            self.figures[used / 8] |= (u64::from(figure.0) + 1) << (used % 8 * 8);
             return &mut self.sums[used];
         }
         let more = self.more.get_or_insert_default();
@@ -119,7 +123,7 @@ impl Cell {
 
     /// Its figures that aren't 0, in no order.
     pub fn figures(&self) -> impl Iterator<Item = (Figure, u64)> {
-        let inline = self.figures.to_le_bytes().into_iter().zip(self.sums);
+        let inline = self.figures.into_iter().flat_map(u64::to_le_bytes).zip(self.sums);
         let inline = inline.filter(|(figure, _)| *figure > 0).map(|(figure, sum)| (Figure(figure - 1), sum));
         let more = self.more.iter().flat_map(|more| more.iter().copied());
         inline.chain(more).filter(|(_, sum)| *sum != 0)

@@ -144,7 +144,7 @@ fn nearly_every_line_of_a_real_log_is_plain() {
             let (mut at, mut lines, mut plain) = (0, 0, 0);
             while at < log.len() {
                 lines += 1;
-                plain += u32::from(reader.read(&bytes[at..], log.len() - at).is_some());
+                plain += u32::from(read(&mut reader, &bytes[at..], log.len() - at).is_some());
                 at += log[at..].iter().position(|byte| *byte == b'\n').expect("a newline") + 1;
             }
             assert!(plain * 100 >= lines * 97, "{args}: {plain} of {lines}");
@@ -176,7 +176,8 @@ impl Both<'_> {
         self.lines += 1;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let mut readers = std::mem::take(&mut self.readers);
-        let read: Vec<Option<Plain<'_>>> = readers.iter_mut().map(|reader| reader.read(bytes, end)).collect();
+        let read: Vec<Option<Plain<'_>>> =
+            readers.iter_mut().map(|reader| read(reader, bytes, end)).collect();
         let shown = String::from_utf8_lossy(line);
         assert_eq!(format!("{:?}", read[0]), format!("{:?}", read[1]), "both ways of looking: {shown}");
         if let Some(plain) = &read[0] {
@@ -281,4 +282,9 @@ fn changed(line: &[u8], dice: &mut Dice) -> Vec<u8> {
         }
     }
     line
+}
+
+fn read<'line>(reader: &mut PlainReader, bytes: &'line [u8], end: usize) -> Option<Plain<'line>> {
+    let mut plain = Plain::default();
+    reader.read(bytes, end, &mut plain).map(|()| plain)
 }

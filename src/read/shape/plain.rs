@@ -25,12 +25,12 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::canonical::{self, Field};
 use super::usage_metadata::{GREATEST_SUM, Member};
-use crate::types::day::Instant;
+use crate::prefetch::prefetch;
+use crate::types::day::{Clock, Instant};
 use crate::types::detail::Detail;
 use crate::types::meter::{ByModality, Modality, QUANTITIES};
 use crate::types::usage::{Counts, GREATEST_COUNT};
@@ -58,6 +58,7 @@ pub struct PlainReader {
     members: Keys<Member>,
     details: Keys<Entry>,
     quantities: Keys<Quantity>,
+    clock: Clock,
     spelling: Spelling,
     has_avx2: bool,
 }
@@ -88,6 +89,7 @@ impl Default for PlainReader {
             members: Keys::new(Member::from_name),
             details: Keys::new(detail),
             quantities: Keys::new(quantity),
+            clock: Clock::default(),
             spelling: Spelling::default(),
             has_avx2: has_avx2(),
         }
@@ -122,20 +124,17 @@ impl PlainReader {
         PlainReader { has_avx2: false, ..PlainReader::default() }
     }
 
-    /// Reads the line with which `bytes` begins, if it is plain. More lines may follow it, and what isn't the log's any
+    /// Reads the line with which `bytes` begins into `plain`, if it is plain. More lines may follow it, and what isn't the log's any
     /// more from `end` on; a line within [`MARGIN`] of the end of `bytes` is never plain.
     #[inline]
-    pub fn read<'line>(&mut self, bytes: &'line [u8], end: usize) -> Option<Plain<'line>> {
-        // Made here and filled in below: it is too large to be moved for each line.
-        let mut plain = Plain::default();
+    pub fn read<'line>(&mut self, bytes: &'line [u8], end: usize, plain: &mut Plain<'line>) -> Option<()> {
+        *plain = Plain::default();
         #[cfg(target_arch = "x86_64")]
         if self.has_avx2 {
             // SAFETY: the processor has been asked for both.
-            unsafe { self.read_with_avx2(bytes, end, &mut plain) }?;
-            return Some(plain);
+            return unsafe { self.read_with_avx2(bytes, end, plain) };
         }
-        self.read_with::<Portable>(bytes, end, &mut plain)?;
-        Some(plain)
+        self.read_with::<Portable>(bytes, end, plain)
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -187,7 +186,7 @@ impl PlainReader {
                 Field::Timestamp => {
                     cursor.expect(b'"')?;
                     let text = cursor.string(Escapes::Unusual)?;
-                    plain.at = Instant::parse_plain(text)?;
+                    plain.at = self.clock.parse(text)?;
                     has_time = true;
                 }
                 Field::ProjectId => {
@@ -276,6 +275,37 @@ pub const MARGIN: usize = 2 * STEP;
 trait Scan {
     /// How many bytes come before the first that is a quote, a backslash, a control character or no ASCII.
     fn plain_run(chunk: &[u8; STEP]) -> usize;
+
+    /// Whether a chunk begins with a text.
+    fn begins(chunk: &[u8; STEP], text: &Text) -> bool;
+}
+
+/// A text of at most [`STEP`] bytes, as it is compared in one step.
+#[derive(Clone, Copy)]
+struct Text {
+    bytes: [u8; STEP],
+    /// A bit for each of its bytes.
+    bits: u32,
+    length: u8,
+}
+
+impl Text {
+    /// Which nothing begins with: no line has a NUL, and of a broken one that has not a byte is gone over.
+    const NONE: Text = Text { bytes: [0; STEP], bits: u32::MAX, length: 0 };
+
+    const fn new(text: &[u8]) -> Text {
+        let mut bytes = [0; STEP];
+        let mut place = 0;
+        while place < text.len() {
+            bytes[place] = text[place];
+            place += 1;
+        }
+        Text { bytes, bits: (u32::MAX as u64 >> (STEP - text.len())) as u32, length: text.len() as u8 }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
 }
 
 struct Portable;
@@ -291,6 +321,11 @@ impl Scan for Portable {
             }
         }
         STEP
+    }
+
+    #[inline(always)]
+    fn begins(chunk: &[u8; STEP], text: &Text) -> bool {
+        text.length > 0 && chunk.starts_with(text.as_bytes())
     }
 }
 
@@ -324,6 +359,17 @@ impl Scan for Avx2 {
             let below = _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), bytes);
             let special = _mm256_or_si256(_mm256_or_si256(quote, backslash), below);
             (_mm256_movemask_epi8(special) as u32).trailing_zeros() as usize
+        }
+    }
+
+    #[inline(always)]
+    fn begins(chunk: &[u8; STEP], text: &Text) -> bool {
+        use std::arch::x86_64::*;
+        // SAFETY: as above.
+        unsafe {
+            let bytes = _mm256_loadu_si256(chunk.as_ptr().cast());
+            let wanted = _mm256_loadu_si256(text.bytes.as_ptr().cast());
+            _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, wanted)) as u32 & text.bits == text.bits
         }
     }
 }
@@ -396,13 +442,13 @@ impl<'line, S: Scan> Cursor<'line, S> {
         let foretold = keys.list[usize::from(before)].next;
         let key = &keys.list[usize::from(foretold)];
         let mut found = foretold;
-        if key.is_at(chunk) {
-            self.at += usize::from(key.length);
+        if S::begins(chunk, &key.text) {
+            self.at += usize::from(key.text.length);
         } else {
             found = keys.list[usize::from(before)].second;
             let key = &keys.list[usize::from(found)];
-            if key.is_at(chunk) {
-                self.at += usize::from(key.length);
+            if S::begins(chunk, &key.text) {
+                self.at += usize::from(key.text.length);
             } else {
                 found = self.other_key(keys)?;
             }
@@ -682,6 +728,15 @@ impl<'line, S: Scan> Cursor<'line, S> {
             return Some(Some(sums));
         }
         loop {
+            if let Some(modality) = self.usual_entry() {
+                let sum = &mut sums[modality as usize];
+                *sum = (*sum + self.count()?.unwrap_or(0)).min(GREATEST_SUM);
+                self.expect(b'}')?;
+                if !self.comma(b']')? {
+                    return Some(Some(sums));
+                }
+                continue;
+            }
             self.expect(b'{')?;
             let (mut modality, mut tokens) = (None, None);
             let mut key = 0;
@@ -690,7 +745,8 @@ impl<'line, S: Scan> Cursor<'line, S> {
                 match entries.list[usize::from(key)].field {
                     Some(Entry::Modality) if modality.is_none() => {
                         self.expect(b'"')?;
-                        modality = Some(modality_of(self.string(Escapes::Unusual)?)?);
+                        let word = std::str::from_utf8(self.string(Escapes::Unusual)?).ok()?;
+                        modality = Some(Modality::from_log(word).filter(|_| !word.is_empty())?);
                     }
                     Some(Entry::TokenCount) if tokens.is_none() => tokens = Some(self.count()?.unwrap_or(0)),
                     Some(_) => return None,
@@ -706,6 +762,46 @@ impl<'line, S: Scan> Cursor<'line, S> {
                 return Some(Some(sums));
             }
         }
+    }
+
+    /// Reads an entry of details up to its count, if it is written as nearly all are.
+    #[inline(always)]
+    fn usual_entry(&mut self) -> Option<Modality> {
+        /// How one begins, and what comes between its modality and its count: with spaces and without.
+        const STYLES: [(Text, Text); 2] = [
+            (Text::new(br#"{"modality":""#), Text::new(br#"","tokenCount":"#)),
+            (Text::new(br#"{"modality": ""#), Text::new(br#"", "tokenCount": "#)),
+        ];
+        const fn word(word: &[u8; 8]) -> u64 {
+            u64::from_le_bytes(*word)
+        }
+        let chunk = self.chunk()?;
+        for (head, middle) in &STYLES {
+            if !S::begins(chunk, head) {
+                continue;
+            }
+            let start = usize::from(head.length);
+            let name = u64::from_le_bytes(*chunk[start..].first_chunk()?);
+            const FIVE: u64 = u64::MAX >> 24;
+            const SIX: u64 = u64::MAX >> 16;
+            let (modality, length) = match name & FIVE {
+                five if five == word(b"TEXT\"\0\0\0") => (Modality::Text, 4),
+                _ => match name & SIX {
+                    six if six == word(b"IMAGE\"\0\0") => (Modality::Image, 5),
+                    six if six == word(b"AUDIO\"\0\0") => (Modality::Audio, 5),
+                    six if six == word(b"VIDEO\"\0\0") => (Modality::Video, 5),
+                    _ if name == word(b"DOCUMENT") => (Modality::Document, 8),
+                    _ => return None,
+                },
+            };
+            let end = self.at + start + length;
+            if !S::begins(self.bytes.get(end..)?.first_chunk()?, middle) {
+                return None;
+            }
+            self.at = end + usize::from(middle.length);
+            return Some(modality);
+        }
+        None
     }
 
     /// Reads `quantities`; whether there is one.
@@ -832,19 +928,6 @@ fn eight_digits(digits: u64) -> u64 {
     (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff
 }
 
-/// A modality as nearly all write it.
-#[inline(always)]
-fn modality_of(word: &[u8]) -> Option<Modality> {
-    match word {
-        b"TEXT" => Some(Modality::Text),
-        b"IMAGE" => Some(Modality::Image),
-        b"VIDEO" => Some(Modality::Video),
-        b"AUDIO" => Some(Modality::Audio),
-        b"DOCUMENT" => Some(Modality::Document),
-        _ => Modality::from_log(std::str::from_utf8(word).ok().filter(|word| !word.is_empty())?),
-    }
-}
-
 /// The keys of one kind of object: those that are read, and others that were met. The first in the list is none: it
 /// stands before the first key of an object.
 struct Keys<F> {
@@ -856,10 +939,7 @@ struct Keys<F> {
 /// A key as it stands in lines, from its quote to its colon.
 #[derive(Clone, Copy)]
 struct Key<F> {
-    text: [u8; STEP],
-    /// Which bytes of the text are the key's.
-    mask: [u8; STEP],
-    length: u8,
+    text: Text,
     /// What it says; None of a key that isn't read.
     field: Option<F>,
     /// The key that came after it last, and another one that came before that.
@@ -872,15 +952,14 @@ impl<F: Copy> Keys<F> {
     const NAMELESS: u8 = 1;
 
     fn new(field_of: fn(&str) -> Option<F>) -> Keys<F> {
-        // No line has a key of no text, so what isn't foretold yet is never found.
-        let none = Key { text: [0; STEP], mask: [0xff; STEP], length: 0, field: None, next: 0, second: 0 };
+        let none = Key { text: Text::NONE, field: None, next: 0, second: 0 };
         Keys { list: Box::new([none; 256]), length: 2, field_of }
     }
 
     /// The place of a key, which is learnt if it is new. `text` is how it stands in the line.
     fn find(&mut self, name: &str, text: &[u8]) -> u8 {
         let known = &self.list[..usize::from(self.length)];
-        let same = |key: &Key<F>| key.text[..usize::from(key.length)] == *text;
+        let same = |key: &Key<F>| key.text.as_bytes() == text;
         if let Some(place) = known.iter().skip(2).position(same) {
             return place as u8 + 2;
         }
@@ -894,27 +973,11 @@ impl<F: Copy> Keys<F> {
         let key = &mut self.list[usize::from(if is_kept { place } else { u8::MAX })];
         key.field = field;
         if is_kept {
-            key.length = text.len() as u8;
-            key.text[..text.len()].copy_from_slice(text);
-            key.mask[text.len()..].fill(0);
+            key.text = Text::new(text);
             self.length += 1;
             return place;
         }
         u8::MAX
-    }
-}
-
-impl<F> Key<F> {
-    #[inline(always)]
-    fn is_at(&self, chunk: &[u8; STEP]) -> bool {
-        let mut differing = 0;
-        for place in 0..STEP / 8 {
-            let word = |bytes: &[u8; STEP]| {
-                u64::from_le_bytes(bytes[place * 8..place * 8 + 8].try_into().expect("eight bytes"))
-            };
-            differing |= (word(chunk) ^ word(&self.text)) & word(&self.mask);
-        }
-        differing == 0
     }
 }
 
@@ -964,27 +1027,62 @@ impl Spelling {
 /// probability of about 10⁻²¹, and nobody who forges a log can aim at them.
 pub struct Spellings<Known> {
     key: u64,
-    table: HashTable<(u128, Known)>,
+    /// At most half full. A hash is looked for from its lowest bits on.
+    table: Vec<Option<(Spelled, Known)>>,
+    length: usize,
 }
 
-impl<Known> Default for Spellings<Known> {
+/// Hash of a spelling.
+pub type Spelled = u128;
+
+impl<Known: Copy> Default for Spellings<Known> {
     fn default() -> Spellings<Known> {
-        Spellings { key: RandomState::default().hash_one(()), table: HashTable::new() }
+        Spellings { key: RandomState::default().hash_one(()), table: vec![None; 1 << 6], length: 0 }
     }
 }
 
 impl<Known: Copy> Spellings<Known> {
-    pub fn find(&self, spelling: &[u8]) -> Option<Known> {
-        let hash = self.hash(spelling);
-        self.table.find(hash as u64, |(own, _)| *own == hash).map(|(_, known)| *known)
-    }
-
-    pub fn learn(&mut self, spelling: &[u8], known: Known) {
-        let hash = self.hash(spelling);
-        self.table.insert_unique(hash as u64, (hash, known), |(own, _)| *own as u64);
-    }
-
-    fn hash(&self, spelling: &[u8]) -> u128 {
+    #[inline(always)]
+    pub fn hash(&self, spelling: &[u8]) -> Spelled {
         xxh3_128_with_seed(spelling, self.key)
+    }
+
+    /// Asks for what [`Spellings::find`] looks at.
+    #[inline(always)]
+    pub fn prefetch(&self, spelled: Spelled) {
+        prefetch(&raw const self.table[self.first_place(spelled)]);
+    }
+
+    #[inline(always)]
+    pub fn find(&self, spelled: Spelled) -> Option<Known> {
+        self.table[self.place(spelled)].map(|(_, known)| known)
+    }
+
+    pub fn learn(&mut self, spelled: Spelled, known: Known) {
+        self.length += 1;
+        if 2 * self.length > self.table.len() {
+            let larger = vec![None; 2 * self.table.len()];
+            for (spelled, known) in std::mem::replace(&mut self.table, larger).into_iter().flatten() {
+                let place = self.place(spelled);
+                self.table[place] = Some((spelled, known));
+            }
+        }
+        let place = self.place(spelled);
+        self.table[place] = Some((spelled, known));
+    }
+
+    #[inline(always)]
+    fn first_place(&self, spelled: Spelled) -> usize {
+        spelled as usize & (self.table.len() - 1)
+    }
+
+    /// Where a hash is, or would be.
+    #[inline(always)]
+    fn place(&self, spelled: Spelled) -> usize {
+        let mut place = self.first_place(spelled);
+        while self.table[place].is_some_and(|(own, _)| own != spelled) {
+            place = (place + 1) & (self.table.len() - 1);
+        }
+        place
     }
 }
