@@ -33,8 +33,11 @@ use crate::walk::Plan;
 ///
 ///   rerate replay responses.jsonl --out days --at 2026-06-01 --project my-proj
 ///
-/// Memory: about 250 bytes a request, all kept until the logs are read; about
-/// 700 where chunks of a request may lie apart, as raw responses do.
+/// Memory: about 50 bytes a request until the logs are read; beyond --memory
+/// they are in a temporary file (in TMPDIR, or without it in the output
+/// folder). Not bounded by it are lines in suspense (about 300 bytes each),
+/// what --detail keeps, and requests of an input whose chunks may lie apart,
+/// as raw responses do (about 700).
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Replay {
