@@ -71,15 +71,13 @@ impl Memory {
         Ok(at)
     }
 
-    /// Appends a piece of the file to `bytes`.
-    pub fn read(&self, piece: Piece, bytes: &mut Vec<u8>) -> Result<()> {
+    /// Reads a piece of the file into as many bytes.
+    pub fn read(&self, piece: Piece, bytes: &mut [u8]) -> Result<()> {
         let failed = |error: io::Error| Error::io("read a temporary file", &self.folder, &error);
         let mut spilled = self.file.lock().expect("no thread panicked");
         let spilled = spilled.as_mut().expect("a piece is in the file");
         spilled.file.seek(SeekFrom::Start(piece.at)).map_err(failed)?;
-        let start = bytes.len();
-        bytes.resize(start + piece.length as usize, 0);
-        spilled.file.read_exact(&mut bytes[start..]).map_err(failed)
+        spilled.file.read_exact(bytes).map_err(failed)
     }
 
     /// Keeps what was made of requests: in the file when they are there.
@@ -94,7 +92,7 @@ impl Memory {
         match held {
             Held::InMemory(bytes) => Ok(Cow::Borrowed(bytes)),
             Held::Spilled(piece) => {
-                let mut bytes = Vec::new();
+                let mut bytes = vec![0; piece.length as usize];
                 self.read(*piece, &mut bytes)?;
                 Ok(Cow::Owned(bytes))
             }

@@ -24,11 +24,11 @@ use crate::types::tally::{
 use crate::types::tier::{Channel, ContextBand, UsageTier};
 use crate::types::usage::Usage;
 
-/// What holds for all requests of a group. Two lines of the processor's cache.
+/// What holds for all requests of a group. Three lines of the processor's cache.
 #[repr(C, align(64))]
 struct Guide<'b> {
     /// Where requests of the group went lately: so does the next one, as a rule.
-    recent: [(CellKey, Place); 2],
+    recent: [(CellKey, Place); 4],
     timeline: Timeline<'b>,
     channel: Channel,
     /// Evidence against the books is looked for in inference that went well.
@@ -192,8 +192,9 @@ impl<'b> Tallier<'b> {
     #[inline(always)]
     pub fn prefetch(&self, group: GroupId) {
         let guide = &raw const self.guides[group.0 as usize];
-        prefetch(guide);
-        prefetch(guide.cast::<u8>().wrapping_add(64));
+        for line in [0, 64, 128] {
+            prefetch(guide.cast::<u8>().wrapping_add(line));
+        }
     }
 
     /// Adds a request that counts, as far as is known, to its cell.
@@ -315,7 +316,7 @@ impl Default for Guide<'_> {
             terms: UsageTier::Unknown.terms(),
         };
         Guide {
-            recent: [(key, NOWHERE); 2],
+            recent: [(key, NOWHERE); 4],
             timeline: Timeline::Always(UsageTier::Unknown),
             channel: Channel::Api,
             is_evidence: false,

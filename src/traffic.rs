@@ -60,7 +60,7 @@ pub fn read(pieces: &[Piece], memory: &Memory) -> Result<DayTraffic> {
     let (mut series, mut arrivals) = (Vec::new(), Vec::with_capacity(length as usize / ARRIVAL));
     let mut bytes = Vec::new();
     for piece in pieces {
-        bytes.clear();
+        bytes.resize(piece.length as usize, 0);
         memory.read(*piece, &mut bytes)?;
         let mut rest = &bytes[..];
         while !rest.is_empty() {

@@ -60,8 +60,8 @@ impl Prices {
 
     /// The highest threshold of the whole book that a prompt exceeds, or 0.
     pub fn context_band(&self, prompt_tokens: u64) -> ContextBand {
-        let exceeded = self.bands.partition_point(|&above| above < prompt_tokens);
-        ContextBand(exceeded.checked_sub(1).map_or(0, |last| self.bands[last]))
+        // Thresholds are few: to look at each is quicker than to search.
+        ContextBand(self.bands.iter().copied().filter(|above| *above < prompt_tokens).max().unwrap_or(0))
     }
 
     pub fn knows(&self, model: &str) -> bool {

@@ -16,7 +16,7 @@ use std::hash::BuildHasher;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::groups::SharedGroups;
-use super::row::{self, Draft, Head, Identity, Row, Shard};
+use super::row::{self, Head, Identity, Row, Shard};
 use crate::error::Result;
 use crate::memory::Memory;
 use crate::types::cache::CacheUse;
@@ -76,8 +76,8 @@ pub type MissingPlace = u64;
 /// One thread's rows, by shard.
 pub struct Dealer {
     key: IdentityKey,
-    draft: Draft,
-    /// A buffer, used again and again.
+    /// Buffers, used again and again.
+    detail: Vec<u8>,
     spilling: Vec<u8>,
     without_id: usize,
     shards: Vec<Shard>,
@@ -86,7 +86,7 @@ pub struct Dealer {
 impl Dealer {
     pub fn new(key: IdentityKey) -> Dealer {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Dealer { key, draft: Draft::default(), spilling: Vec::new(), without_id: 0, shards }
+        Dealer { key, detail: Vec::new(), spilling: Vec::new(), without_id: 0, shards }
     }
 
     /// Which request it is. Its shard's end is asked for.
@@ -106,15 +106,16 @@ impl Dealer {
             | flag(row::UNDATED, hand.undated)
             | flag(row::TOKENS_UNKNOWN, hand.tokens_unknown);
         let head = Head { identity, at: hand.at, group: hand.group, flags };
-        match hand.usage {
-            Dealt::Usage(usage) => self.draft.write(&head, usage),
-            Dealt::Cache(cache) => self.draft.write_cache(&head, cache),
-            Dealt::Missing(place) => self.draft.write_missing(&head, place),
-        }
+        self.detail.clear();
         if let Some((detail, place)) = detail {
-            self.draft.write_detail(&String::from_utf8_lossy(hand.request_id), &detail, place);
+            detail.encode(&String::from_utf8_lossy(hand.request_id), place, &mut self.detail);
         }
-        self.shards[identity.shard()].append(&self.draft);
+        let (shard, detail) = (&mut self.shards[identity.shard()], &self.detail[..]);
+        match hand.usage {
+            Dealt::Usage(usage) => shard.append_usage(&head, usage, detail),
+            Dealt::Cache(cache) => shard.append_cache(&head, cache, detail),
+            Dealt::Missing(place) => shard.append_missing(&head, place, detail),
+        }
     }
 
     /// What the rows take of memory.

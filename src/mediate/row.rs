@@ -17,7 +17,7 @@ use crate::memory::Memory;
 use crate::prefetch::prefetch;
 use crate::types::cache::{CacheAct, CacheUse, cache_name};
 use crate::types::day::Instant;
-use crate::types::detail::{Detail, Place};
+use crate::types::detail::Place;
 use crate::types::meter::Slot;
 use crate::types::piece::Piece;
 use crate::types::tally::GroupId;
@@ -58,7 +58,7 @@ const NANOS_PER_MILLI: i64 = 1_000_000;
 const MILLIS: usize = 6;
 
 /// Which request it is: 96 bits of a hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// None of its bits decide the shard.
     pub hash: u64,
@@ -76,8 +76,9 @@ impl Identity {
 #[derive(Debug, Default)]
 pub struct Shard {
     full: Vec<Vec<u8>>,
-    /// The chunk that is written.
+    /// The chunk that is written, and how much of it is.
     last: Vec<u8>,
+    used: usize,
     /// What the chunks take of memory.
     bytes: usize,
     /// Chunks that are in the temporary file.
@@ -93,42 +94,30 @@ impl Shard {
     /// Asks for the place that the next row is written to.
     #[inline(always)]
     pub fn prefetch(&self) {
-        prefetch(self.last.as_ptr().wrapping_add(self.last.len()));
+        prefetch(self.last.as_ptr().wrapping_add(self.used));
     }
 
+    /// Appends a row, which `write` puts into the room that it is given, of `longest` bytes at least; it gives the row's
+    /// length. A row is written where it stays: to copy it would cost as much as to make it.
     #[inline(always)]
-    pub fn append(&mut self, draft: &Draft) {
-        self.rows += 1;
-        if let Some(step) = draft.bytes.first_chunk::<{ Draft::STEP }>()
-            && draft.length <= Draft::STEP
-            && self.last.len() + Draft::STEP <= self.last.capacity()
-        {
-            // A whole step, whose length the compiler knows.
-            let end = self.last.len() + draft.length;
-            self.last.extend_from_slice(step);
-            self.last.truncate(end);
-        } else {
-            self.append_other(draft.row());
+    fn append(&mut self, longest: usize, write: impl FnOnce(&mut [u8]) -> usize) {
+        if self.used + longest > self.last.len() {
+            self.begin_chunk(longest);
         }
+        self.used += write(&mut self.last[self.used..]);
+        self.rows += 1;
     }
 
     #[inline(never)]
-    fn append_other(&mut self, row: &[u8]) {
-        self.chunk_for(row.len()).extend_from_slice(row);
-    }
-
-    /// A chunk with room for so many bytes.
-    fn chunk_for(&mut self, bytes: usize) -> &mut Vec<u8> {
-        if self.last.len() + bytes > self.last.capacity() {
-            // A row with a long detail has a chunk of its own.
-            let next = Vec::with_capacity(bytes.max(Shard::CHUNK));
-            self.bytes += next.capacity();
-            let full = std::mem::replace(&mut self.last, next);
-            if !full.is_empty() {
-                self.full.push(full);
-            }
+    fn begin_chunk(&mut self, longest: usize) {
+        // A row with a long detail has a chunk of its own.
+        let mut full = std::mem::replace(&mut self.last, vec![0; longest.max(Shard::CHUNK)]);
+        full.truncate(self.used);
+        self.bytes += self.last.len();
+        self.used = 0;
+        if !full.is_empty() {
+            self.full.push(full);
         }
-        &mut self.last
     }
 
     /// What its rows take of memory.
@@ -139,25 +128,33 @@ impl Shard {
     /// Moves all rows to the temporary file, by way of `buffer`.
     pub fn spill(&mut self, memory: &Memory, buffer: &mut Vec<u8>) -> Result<()> {
         buffer.clear();
-        self.chunks().for_each(|chunk| buffer.extend_from_slice(chunk));
-        if buffer.is_empty() {
+        let mut lengths = Vec::new();
+        for chunk in self.chunks() {
+            buffer.extend_from_slice(chunk);
+            lengths.push(chunk.len() as u32);
+        }
+        if lengths.is_empty() {
             return Ok(());
         }
         let mut at = memory.spill(buffer)?;
-        self.full.push(std::mem::take(&mut self.last));
-        for chunk in self.full.drain(..) {
-            let length = chunk.len() as u32;
+        for length in lengths {
             self.spilled.push(Piece { at, length });
             at += u64::from(length);
         }
-        self.bytes = 0;
+        (self.full, self.last) = (Vec::new(), Vec::new());
+        (self.used, self.bytes) = (0, 0);
         Ok(())
     }
 
     /// Reads back what was spilled.
     pub fn bring_back(&mut self, memory: &Memory) -> Result<()> {
         for piece in std::mem::take(&mut self.spilled) {
-            memory.read(piece, self.chunk_for(piece.length as usize))?;
+            let length = piece.length as usize;
+            if self.used + length > self.last.len().min(Shard::CHUNK) {
+                self.begin_chunk(length);
+            }
+            memory.read(piece, &mut self.last[self.used..self.used + length])?;
+            self.used += length;
         }
         Ok(())
     }
@@ -168,7 +165,8 @@ impl Shard {
 
     /// Each chunk, for [`read`](Row::read).
     pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
-        self.full.iter().chain([&self.last]).map(Vec::as_slice).filter(|chunk| !chunk.is_empty())
+        let last = Some(&self.last[..self.used]).filter(|chunk| !chunk.is_empty());
+        self.full.iter().map(Vec::as_slice).chain(last)
     }
 }
 
@@ -193,114 +191,107 @@ pub struct Head {
     pub flags: u16,
 }
 
-/// The row being made, in a buffer that is used again and again.
-#[derive(Debug)]
-pub struct Draft {
-    /// Longer than the row by a step at least.
-    bytes: Vec<u8>,
-    length: usize,
+/// Bytes of the longest row of a request's usage, and some to spare: a head, a time, a group, two counts, and each slot
+/// with its quantity.
+const LONGEST: usize = HEAD + 8 + 3 * LONGEST_VARINT + Slot::COUNT * (1 + LONGEST_VARINT) + 16;
+const LONGEST_VARINT: usize = 10;
+
+impl Shard {
+    /// Appends the row of a request that used this.
+    #[inline(always)]
+    pub fn append_usage(&mut self, head: &Head, usage: Option<&Usage>, detail: &[u8]) {
+        self.append(LONGEST + detail.len(), |room| {
+            let mut row = Draft::begin(room, head);
+            if let Some(usage) = usage {
+                if let Some(total) = usage.total {
+                    row.flags |= HAS_TOTAL;
+                    if usage.total_mismatch {
+                        row.flags |= TOTAL_MISMATCH;
+                        row.push_varint(total);
+                    }
+                }
+                if usage.thoughts > 0 {
+                    row.flags |= HAS_THOUGHTS;
+                    row.push_varint(usage.thoughts);
+                }
+                for &(slot, quantity) in usage.quantities() {
+                    row.push([slot.0], 1);
+                    row.push_varint(quantity);
+                }
+            }
+            row.finish(detail)
+        });
+    }
+
+    /// Appends the row of a request that used a cache.
+    pub fn append_cache(&mut self, head: &Head, cache: &CacheUse<'_>, detail: &[u8]) {
+        let name = cache_name(&cache.name);
+        self.append(LONGEST + name.len() + detail.len(), |room| {
+            let mut row = Draft::begin(room, head);
+            row.flags |= CACHE;
+            row.push([cache.act as u8], 1);
+            row.push_varint(cache.tokens);
+            row.push_varint(cache.expires.map_or(0, |expires| expires.0 as u64 + 1));
+            row.extend(name.as_bytes());
+            row.finish(detail)
+        });
+    }
+
+    /// Appends the row of a request whose usage is missing; `place` says which of its thread's it is.
+    pub fn append_missing(&mut self, head: &Head, place: u64, detail: &[u8]) {
+        self.append(LONGEST + detail.len(), |room| {
+            let mut row = Draft::begin(room, head);
+            row.flags |= USAGE_MISSING;
+            row.push_varint(place);
+            row.finish(detail)
+        });
+    }
+}
+
+/// A row being made.
+struct Draft<'c> {
+    room: &'c mut [u8],
+    end: usize,
     flags: u16,
 }
 
-impl Default for Draft {
-    fn default() -> Draft {
-        Draft { bytes: vec![0; 512], length: 0, flags: 0 }
-    }
-}
-
-impl Draft {
-    /// Most rows are shorter.
-    const STEP: usize = 64;
-
-    pub fn row(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-
-    /// Begins the row of a request that used this.
+impl<'c> Draft<'c> {
     #[inline(always)]
-    pub fn write(&mut self, head: &Head, usage: Option<&Usage>) {
-        self.begin(head);
-        if let Some(usage) = usage {
-            if let Some(total) = usage.total {
-                self.flags |= HAS_TOTAL;
-                if usage.total_mismatch {
-                    self.flags |= TOTAL_MISMATCH;
-                    self.push_varint(total);
-                }
-            }
-            if usage.thoughts > 0 {
-                self.flags |= HAS_THOUGHTS;
-                self.push_varint(usage.thoughts);
-            }
-            for &(slot, quantity) in usage.quantities() {
-                self.push([slot.0], 1);
-                self.push_varint(quantity);
-            }
-        }
-        self.finish();
-    }
-
-    /// Begins the row of a request that used a cache.
-    pub fn write_cache(&mut self, head: &Head, cache: &CacheUse<'_>) {
-        self.begin(head);
-        self.flags |= CACHE;
-        self.push([cache.act as u8], 1);
-        self.push_varint(cache.tokens);
-        self.push_varint(cache.expires.map_or(0, |expires| expires.0 as u64 + 1));
-        self.extend(cache_name(&cache.name).as_bytes());
-        self.finish();
-    }
-
-    /// Begins the row of a request whose usage is missing; `place` says which of its thread's it is.
-    pub fn write_missing(&mut self, head: &Head, place: u64) {
-        self.begin(head);
-        self.flags |= USAGE_MISSING;
-        self.push_varint(place);
-        self.finish();
-    }
-
-    /// Appends its detail to a row.
-    pub fn write_detail(&mut self, request_id: &str, detail: &Detail<'_>, place: Place) {
-        self.bytes[IDENTITY] |= HAS_DETAIL as u8;
-        let mut encoded = Vec::new();
-        detail.encode(request_id, place, &mut encoded);
-        self.extend(&(encoded.len() as u32).to_le_bytes());
-        self.extend(&encoded);
-    }
-
-    #[inline(always)]
-    fn begin(&mut self, head: &Head) {
-        self.length = 0;
-        self.flags = head.flags;
+    fn begin(room: &'c mut [u8], head: &Head) -> Draft<'c> {
+        let mut row = Draft { room, end: 0, flags: head.flags };
         let Identity { hash, rest } = head.identity;
-        self.push((u128::from(hash) | u128::from(rest) << 64).to_le_bytes(), HEAD);
+        row.push((u128::from(hash) | u128::from(rest) << 64).to_le_bytes(), HEAD);
         let at = head.at.0;
         if at % NANOS_PER_MILLI == 0 {
-            self.push((at / NANOS_PER_MILLI).to_le_bytes(), MILLIS);
+            row.push((at / NANOS_PER_MILLI).to_le_bytes(), MILLIS);
         } else {
-            self.push(at.to_le_bytes(), 8);
-            self.flags |= IN_NANOS;
+            row.push(at.to_le_bytes(), 8);
+            row.flags |= IN_NANOS;
         }
-        self.push_varint(u64::from(head.group.0));
+        row.push_varint(u64::from(head.group.0));
+        row
     }
 
+    /// Puts down how long the body is, and the detail after it; gives the length of all.
     #[inline(always)]
-    fn finish(&mut self) {
-        let length = self.length - HEAD;
+    fn finish(mut self, detail: &[u8]) -> usize {
+        let length = self.end - HEAD;
         debug_assert!(length < LONGEST_BODY);
+        if !detail.is_empty() {
+            self.flags |= HAS_DETAIL;
+            self.extend(&(detail.len() as u32).to_le_bytes());
+            self.extend(detail);
+        }
         let head = (length as u32) << FLAG_BITS | u32::from(self.flags);
-        self.bytes[IDENTITY..HEAD].copy_from_slice(&head.to_le_bytes()[..HEAD - IDENTITY]);
+        self.room[IDENTITY..HEAD].copy_from_slice(&head.to_le_bytes()[..HEAD - IDENTITY]);
+        self.end
     }
 
-    /// Appends the first `used` of some bytes.
+    /// Puts some bytes at the end, of which the first `used` are the row's.
     #[inline(always)]
     fn push<const N: usize>(&mut self, bytes: [u8; N], used: usize) {
-        const { assert!(N <= Draft::STEP) };
-        self.bytes[self.length..self.length + N].copy_from_slice(&bytes);
-        self.length += used;
-        if self.length + Draft::STEP > self.bytes.len() {
-            self.grow(0);
-        }
+        self.room[self.end..self.end + N].copy_from_slice(&bytes);
+        self.end += used;
     }
 
     /// As many bytes as the number has groups of seven bits, the lowest first, each but the last with its high bit.
@@ -324,17 +315,8 @@ impl Draft {
     }
 
     fn extend(&mut self, bytes: &[u8]) {
-        self.grow(bytes.len());
-        self.bytes[self.length..self.length + bytes.len()].copy_from_slice(bytes);
-        self.length += bytes.len();
-        self.grow(0);
-    }
-
-    /// Makes room for some bytes and a step.
-    #[cold]
-    fn grow(&mut self, bytes: usize) {
-        let needed = self.length + bytes + Draft::STEP;
-        self.bytes.resize(self.bytes.len().max(2 * needed), 0);
+        self.room[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
     }
 }
 
@@ -467,9 +449,10 @@ mod tests {
 
     /// Appends bytes as if they were a row.
     fn append(shard: &mut Shard, bytes: &[u8]) {
-        let mut draft = Draft::default();
-        draft.extend(bytes);
-        shard.append(&draft);
+        shard.append(bytes.len(), |room| {
+            room[..bytes.len()].copy_from_slice(bytes);
+            bytes.len()
+        });
     }
 
     fn head(byte: u8, at: i64, group: u32, flags: u16) -> Head {
@@ -491,23 +474,19 @@ mod tests {
             ..Counts::default()
         };
         let mut shard = Shard::default();
-        let mut row = Draft::default();
         let totals = [Some(1), None, Some((1 << 40) + 10), Some((1 << 40) + 12)];
         for total in totals {
             let usage = Usage::from_counts(&counts(total)).unwrap();
-            row.write(&head(7, 1_000_000_001, 9, 0), Some(&usage));
-            shard.append(&row);
+            shard.append_usage(&head(7, 1_000_000_001, 9, 0), Some(&usage), &[]);
         }
-        row.write_missing(&head(0xff, 6_000_000, 300, NO_ID), 1 << 33);
-        shard.append(&row);
+        shard.append_missing(&head(0xff, 6_000_000, 300, NO_ID), 1 << 33, &[]);
         let cache = CacheUse {
             act: CacheAct::Patch,
             name: "\u{80}é".repeat(64).into(),
             expires: Some(Instant(i64::MAX - 1)),
             tokens: 1 << 40,
         };
-        row.write_cache(&head(9, 7, u32::MAX, UNDATED | TOKENS_UNKNOWN), &cache);
-        shard.append(&row);
+        shard.append_cache(&head(9, 7, u32::MAX, UNDATED | TOKENS_UNKNOWN), &cache, &[]);
 
         let chunk = shard.chunks().next().unwrap();
         let mut offset = 0;

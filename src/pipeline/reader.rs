@@ -25,7 +25,7 @@ use crate::read::shape::{self, Item, Items, NotRequest, Shape};
 use crate::read::stream::Stream;
 use crate::suspense::{Refusal, Suspended};
 use crate::tally::{self, Tallied, Tallier};
-use crate::types::day::{Days, Instant};
+use crate::types::day::{Day, Days, Instant};
 use crate::types::detail::{Detail, Place};
 use crate::types::key::shown;
 use crate::types::origin::InputId;
@@ -66,6 +66,8 @@ pub(super) struct Reader<'r, 'b> {
     dealer: Dealer,
     tallier: Tallier<'b>,
     days: Days,
+    /// What is known of the day that came last.
+    day: Option<KnownDay>,
     books: &'b Books,
     options: &'r Options,
     /// Requests of the input that is read in order, whose chunks may still come.
@@ -85,6 +87,15 @@ pub(super) struct Known {
     is_live: bool,
 }
 
+/// What holds for all requests of a day.
+#[derive(Clone, Copy)]
+struct KnownDay {
+    day: Day,
+    /// In the window.
+    inside: bool,
+    is_summed: bool,
+}
+
 /// Plain lines that are taken together: so many that memory has answered in the meantime, so few that they stay near.
 const BATCH: usize = 16;
 
@@ -96,15 +107,13 @@ struct Waiting<'line> {
     /// None of lines that the strict decoder reads.
     known: Option<Known>,
     usage: Usage,
-}
-
-/// A request on its way into its shard and its cell.
-struct Dealing<'h> {
-    hand: Hand<'h>,
     identity: Identity,
     /// If its day is summed.
-    tallied: Option<(Tallied<'h>, tally::Place)>,
+    spot: Option<Spot>,
 }
+
+/// Where a request is summed.
+type Spot = (Day, tally::Place);
 
 impl Waiting<'_> {
     fn hand<'h>(&'h self, known: Known, options: &'h Options) -> Hand<'h> {
@@ -143,6 +152,7 @@ impl<'r, 'b> Reader<'r, 'b> {
             dealer,
             tallier,
             days: Days::default(),
+            day: None,
             books,
             options,
             parts: Parts::default(),
@@ -250,25 +260,23 @@ impl<'r, 'b> Reader<'r, 'b> {
                 }
             }
         }
-        let mut dealings: [Option<Dealing<'_>>; BATCH] = Default::default();
-        for (place, (waiting, dealing)) in batch.iter().zip(&mut dealings).enumerate() {
-            *dealing = match waiting.known {
-                Some(known) => Some(self.begin(waiting.hand(known, self.options))),
-                None => {
-                    self.read_line(waiting.plain.line, block, number + place as u64);
-                    None
-                }
-            };
-        }
-        for (place, (waiting, dealing)) in batch.iter().zip(&mut dealings).enumerate() {
-            if let Some(dealing) = dealing {
-                let place = At::from(block).place(number + place as u64);
-                let detail = self.options.detail.then(|| (waiting.plain.detail(), place));
-                self.deal(dealing, detail);
+        for (line, waiting) in batch.iter_mut().enumerate() {
+            match waiting.known {
+                Some(known) => waiting.identity = self.begin(&waiting.hand(known, self.options)),
+                None => _ = self.read_line(waiting.plain.line, block, number + line as u64),
             }
         }
-        for dealing in dealings.iter().flatten() {
-            self.add(dealing);
+        for (line, waiting) in batch.iter_mut().enumerate() {
+            if let Some(known) = waiting.known {
+                let place = At::from(block).place(number + line as u64);
+                let detail = self.options.detail.then(|| (waiting.plain.detail(), place));
+                waiting.spot = self.deal(&waiting.hand(known, self.options), waiting.identity, detail);
+            }
+        }
+        for waiting in batch.iter() {
+            if let Some(known) = waiting.known {
+                self.add(&waiting.hand(known, self.options), waiting.spot);
+            }
         }
     }
 
@@ -421,9 +429,9 @@ impl<'r, 'b> Reader<'r, 'b> {
                     undated: request.undated,
                 };
                 let detail = self.options.detail.then_some((request.detail, at.place(number)));
-                let mut dealing = self.begin(hand);
-                self.deal(&mut dealing, detail);
-                self.add(&dealing);
+                let identity = self.begin(&hand);
+                let spot = self.deal(&hand, identity, detail);
+                self.add(&hand, spot);
                 if request.usage_missing {
                     let refusal = Refusal {
                         reason: Reason::MissingUsage,
@@ -444,52 +452,61 @@ impl<'r, 'b> Reader<'r, 'b> {
     }
 
     #[inline(always)]
-    fn begin<'h>(&mut self, hand: Hand<'h>) -> Dealing<'h> {
+    fn begin(&mut self, hand: &Hand<'_>) -> Identity {
         self.tallier.prefetch(hand.group);
-        let identity = self.dealer.identify(&hand);
-        Dealing { hand, identity, tallied: None }
+        self.dealer.identify(hand)
     }
 
     /// Deals a request into its shard and, if its day is summed, finds its cell.
     #[inline(always)]
-    fn deal(&mut self, dealing: &mut Dealing<'_>, detail: Option<(Detail<'_>, Place)>) {
-        let hand = &dealing.hand;
+    fn deal(
+        &mut self,
+        hand: &Hand<'_>,
+        identity: Identity,
+        detail: Option<(Detail<'_>, Place)>,
+    ) -> Option<Spot> {
         self.thread.last_read = self.thread.last_read.max(Some(hand.at));
-        self.dealer.deal(hand, dealing.identity, detail);
-        static NONE: Usage = Usage::NONE;
-        let usage = match hand.usage {
-            Dealt::Usage(Some(usage)) => usage,
-            Dealt::Usage(None) | Dealt::Cache(_) => &NONE,
-            Dealt::Missing(_) => return,
-        };
-        let day = self.days.of(hand.at);
-        let records = &mut self.thread.records;
-        let inside = self.options.window.contains(day);
-        *if inside { &mut records.requests } else { &mut records.outside_window } += 1;
-        if self.options.sums(day) {
-            let tallied = Tallied {
-                at: hand.at,
-                day,
-                group: hand.group,
-                no_id: hand.request_id.is_empty(),
-                tokens_unknown: hand.tokens_unknown,
-                undated: hand.undated,
-                usage,
-            };
-            let place = self.tallier.place(&tallied);
-            dealing.tallied = Some((tallied, place));
+        self.dealer.deal(hand, identity, detail);
+        if matches!(hand.usage, Dealt::Missing(_)) {
+            return None;
         }
+        let day = self.days.of(hand.at);
+        if self.day.is_none_or(|known| known.day != day) {
+            let inside = self.options.window.contains(day);
+            self.day = Some(KnownDay { day, inside, is_summed: self.options.sums(day) });
+        }
+        let KnownDay { inside, is_summed, .. } = self.day?;
+        let records = &mut self.thread.records;
+        *if inside { &mut records.requests } else { &mut records.outside_window } += 1;
+        is_summed.then(|| (day, self.tallier.place(&tallied(hand, day))))
     }
 
     #[inline(always)]
-    fn add(&mut self, dealing: &Dealing<'_>) {
-        if let Some((tallied, place)) = &dealing.tallied {
-            self.tallier.add(tallied, *place);
+    fn add(&mut self, hand: &Hand<'_>, spot: Option<Spot>) {
+        if let Some((day, place)) = spot {
+            self.tallier.add(&tallied(hand, day), place);
         }
     }
 
     fn refuse(&mut self, at: At, number: u64, refusal: Refusal<'_>) {
         self.thread.refused.push(note(at, number, refusal));
+    }
+}
+
+#[inline(always)]
+fn tallied<'h>(hand: &Hand<'h>, day: Day) -> Tallied<'h> {
+    static NONE: Usage = Usage::NONE;
+    Tallied {
+        at: hand.at,
+        day,
+        group: hand.group,
+        no_id: hand.request_id.is_empty(),
+        tokens_unknown: hand.tokens_unknown,
+        undated: hand.undated,
+        usage: match hand.usage {
+            Dealt::Usage(Some(usage)) => usage,
+            _ => &NONE,
+        },
     }
 }
 

@@ -112,17 +112,27 @@ impl Usage {
         let thoughts_added = if thoughts_inside(counts) { 0 } else { counts.thoughts };
         output[0] += thoughts_added;
 
-        self.quantities.clear();
-        for (meter, tokens) in [
-            (Meter::Input, std::array::from_fn(|modality| prompt[modality] - cached[modality])),
-            (Meter::InputCached, cached),
-            (Meter::InputTool, tool),
-            (if counts.thoughts > 0 { Meter::OutputThinking } else { Meter::Output }, output),
+        let first_of = |meter| Slot::of_tokens(meter, 0);
+        let output_slot = match counts.thoughts {
+            0 => first_of(Meter::Output),
+            _ => first_of(Meter::OutputThinking),
+        };
+        // Which of them are 0 nobody foresees, so each is put down, and the next one over it where it is.
+        let mut found = [(Slot(0), 0); 4 * MODALITIES];
+        let mut count = 0;
+        for (slot, tokens) in [
+            (first_of(Meter::Input), std::array::from_fn(|modality| prompt[modality] - cached[modality])),
+            (first_of(Meter::InputCached), cached),
+            (first_of(Meter::InputTool), tool),
+            (output_slot, output),
         ] {
             for (modality, &tokens) in tokens.iter().enumerate() {
-                self.push(Slot::of_tokens(meter, modality), tokens);
+                found[count] = (Slot(slot.0 + modality as u8), tokens);
+                count += usize::from(tokens > 0);
             }
         }
+        self.quantities.clear();
+        self.quantities.extend_from_slice(&found[..count]);
         self.prompt = counts.prompt;
         self.cached = counts.cached;
         self.tool = counts.tool;
