@@ -107,13 +107,13 @@ mod tests {
         let key = |place: usize| SeriesKey {
             group: GroupId(1 << 31 | place as u32),
             usage_tier: UsageTier::ALL[place],
-            undated: place % 2 > 0,
+            undated: !place.is_multiple_of(2),
         };
         let arrivals: Vec<Arrival> =
             (0..lengths.iter().sum()).map(|place: usize| Arrival::new(9, place as u64)).collect();
         let series = lengths.iter().enumerate().map(|(place, length)| (key(place), *length));
         let traffic = DayTraffic::new(series, arrivals);
-        let part_of = |group: GroupId| Part::of(if group.0 % 2 > 0 { "odd" } else { "even" });
+        let part_of = |group: GroupId| Part::of(if group.0.is_multiple_of(2) { "even" } else { "odd" });
         let mut pieces = spill(&traffic, part_of, &memory).expect("a temporary file");
         pieces.extend(spill(&traffic, part_of, &memory).expect("a temporary file"));
 
