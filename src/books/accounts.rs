@@ -2,8 +2,10 @@
 //! to, its usage tier through time, its own limits, and what tuned models were tuned from. Every mistake of the file is
 //! told at once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use toml::de::{DeTable, DeValue};
 

@@ -1,7 +1,8 @@
 //! Owns the free units that a pool of models has each period. Who takes how many is for `charge::allowance`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::dated::{self, Entry, Fields, Line, Mistake, Timed};
 use crate::names;
@@ -40,7 +41,7 @@ impl Allowances {
             let of_model = move |model: &str| ((Arc::from(model), shared.meter), shared.from, shared.clone());
             line.models.split(' ').map(of_model).collect::<Vec<_>>()
         });
-        let mut models: HashMap<Arc<str>, HashMap<_, _>> = HashMap::new();
+        let mut models: HashMap<Arc<str>, HashMap<_, _>> = HashMap::default();
         for ((model, meter), lines) in dated::by_key(lines) {
             models.entry(model).or_default().insert(meter, lines);
         }
@@ -56,7 +57,7 @@ impl Allowances {
 /// What only the whole book shows: a model's meter in two pools from one day.
 pub fn check(entries: &[Entry<AllowanceLine>]) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
-    let mut seen: HashMap<(&str, Meter, Day), &str> = HashMap::new();
+    let mut seen: HashMap<(&str, Meter, Day), &str> = HashMap::default();
     for Entry { line, place, .. } in entries {
         for model in line.models.split(' ') {
             if let Some(pool) = seen.insert((model, line.meter, line.from), &line.pool) {

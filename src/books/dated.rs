@@ -1,8 +1,10 @@
 //! Owns how a book is read from CSV and laid over another: every mistake of a file at once with its line, no key
 //! twice, a citation on every line, the newest `from` on or before a day. What a line means is for its own loader.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use crate::error::{Error, Result};
 use crate::near::one_of;
@@ -135,7 +137,7 @@ fn header_mistake(header: &[String], columns: &[&str]) -> String {
 
 /// The lines that hold on `day`: of each key those with the newest `from` on or before it.
 pub fn in_force<L: Line>(entries: &[Entry<L>], day: Day) -> Vec<&Entry<L>> {
-    let mut newest: HashMap<String, Option<Day>> = HashMap::new();
+    let mut newest: HashMap<String, Option<Day>> = HashMap::default();
     let holding = |entry: &&Entry<L>| entry.line.from().is_none_or(|from| from <= day);
     for entry in entries.iter().filter(holding) {
         let from = newest.entry(series(&entry.line)).or_default();
@@ -152,7 +154,7 @@ pub fn newest<T>(lines: &[(Day, T)], day: Day) -> Option<&T> {
 
 /// Lines by key, each key's sorted by `from`.
 pub fn by_key<K: std::hash::Hash + Eq, T>(lines: impl Iterator<Item = (K, Day, T)>) -> HashMap<K, Timed<T>> {
-    let mut index: HashMap<K, Timed<T>> = HashMap::new();
+    let mut index: HashMap<K, Timed<T>> = HashMap::default();
     for (key, from, line) in lines {
         index.entry(key).or_default().push((from, line));
     }
@@ -171,7 +173,7 @@ fn series<L: Line>(line: &L) -> String {
 }
 
 fn refuse_doubles<L: Line>(entries: &[Entry<L>], mistakes: &mut Vec<Mistake>) {
-    let mut seen: HashMap<(String, Option<Day>), &str> = HashMap::new();
+    let mut seen: HashMap<(String, Option<Day>), &str> = HashMap::default();
     for entry in entries {
         let Some(first) = seen.insert(identity(&entry.line), &entry.place) else {
             continue;

@@ -1,7 +1,8 @@
 //! Owns the limit book: a metric's limit by model, usage tier and day. Measuring against it is for `quota`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::dated::{self, Entry, Fields, Line, Timed};
 use crate::names;
@@ -44,7 +45,7 @@ impl Limits {
         let lines = entries.iter().map(|Entry { line, .. }| {
             ((line.model.clone(), line.usage_tier, line.metric), line.from, line.value)
         });
-        let mut models: HashMap<Arc<str>, HashMap<Key, Timed<u64>>> = HashMap::new();
+        let mut models: HashMap<Arc<str>, HashMap<Key, Timed<u64>>> = HashMap::default();
         for ((model, usage_tier, metric), values) in dated::by_key(lines) {
             models.entry(model).or_default().insert((usage_tier, metric), values);
         }

@@ -1,7 +1,8 @@
 //! Owns what is known of methods: the kind, whether one is billed and whether it counts against quota.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::dated::{Entry, Fields, Line};
 use super::outcomes::Basis;

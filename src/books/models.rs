@@ -1,8 +1,9 @@
 //! Owns what is known of models: when each was there, its context window, whether the free usage tier has it, and
 //! what an alias answers as. Evidence for warnings, and the names that a `model_version` may have.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::dated::{self, Entry, Fields, Line, Mistake, Timed};
 use crate::types::day::Day;

@@ -1,8 +1,10 @@
 //! Owns the price book: `usd` for `per` units of a meter, by model, service tier, modality, prompt size and day.
 //! Multiplying is for `charge`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::dated::{self, Entry, Fields, Line, Mistake, Timed};
 use crate::names;
@@ -48,7 +50,7 @@ impl Prices {
             let key = (line.service_tier, line.meter, line.modality);
             schedules.entry((line.model.clone(), key, line.price.from)).or_default().push(line.price.clone());
         }
-        let mut models: HashMap<Arc<str>, HashMap<Key, Timed<Schedule>>> = HashMap::new();
+        let mut models: HashMap<Arc<str>, HashMap<Key, Timed<Schedule>>> = HashMap::default();
         for ((model, key, from), mut schedule) in schedules {
             schedule.sort_by_key(|price| price.above_prompt_tokens);
             models.entry(model).or_default().entry(key).or_default().push((from, schedule));

@@ -1,7 +1,7 @@
 //! Owns what a billing account needs for a usage tier, and its monthly cap. Who qualifies since when is for
 //! `charge::account`.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::dated::{self, Entry, Fields, Line, Timed};
 use crate::names;

@@ -1,7 +1,9 @@
 //! Owns free allowances (C8): units that a pool has each period are taken off before the price. Which pools there are
 //! is in the allowances book.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use foldhash::HashMap;
 
 use super::{Rated, sum, too_much};
 use crate::books::Books;
@@ -49,7 +51,7 @@ impl<'r> Allowances<'r> {
         if self.month.replace(day.month()) != Some(day.month()) {
             self.taken.clear();
         }
-        let mut taken: HashMap<(&str, Period, Holder<'r>), u64> = HashMap::new();
+        let mut taken: HashMap<(&str, Period, Holder<'r>), u64> = HashMap::default();
         for (&(pool, project_id), units) in &self.taken {
             let used = taken.entry((pool, Period::Month, Holder::of(project_id, books))).or_default();
             *used = used.saturating_add(*units);

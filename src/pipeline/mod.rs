@@ -149,7 +149,7 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
         for (day, mut of_day) in settling.kept {
             kept.entry(day).or_default().append(&mut of_day);
         }
-        for (day, span) in settling.spans {
+        for (day, span) in settling.spans.into_days() {
             spans.entry(day).and_modify(|own| own.merge(span)).or_insert(span);
         }
     }

@@ -29,7 +29,7 @@ pub(super) struct Settling<'b> {
     pub(super) records: Records,
     pub(super) requests_taken_back: u64,
     pub(super) outside_taken_back: u64,
-    pub(super) spans: BTreeMap<Day, Span>,
+    pub(super) spans: Spans,
     pub(super) cache_events: Vec<CacheEvent>,
     pub(super) kept: BTreeMap<Day, Vec<Kept>>,
     pub(super) suspended: Vec<Suspended>,
@@ -44,7 +44,7 @@ impl<'b> Settling<'b> {
             records: Records::default(),
             requests_taken_back: 0,
             outside_taken_back: 0,
-            spans: BTreeMap::new(),
+            spans: Spans::default(),
             cache_events: Vec::new(),
             kept: BTreeMap::new(),
             suspended: Vec::new(),
@@ -79,8 +79,7 @@ impl<'b> Settling<'b> {
         if !self.options.sums(day) {
             return;
         }
-        let span = Span::of(row.at);
-        self.spans.entry(day).and_modify(|own| own.merge(span)).or_insert(span);
+        self.spans.add(day, Span::of(row.at));
         let is_kept = !row.detail().is_empty() && self.options.window.contains(day);
         if !is_kept && !row.has(CACHE) {
             return;
@@ -125,5 +124,34 @@ pub(super) fn tallied<'u>(row: &Row<'_>, day: Day, usage: &'u Usage) -> Tallied<
         tokens_unknown: row.has(TOKENS_UNKNOWN),
         undated: row.has(UNDATED),
         usage,
+    }
+}
+
+/// The first and the last request by day. Requests of one day come in runs, so that one is looked at first.
+#[derive(Default)]
+pub(super) struct Spans {
+    days: BTreeMap<Day, Span>,
+    last: Option<(Day, Span)>,
+}
+
+impl Spans {
+    #[inline(always)]
+    pub(super) fn add(&mut self, day: Day, span: Span) {
+        match &mut self.last {
+            Some((last, own)) if *last == day => own.merge(span),
+            _ => self.put_away(Some((day, span))),
+        }
+    }
+
+    #[inline(never)]
+    fn put_away(&mut self, next: Option<(Day, Span)>) {
+        if let Some((day, span)) = std::mem::replace(&mut self.last, next) {
+            self.days.entry(day).and_modify(|own| own.merge(span)).or_insert(span);
+        }
+    }
+
+    pub(super) fn into_days(mut self) -> BTreeMap<Day, Span> {
+        self.put_away(None);
+        self.days
     }
 }

@@ -2,7 +2,7 @@
 //! Billing and terms pages: unpaid use of the free usage tier may; paid use may not; AI Studio is as paid when a project
 //! of yours is.
 
-use std::collections::BTreeMap;
+use foldhash::HashMap;
 
 use super::{Kind, Report, Rows, column};
 use crate::types::day::Day;
@@ -26,7 +26,7 @@ pub const REPORT: Report = Report {
 
 /// The rows of one day.
 pub fn rows(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups) -> Rows {
-    let mut sums: BTreeMap<_, [u64; 3]> = BTreeMap::new();
+    let mut sums: HashMap<_, [u64; 3]> = HashMap::default();
     for (key, cell) in cells {
         let facts = &groups[key.group.0 as usize];
         let sum = sums.entry((&*facts.project_id, facts.channel, key.terms)).or_default();

@@ -1,7 +1,10 @@
 //! Owns the tally report: the finest cells with all the facts that usage and charges need, so that other books can be
 //! applied without the logs. One row per cell, meter and modality; what isn't priced is a meter here too.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+use foldhash::HashMap;
 
 use super::{Kind, Report, Rows, Value, column};
 use crate::books::Books;
@@ -9,8 +12,8 @@ use crate::charge::storage::{StorageKey, Stored};
 use crate::types::day::Day;
 use crate::types::meter::{Meter, Modality};
 use crate::types::request::{Facts, Tools};
-use crate::types::tally::{Beside, Cell, CellKey, Groups};
-use crate::types::tier::{ContextBand, ServiceTier, Terms, UsageTier};
+use crate::types::tally::{Beside, Cell, CellKey, GroupId, Groups};
+use crate::types::tier::ServiceTier;
 
 pub const REPORT: Report = Report {
     name: "tally",
@@ -69,13 +72,19 @@ pub fn rows(
     groups: &Groups,
     books: &Books,
 ) -> Rows {
-    let mut shown: BTreeMap<(Facts<&str>, UsageTier, ContextBand, Terms), Cell> = BTreeMap::new();
+    let mut own_group: HashMap<Facts<&str>, GroupId> = HashMap::default();
+    let mut shown: HashMap<CellKey, Cow<'_, Cell>> = HashMap::default();
     for (key, cell) in cells {
-        let facts = Facts { usage_tier: None, ..groups[key.group.0 as usize].map_names(|name| name) };
-        shown.entry((facts, key.usage_tier, key.context_band, key.terms)).or_default().merge(cell);
+        let facts = groups[key.group.0 as usize].map_names(|name| name);
+        let group = *own_group.entry(Facts { usage_tier: None, ..facts }).or_insert(key.group);
+        shown
+            .entry(CellKey { group, ..**key })
+            .and_modify(|own| own.to_mut().merge(cell))
+            .or_insert(Cow::Borrowed(cell));
     }
     let mut rows = Rows::new(&REPORT);
-    for ((facts, usage_tier, context_band, terms), cell) in &shown {
+    for (CellKey { group, usage_tier, context_band, terms, .. }, cell) in &shown {
+        let facts = groups[group.0 as usize].map_names(|name| name);
         let status = facts.status.to_string();
         let mut push = |meter: &str, modality: Modality, quantity: u64| {
             if quantity == 0 {

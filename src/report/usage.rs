@@ -1,6 +1,6 @@
 //! Owns the usage report: what was used, by all that tells requests apart.
 
-use std::collections::BTreeMap;
+use foldhash::HashMap;
 
 use super::{Kind, Report, Rows, column};
 use crate::books::Books;
@@ -52,7 +52,7 @@ pub const REPORT: Report = Report {
 
 /// The rows of one day.
 pub fn rows(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups, books: &Books) -> Rows {
-    let mut sums = BTreeMap::new();
+    let mut sums = HashMap::default();
     for (key, cell) in cells {
         let facts = &groups[key.group.0 as usize];
         let row = (
