@@ -7,7 +7,8 @@
 //!                └──── suspense ──────────╨───────────────────────────────── suspense ───────────┘
 //! ```
 //! The double line is the one barrier: which record of an identity counts can only be known when all were read. Nearly
-//! all do, so each is added to the sums at once, and the few that don't count are taken back.
+//! all do, so each is added to the sums at once, and the few that don't count are taken back. Rows and traffic for which
+//! there is no memory wait in a temporary file, and are read back a shard, and a part of a day, at a time.
 
 mod reader;
 mod reading;
@@ -28,7 +29,7 @@ use crate::charge::{self, Rated};
 use crate::error::{Error, Exit, Result};
 use crate::evidence::{self, Warning};
 use crate::mediate::groups::AllGroups;
-use crate::memory::{Bound, Memory};
+use crate::memory::{self, Bound, Memory};
 use crate::quota::{self, Measured};
 use crate::read::{Inputs, Progress, Settings};
 use crate::suspense::Suspended;
@@ -131,6 +132,7 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
         Ok(settling)
     };
     let settled = rayon::broadcast(|_| settle()).into_iter().collect::<Result<Vec<Settling<'_>>>>()?;
+    memory::give_back();
 
     let mut records = read.records.clone();
     let mut suspended = Vec::new();
@@ -154,6 +156,7 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
         }
     }
     let (mut tally, traffic) = sum_up(talliers).map_err(overflow)?;
+    memory::give_back();
     (tally.spans, tally.cache_events) = (spans, cache_events);
     for refused in
         read.threads.iter_mut().flat_map(|thread| std::mem::take(&mut thread.refused)).collect::<Vec<_>>()
