@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use crate::books::Books;
+use crate::quota::evidence::Evidence;
 use crate::types::day::Day;
+use crate::types::meter::Meter;
 use crate::types::request::MethodKind;
 use crate::types::tally::{Beside, Cell, CellKey, Groups};
 use crate::types::tier::{Channel, UsageTier, words};
@@ -24,6 +26,12 @@ words! {
         ModelNotOffered = "model_not_offered",
         /// A prompt above the model's context window went well.
         ContextWindowExceeded = "context_window_exceeded",
+        /// A 429 body names another limit than the limits book or the accounts file.
+        QuotaLimitContradicted = "quota_limit_contradicted",
+        /// A 429 body names a quota of another usage tier.
+        QuotaUsageTierContradicted = "quota_usage_tier_contradicted",
+        /// Two shapes have as many calls with as many tokens, and no ids in common.
+        MaybeCountedTwice = "maybe_counted_twice",
         /// The day began without what earlier days hand on.
         CarryMissing = "carry_missing",
     }
@@ -46,6 +54,15 @@ impl Warning {
             Warning::ModelNotOffered => {
                 "the models book says the model wasn't there that day: check the clock or the book"
             }
+            Warning::QuotaLimitContradicted => {
+                "429 bodies name another limit than the books (evidence.csv): --limits or [[projects.limits]] says yours"
+            }
+            Warning::QuotaUsageTierContradicted => {
+                "429 bodies name another usage tier (evidence.csv): check the project's usage tier"
+            }
+            Warning::MaybeCountedTwice => {
+                "these may be the same calls, logged twice under other ids: if so, give one of the logs only"
+            }
             Warning::CarryMissing => {
                 "caches, free units and credits used on earlier days aren't known: replay them"
             }
@@ -56,14 +73,21 @@ impl Warning {
     }
 }
 
-/// The warnings of a day's cells, none that counts nothing.
+/// The warnings of a day's cells, 429 bodies and calls in two shapes, none that counts nothing.
 pub fn warnings(
     day: Day,
     cells: &[(&CellKey, &Cell)],
     groups: &Groups,
     books: &Books,
+    bodies: &Evidence<'_>,
+    twice: &Twice,
 ) -> BTreeMap<Warning, u64> {
     let mut warnings = BTreeMap::new();
+    let mut warn = |warning, requests| {
+        if requests > 0 {
+            *warnings.entry(warning).or_default() += requests;
+        }
+    };
     for (key, cell) in cells {
         let facts = &groups[key.group.0 as usize];
         let inference = books.methods.find(facts.method).kind == MethodKind::Inference;
@@ -80,10 +104,46 @@ pub fn warnings(
             (Warning::ModelNotOffered, if not_offered { evidence } else { 0 }),
             (Warning::ContextWindowExceeded, cell.sum(Beside::AboveContextWindow)),
         ] {
-            if requests > 0 {
-                *warnings.entry(warning).or_default() += requests;
-            }
+            warn(warning, requests);
         }
     }
+    warn(Warning::QuotaLimitContradicted, bodies.requests_with_other_limit);
+    warn(Warning::QuotaUsageTierContradicted, bodies.requests_with_other_usage_tier);
+    warn(Warning::MaybeCountedTwice, twice.values().sum());
     warnings
+}
+
+/// Calls that may stand in the sums twice, by the shapes in which they were logged.
+pub type Twice = BTreeMap<(&'static str, &'static str), u64>;
+
+/// Looks for the same calls in two shapes. Where both know a call's id it is one request, and stands under one of them
+/// alone. Where they don't, two logs of the same calls come to the same sums: as many requests of a model on the day that
+/// went well, with as many input and as many output tokens. Other calls do that hardly ever, unless they are very few.
+pub fn twice(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups, books: &Books) -> Twice {
+    let mut sums: BTreeMap<(&str, &'static str), [u64; 3]> = BTreeMap::new();
+    for (key, cell) in cells {
+        let facts = &groups[key.group.0 as usize];
+        let inference = books.methods.find(facts.method).kind == MethodKind::Inference;
+        if inference && facts.status.went_well() && cell.sum(Beside::TokensUnknown) == 0 {
+            let tokens = |meters: &[Meter]| meters.iter().map(|meter| cell.tokens(*meter)).sum();
+            let input = tokens(&[Meter::Input, Meter::InputCached, Meter::InputTool]);
+            let of_cell = [cell.requests, input, tokens(&[Meter::Output, Meter::OutputThinking])];
+            let sums = sums.entry((books.base_model(facts, day), facts.shape)).or_default();
+            // They fit, as all sums of parts of a tally do.
+            sums.iter_mut().zip(of_cell).for_each(|(sum, addend)| *sum += addend);
+        }
+    }
+    let mut shapes: BTreeMap<(&str, [u64; 3]), Vec<&'static str>> = BTreeMap::new();
+    for ((model, shape), sums @ [_, input, output]) in sums {
+        if input + output > 0 {
+            shapes.entry((model, sums)).or_default().push(shape);
+        }
+    }
+    let mut twice = Twice::new();
+    for ((_, [requests, ..]), shapes) in &shapes {
+        for pair in shapes.windows(2) {
+            *twice.entry((pair[0], pair[1])).or_default() += requests;
+        }
+    }
+    twice
 }

@@ -100,16 +100,6 @@ impl Memory {
     }
 }
 
-/// Gives free memory back to the system. What threads have freed glibc keeps for each of them, where the others, who need
-/// as much again for what comes next, don't find it.
-pub fn give_back() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: it takes no pointer, and may be called at any time by any thread.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
-
 /// The nearest folder that is there.
 fn existing(folder: &Path) -> &Path {
     folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."))

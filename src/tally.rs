@@ -153,6 +153,7 @@ pub struct Tallied<'r> {
     pub group: GroupId,
     pub no_id: bool,
     pub tokens_unknown: bool,
+    pub thoughts_assumed: bool,
     pub undated: bool,
     pub usage: &'r Usage,
 }
@@ -367,6 +368,9 @@ impl Open {
         }
         if usage.thoughts > 0 {
             put(cell.sum_mut(Beside::Thoughts.into()), usage.thoughts);
+            if request.thoughts_assumed {
+                put(cell.sum_mut(Beside::ThoughtsAssumed.into()), usage.thoughts);
+            }
         }
         if let Some(total) = usage.total {
             put(cell.sum_mut(Beside::TotalTokens.into()), total);
@@ -378,6 +382,7 @@ impl Open {
             (Beside::AboveContextWindow, usage.prompt > self.context_window),
             (Beside::TotalMismatch, usage.total_mismatch),
             (Beside::TokensUnknown, request.tokens_unknown),
+            (Beside::WithThoughtsAssumed, request.thoughts_assumed),
             (Beside::WithoutId, request.no_id),
         ] {
             if holds {

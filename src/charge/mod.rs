@@ -96,6 +96,7 @@ pub fn rate<'r>(
         for (slot, quantity) in cell.quantities() {
             rated.rate_quantity(&subject, slot.meter(), slot.modality(), quantity, books, &mut cost)?;
         }
+        cost.thoughts_assumed = subject.thoughts_cost(cell.sum(Beside::ThoughtsAssumed), books)?;
         for key in &cost.unrated {
             rated.unrated.entry(key.clone()).or_default().requests += cell.requests;
         }
@@ -172,6 +173,12 @@ impl<'r> Subject<'r> {
         })
     }
 
+    /// What thoughts come to within the output; 0 where that is in suspense.
+    fn thoughts_cost(&self, thoughts: u64, books: &'r Books) -> Result<Pico> {
+        let judged = self.judge(Meter::OutputThinking, Modality::Text, thoughts, books)?;
+        Ok(if judged.suspended.is_some() { Pico::ZERO } else { judged.rated_cost() })
+    }
+
     /// What a quantity would cost if one of the rules that make it free didn't hold; 0 where that can't be said.
     fn cost_otherwise(&self, meter: Meter, list_cost: Option<Pico>) -> Pico {
         let exempt = exempt(self, meter).is_some() || self.usage_tier == UsageTier::Unknown;
@@ -193,6 +200,8 @@ struct CellCost<'r> {
     rated: Pico,
     tool: Pico,
     cached_as_input: Option<Pico>,
+    /// Of thoughts that no field says.
+    thoughts_assumed: Pico,
     /// If failed requests were charged, and if AI Studio's were.
     without_c3: Pico,
     without_c4: Pico,
@@ -298,6 +307,12 @@ impl<'r> Rated<'r> {
         if subject.tools == Tools::NotLogged && cell.sum(Beside::WithToolTokens) > 0 {
             let resting = up_to(cell.sum(Beside::WithToolTokens), cost.tool);
             self.rest_on(Assumption::ToolsNotLogged, resting)?;
+        }
+        let thoughts_assumed = cell.sum(Beside::WithThoughtsAssumed);
+        if thoughts_assumed > 0 {
+            // If they are something else, a total's rest is in suspense.
+            let resting = up_to(thoughts_assumed, cost.thoughts_assumed);
+            self.rest_on(Assumption::ThoughtsFromTotal, resting)?;
         }
         if let Some(cached) = cost.cached_as_input {
             let resting = up_to(cell.sum(Beside::WithCachedTokens), cached);

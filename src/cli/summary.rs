@@ -11,6 +11,7 @@ use indicatif::HumanBytes;
 
 use super::screen::{self, counted, dollars, say, thousands};
 use crate::books::Books;
+use crate::evidence::{Twice, Warning};
 use crate::pipeline::{DayReport, Replay};
 use crate::quota::q1_quota_model;
 use crate::read::Progress;
@@ -49,10 +50,12 @@ pub fn read(replay: &Replay, progress: &Progress, took: Duration) {
     for (kind, count) in &replay.records.not_requests {
         say(format_args!("  not requests: {} of {kind}", counted(*count, "line")));
     }
-    for ((shape, container), inputs) in shapes(replay) {
+    let shapes = shapes(replay);
+    for (place, ((shape, container), inputs)) in shapes.iter().enumerate() {
         let lacks: Vec<&str> = shape.lacks.iter().map(|lack| lack.what).collect();
-        say(format_args!("  {}: {} of {container}", shape.title, counted(inputs, "input")));
-        if !lacks.is_empty() {
+        say(format_args!("  {}: {} of {container}", shape.title, counted(*inputs, "input")));
+        let is_last = shapes.get(place + 1).is_none_or(|((next, _), _)| next.name != shape.name);
+        if is_last && !lacks.is_empty() {
             say(format_args!("    not in this log: {} (docs/shapes/{}.md)", lacks.join("; "), shape.name));
         }
     }
@@ -351,7 +354,21 @@ pub fn suspense(replay: &Replay, days: &[DayReport<'_>]) {
     }
     for (warning, requests) in warnings {
         say(format_args!("  {warning}: {}\n    {}", counted(requests, "request"), warning.remedy()));
+        if warning == Warning::MaybeCountedTwice {
+            for ((one, other), requests) in twice(days) {
+                say(format_args!("    in {one} and in {other}: {}", counted(requests, "request")));
+            }
+        }
     }
+}
+
+/// Calls that may stand in the sums twice, by the shapes in which they were logged.
+fn twice(days: &[DayReport<'_>]) -> Twice {
+    let mut sums = Twice::new();
+    for (shapes, requests) in days.iter().flat_map(|day| &day.twice) {
+        *sums.entry(*shapes).or_default() += requests;
+    }
+    sums
 }
 
 /// Inputs that are likely no logs of this API: their lines aren't JSON, or lack what a request has.

@@ -22,7 +22,7 @@ use crate::memory::Memory;
 use crate::types::cache::CacheUse;
 use crate::types::day::Instant;
 use crate::types::detail::{Detail, Place};
-use crate::types::request::Status;
+use crate::types::request::{Facts, Status};
 use crate::types::tally::GroupId;
 use crate::types::usage::Usage;
 
@@ -58,6 +58,7 @@ pub struct Hand<'r> {
     pub usage: Dealt<'r>,
     /// See [`Request`](crate::types::request::Request).
     pub tokens_unknown: bool,
+    pub thoughts_assumed: bool,
     pub undated: bool,
 }
 
@@ -104,7 +105,8 @@ impl Dealer {
         let flag = |flag, holds| if holds { flag } else { 0 };
         let flags = flag(row::NO_ID, no_id)
             | flag(row::UNDATED, hand.undated)
-            | flag(row::TOKENS_UNKNOWN, hand.tokens_unknown);
+            | flag(row::TOKENS_UNKNOWN, hand.tokens_unknown)
+            | flag(row::THOUGHTS_ASSUMED, hand.thoughts_assumed);
         let head = Head { identity, at: hand.at, group: hand.group, flags };
         self.detail.clear();
         if let Some((detail, place)) = detail {
@@ -193,7 +195,9 @@ pub fn settle<'s>(threads: &'s [Shard], groups: &SharedGroups, mut tell: impl Fn
         }
         tell(Settled::Unique(best_row));
         for row in spots().filter(|spot| *spot != best).map(|spot| rows.read(spot)) {
-            let is_same = row.same_facts(&best_row);
+            let is_same = row.same_figures(&best_row)
+                && (row.group == best_row.group
+                    || names(&row, groups).same_figures(names(&best_row, groups)));
             tell(if is_same { Settled::Duplicate(row) } else { Settled::Superseded(row) });
         }
     }
@@ -298,12 +302,15 @@ fn cache_end<'s>(row: &Row<'s>) -> Option<(Option<Instant>, Cow<'s, str>)> {
     row.cache().map(|cache| (cache.expires, cache.name))
 }
 
+fn names<'g>(row: &Row<'_>, groups: &'g SharedGroups) -> &'g Facts<Box<str>> {
+    &groups[row.group.0 as usize]
+}
+
 fn compare(one: &Row<'_>, other: &Row<'_>, groups: &SharedGroups) -> std::cmp::Ordering {
-    let names = |row: &Row<'_>| &groups[row.group.0 as usize];
     one.rank()
         .cmp(&other.rank())
         .then_with(|| cache_end(one).cmp(&cache_end(other)))
-        .then_with(|| names(one).cmp(names(other)))
+        .then_with(|| names(one, groups).cmp(names(other, groups)))
         .then_with(|| one.bytes().cmp(&other.bytes()))
         // Of records that are equal in all that is shown the first one is shown, whichever thread read it.
         .then_with(|| other.place().cmp(&one.place()))

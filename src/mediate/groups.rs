@@ -68,4 +68,5 @@ fn same(group: &Facts<Box<str>>, facts: &Facts<Cow<'_, str>>) -> bool {
         && *group.base_model == *facts.base_model
         && (group.method, group.status, group.service_tier, group.usage_tier, group.channel, group.tools)
             == (facts.method, facts.status, facts.service_tier, facts.usage_tier, facts.channel, facts.tools)
+        && (&group.violations, group.shape) == (&facts.violations, facts.shape)
 }

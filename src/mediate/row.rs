@@ -47,7 +47,9 @@ pub const UNDATED: u16 = 128;
 pub const TOKENS_UNKNOWN: u16 = 256;
 /// The figures say what the request did to a cache.
 pub const CACHE: u16 = 512;
-const FLAG_BITS: u32 = 10;
+/// Its thoughts are what prompt and output leave of the total.
+pub const THOUGHTS_ASSUMED: u16 = 1024;
+const FLAG_BITS: u32 = 11;
 /// A body is shorter: a cache's name, the longest thing in one, is at most 256 bytes, each shown as 6 at most.
 const LONGEST_BODY: usize = 1 << (24 - FLAG_BITS);
 /// What two records of one request must share to be equal in all that figures depend on.
@@ -187,7 +189,7 @@ pub struct Head {
     pub identity: Identity,
     pub at: Instant,
     pub group: GroupId,
-    /// Of [`NO_ID`], [`UNDATED`] and [`TOKENS_UNKNOWN`] those that hold.
+    /// Of [`NO_ID`], [`UNDATED`], [`TOKENS_UNKNOWN`] and [`THOUGHTS_ASSUMED`] those that hold.
     pub flags: u16,
 }
 
@@ -399,11 +401,9 @@ impl<'s> Row<'s> {
         Some(CacheUse { act, tokens, expires, name: String::from_utf8_lossy(figures) })
     }
 
-    /// Equal in every fact that figures depend on, time aside.
-    pub fn same_facts(&self, other: &Row<'_>) -> bool {
-        self.group == other.group
-            && self.flags & FACTS == other.flags & FACTS
-            && self.figures == other.figures
+    /// Equal in every figure, and in what else is known of the request besides its group, time aside.
+    pub fn same_figures(&self, other: &Row<'_>) -> bool {
+        self.flags & FACTS == other.flags & FACTS && self.figures == other.figures
     }
 
     /// What decides which record of an identity counts, in the order in which it is looked at: usage at all, a time of

@@ -27,9 +27,10 @@ use crate::balance::{self, Records};
 use crate::books::Books;
 use crate::charge::{self, Rated};
 use crate::error::{Error, Exit, Result};
-use crate::evidence::{self, Warning};
+use crate::evidence::{self, Twice, Warning};
 use crate::mediate::groups::AllGroups;
-use crate::memory::{self, Bound, Memory};
+use crate::memory::{Bound, Memory};
+use crate::quota::evidence::{Evidence, q9_evidence};
 use crate::quota::{self, Measured};
 use crate::read::{Inputs, Progress, Settings};
 use crate::suspense::Suspended;
@@ -108,6 +109,10 @@ pub struct DayReport<'r> {
     pub carry_before: Option<String>,
     /// Requests by what is warned of.
     pub warnings: BTreeMap<Warning, u64>,
+    /// What 429 bodies say.
+    pub evidence: Evidence<'r>,
+    /// Calls that may be counted twice.
+    pub twice: Twice,
 }
 
 /// Reads logs into sums. Both the lines and, later, the quantities are accounted for, or there is no result.
@@ -132,7 +137,7 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
         Ok(settling)
     };
     let settled = rayon::broadcast(|_| settle()).into_iter().collect::<Result<Vec<Settling<'_>>>>()?;
-    memory::give_back();
+    give_back();
 
     let mut records = read.records.clone();
     let mut suspended = Vec::new();
@@ -156,7 +161,7 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
         }
     }
     let (mut tally, traffic) = sum_up(talliers).map_err(overflow)?;
-    memory::give_back();
+    give_back();
     (tally.spans, tally.cache_events) = (spans, cache_events);
     for refused in
         read.threads.iter_mut().flat_map(|thread| std::mem::take(&mut thread.refused)).collect::<Vec<_>>()
@@ -245,17 +250,39 @@ pub fn rate<'r>(
             let resting = Resting { requests: throttled, ..Resting::NOTHING };
             rated.rest_on(Assumption::ThrottledInRpd, resting)?;
         }
-        let mut warnings = evidence::warnings(day, &cells, &replay.groups, books);
+        let bodies = q9_evidence(day, &cells, &replay.groups, books);
+        let twice = evidence::twice(day, &cells, &replay.groups, books);
+        let mut warnings = evidence::warnings(day, &cells, &replay.groups, books, &bodies, &twice);
         let requests: u64 = cells.iter().map(|(_, cell)| cell.requests).sum();
         if day == plan.first && plan.carry_missing && requests > 0 {
             warnings.insert(Warning::CarryMissing, requests);
         }
         let next = walked.carry.hash();
-        let report = DayReport { day, cells, rated, measured, walked, carry_before, warnings };
+        let report = DayReport {
+            day,
+            cells,
+            rated,
+            measured,
+            walked,
+            carry_before,
+            warnings,
+            evidence: bodies,
+            twice,
+        };
         carry_before = Some(next);
         reports.push(report);
     }
     Ok(reports)
+}
+
+/// Gives freed memory back to the system. The allocator would keep it for each thread's own next use, and the next
+/// stage has other threads.
+fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it may be called at any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 fn interrupted() -> Error {

@@ -30,7 +30,7 @@ use crate::types::detail::{Detail, Place};
 use crate::types::key::shown;
 use crate::types::origin::InputId;
 use crate::types::reason::Reason;
-use crate::types::request::{Facts, Status};
+use crate::types::request::{Facts, Request, Status};
 use crate::types::tally::GroupId;
 use crate::types::usage::Usage;
 
@@ -129,6 +129,7 @@ impl Waiting<'_> {
             group: known.group,
             usage: Dealt::Usage(known.has_tokens.then_some(&self.usage)),
             tokens_unknown: false,
+            thoughts_assumed: false,
             undated: false,
         }
     }
@@ -347,14 +348,15 @@ impl<'r, 'b> Reader<'r, 'b> {
                 return number;
             }
         };
+        if !shape.is_own(&value) {
+            let refusal = Refusal::of_line(Reason::OtherShape, of_other_shape(line, is_row));
+            self.refuse(block.into(), number, refusal);
+            return number;
+        }
         let mut items = std::mem::take(&mut self.items);
-        if shape.is_own(&value) {
-            shape.read_item(&value, &mut items);
-            if items.list.is_empty() {
-                items.not_request(NotRequest::Event);
-            }
-        } else {
-            items.refuse(Reason::OtherShape, of_other_shape(line, is_row));
+        shape.read_item(&value, &mut items);
+        if items.list.is_empty() {
+            items.not_request(NotRequest::Event);
         }
         let mut last = number - 1;
         for item in items.list.drain(..) {
@@ -374,8 +376,8 @@ impl<'r, 'b> Reader<'r, 'b> {
                 Item::NotRequest(kind) => {
                     *self.thread.records.not_requests.entry(kind.name()).or_default() += 1;
                 }
-                Item::Refused(reason, detail) => {
-                    self.refuse(block.into(), last, Refusal::of_line(reason, detail));
+                Item::Refused(reason, detail, known) => {
+                    self.refuse_knowing(block.into(), last, Refusal::of_line(reason, detail), &known);
                 }
             }
         }
@@ -398,8 +400,12 @@ impl<'r, 'b> Reader<'r, 'b> {
         text.clear();
         record.write(&mut text);
         let mut decoded = self.decoder.decode(text.as_bytes());
-        if let (Decoded::Refused(refusal), Some(shape)) = (&mut decoded, shape) {
-            refusal.detail = shape.in_own_words(std::mem::take(&mut refusal.detail), refusal.reason);
+        match (&mut decoded, shape) {
+            (Decoded::Request(request), Some(shape)) => request.facts.shape = shape.name,
+            (Decoded::Refused(refusal), Some(shape)) => {
+                refusal.detail = shape.in_own_words(std::mem::take(&mut refusal.detail), refusal.reason);
+            }
+            _ => {}
         }
         self.take(decoded, at, number, Some(record));
         self.text = text;
@@ -426,6 +432,7 @@ impl<'r, 'b> Reader<'r, 'b> {
                     group,
                     usage,
                     tokens_unknown: request.tokens_unknown,
+                    thoughts_assumed: request.thoughts_assumed,
                     undated: request.undated,
                 };
                 let detail = self.options.detail.then_some((request.detail, at.place(number)));
@@ -488,6 +495,24 @@ impl<'r, 'b> Reader<'r, 'b> {
         }
     }
 
+    /// Refuses an item with what is `known` of it, as the decoder reads that.
+    fn refuse_knowing(&mut self, at: At, number: u64, refusal: Refusal<'_>, known: &Record) {
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        known.write(&mut text);
+        let Refusal { reason, detail, .. } = refusal;
+        let refusal = match self.decoder.decode(text.as_bytes()) {
+            Decoded::Refused(read) => Refusal { reason, detail, ..*read },
+            Decoded::Request(Request { at, request_id, facts, .. }) => {
+                let (project_id, model) = (Some(facts.project_id), Some(facts.model));
+                Refusal { reason, detail, at: Some(at), request_id, project_id, model }
+            }
+            Decoded::NotRequest(_) => Refusal::of_line(reason, detail),
+        };
+        self.refuse(at, number, refusal);
+        self.text = text;
+    }
+
     fn refuse(&mut self, at: At, number: u64, refusal: Refusal<'_>) {
         self.thread.refused.push(note(at, number, refusal));
     }
@@ -502,6 +527,7 @@ fn tallied<'h>(hand: &Hand<'h>, day: Day) -> Tallied<'h> {
         group: hand.group,
         no_id: hand.request_id.is_empty(),
         tokens_unknown: hand.tokens_unknown,
+        thoughts_assumed: hand.thoughts_assumed,
         undated: hand.undated,
         usage: match hand.usage {
             Dealt::Usage(Some(usage)) => usage,

@@ -10,7 +10,9 @@ use crate::books::accounts::StudioTerms;
 use crate::error::Result;
 use crate::mediate::dedupe::{self, Settled};
 use crate::mediate::groups::SharedGroups;
-use crate::mediate::row::{CACHE, NO_ID, Row, Shard, TOKENS_UNKNOWN, UNDATED, USAGE_MISSING};
+use crate::mediate::row::{
+    CACHE, NO_ID, Row, Shard, THOUGHTS_ASSUMED, TOKENS_UNKNOWN, UNDATED, USAGE_MISSING,
+};
 use crate::memory::Memory;
 use crate::suspense::Suspended;
 use crate::tally::{Tallied, Tallier};
@@ -122,6 +124,7 @@ pub(super) fn tallied<'u>(row: &Row<'_>, day: Day, usage: &'u Usage) -> Tallied<
         group: row.group,
         no_id: row.has(NO_ID),
         tokens_unknown: row.has(TOKENS_UNKNOWN),
+        thoughts_assumed: row.has(THOUGHTS_ASSUMED),
         undated: row.has(UNDATED),
         usage,
     }

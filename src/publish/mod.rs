@@ -216,6 +216,7 @@ fn stage_day(
     write::report(folder, report::accounts::rows(day, &walked.accounts, &walked.standings))?;
     write::report(folder, report::quota::rows(day, &report.measured))?;
     write::report(folder, report::upgrade::rows(day, &report.measured))?;
+    write::report(folder, report::evidence::rows(day, &report.evidence))?;
     write::report(folder, report::data_use::rows(day, cells, groups))?;
     write::report(folder, suspense)?;
     write::report(folder, report::traffic::rows(day, &report.measured, &replay.memory)?)?;

@@ -1,6 +1,7 @@
 //! Owns measuring: use of quota per project, model and usage tier against the limits in force (design §6, Q rules).
 //! Looks limits up, knows none.
 
+pub mod evidence;
 mod upgrade;
 pub mod window;
 
@@ -130,11 +131,10 @@ fn measure_model<'r>(
     let seconds: Vec<Vec<Second>> = tiers.iter().map(|(_, series)| window::by_second(series)).collect();
     let measure = |((key, series), of_key): (&(QuotaKey<'r>, Vec<Series<'_>>), &Vec<Second>)| {
         // Where the log doesn't say when some requests were nothing is known of minutes.
-        let mut undated = 0;
-        for arrival in series.iter().filter(|series| series.undated).flat_map(|series| series.arrivals) {
-            arrival.put(&mut undated, 1);
-        }
-        let dated = undated == 0;
+        let undated = series.iter().filter(|series| series.undated);
+        let undated = undated.map(|series| Arrival::count(series.arrivals));
+        // What is taken back may stand in another piece than what was added.
+        let dated = undated.fold(0, u64::wrapping_add) == 0;
         let minutes = dated.then(|| memory.hold(window::pack(&window::by_minute(of_key))));
         Ok(Row {
             key: *key,

@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod charges;
 pub mod credits;
 pub mod data_use;
+pub mod evidence;
 pub mod quota;
 pub mod requests;
 mod rows;
@@ -19,13 +20,14 @@ use crate::types::day::{Day, Instant};
 use crate::types::money::Pico;
 
 /// All tables of a published day, the last one with `--detail` only.
-pub const ALL: [&Report; 11] = [
+pub const ALL: [&Report; 12] = [
     &usage::REPORT,
     &charges::REPORT,
     &credits::REPORT,
     &accounts::REPORT,
     &quota::REPORT,
     &upgrade::REPORT,
+    &evidence::REPORT,
     &data_use::REPORT,
     &suspense::REPORT,
     &traffic::REPORT,

@@ -14,6 +14,7 @@ use crate::types::meter::{Meter, Modality};
 use crate::types::request::{Facts, Tools};
 use crate::types::tally::{Beside, Cell, CellKey, GroupId, Groups};
 use crate::types::tier::ServiceTier;
+use crate::types::violation::Violations;
 
 pub const REPORT: Report = Report {
     name: "tally",
@@ -63,8 +64,8 @@ pub const REPORT: Report = Report {
 const CREATES_CACHES: &str = "cachedContents.create";
 
 /// The rows of one day: those of `cells`, and the storage of caches. Whether the log itself or the accounts file says the
-/// usage tier isn't shown, so cells that differ in nothing else are one here: a row per key, or the order of rows would
-/// depend on that of the cells.
+/// usage tier isn't shown, nor the quotas that a 429 names (`evidence` has them) and the shape, so cells that differ in nothing else are one
+/// here: a row per key, or the order of rows would depend on that of the cells.
 pub fn rows(
     day: Day,
     cells: &[(&CellKey, &Cell)],
@@ -76,7 +77,8 @@ pub fn rows(
     let mut shown: HashMap<CellKey, Cow<'_, Cell>> = HashMap::default();
     for (key, cell) in cells {
         let facts = groups[key.group.0 as usize].map_names(|name| name);
-        let group = *own_group.entry(Facts { usage_tier: None, ..facts }).or_insert(key.group);
+        let facts = Facts { usage_tier: None, violations: Violations::default(), shape: "", ..facts };
+        let group = *own_group.entry(facts).or_insert(key.group);
         shown
             .entry(CellKey { group, ..**key })
             .and_modify(|own| own.to_mut().merge(cell))

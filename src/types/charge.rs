@@ -22,6 +22,7 @@ words! {
         CachedWithoutPrice = "cached_without_price",
         AiStudioSince202604 = "ai_studio_since_2026_04",
         TunedModelSince202604 = "tuned_model_since_2026_04",
+        ThoughtsFromTotal = "thoughts_from_total",
         ThrottledInRpd = "throttled_in_rpd",
         AllowanceScope = "allowance_scope",
     }

@@ -17,3 +17,4 @@ pub mod tally;
 pub mod tier;
 pub mod usage;
 pub mod varint;
+pub mod violation;

@@ -9,6 +9,7 @@ use super::day::Instant;
 use super::detail::Detail;
 use super::tier::{Channel, ServiceTier, UsageTier, words};
 use super::usage::Usage;
+use super::violation::Violations;
 
 /// One call of the API, as logged. Names borrow from the line where they can.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct Request<'line> {
     pub usage_missing: bool,
     /// It is of a shape that never says them, and counts with none.
     pub tokens_unknown: bool,
+    /// No field says its thoughts: they are what prompt and output leave of the total.
+    pub thoughts_assumed: bool,
     /// The log doesn't say when it was, so it is in no minute.
     pub undated: bool,
 }
@@ -48,9 +51,18 @@ pub struct Facts<Name> {
     pub usage_tier: Option<UsageTier>,
     pub channel: Channel,
     pub tools: Tools,
+    /// Of a 429 whose body names the quotas that it would have exceeded: no charge depends on them, but evidence does.
+    pub violations: Violations,
+    /// In which shape it was logged, by name: no figure depends on it, but a warning does.
+    pub shape: &'static str,
 }
 
 impl<Name: AsRef<str>> Facts<Name> {
+    /// Whether the same figures come of both: whatever the shape.
+    pub fn same_figures(&self, other: &Facts<Name>) -> bool {
+        Facts { shape: other.shape, ..self.map_names(|name| name) } == other.map_names(|name| name)
+    }
+
     /// The same facts, each name made into what `name` makes of it.
     pub fn map_names<'f, Other>(&'f self, name: impl Fn(&'f str) -> Other) -> Facts<Other> {
         Facts {
@@ -64,6 +76,8 @@ impl<Name: AsRef<str>> Facts<Name> {
             usage_tier: self.usage_tier,
             channel: self.channel,
             tools: self.tools,
+            violations: self.violations.clone(),
+            shape: self.shape,
         }
     }
 }
@@ -105,6 +119,7 @@ pub struct Status(u16);
 
 impl Status {
     pub const FAILED: Status = Status(0);
+    pub const THROTTLED: Status = Status(429);
 
     pub fn from_http(code: u64) -> Option<Status> {
         matches!(code, 200..=299 | 400..=599).then(|| Status(code as u16))

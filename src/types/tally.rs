@@ -40,6 +40,8 @@ words! {
         WithoutId = "requests_without_id",
         TotalMismatch = "requests_total_mismatch",
         TokensUnknown = "requests_tokens_unknown",
+        /// With thoughts that no field says.
+        WithThoughtsAssumed = "requests_thoughts_assumed",
         AboveContextWindow = "requests_above_context_window",
         WithToolTokens = "requests_with_tool_tokens",
         WithCachedTokens = "requests_with_cached_tokens",
@@ -47,6 +49,8 @@ words! {
         WithAllowance = "requests_with_allowance",
         /// Inside or beside the candidates.
         Thoughts = "thoughts",
+        /// Those of them that no field says.
+        ThoughtsAssumed = "thoughts_assumed",
         /// `totalTokenCount` as logged.
         TotalTokens = "total_tokens",
     }
@@ -81,6 +85,7 @@ pub struct Cell {
     /// One more than the figure of each of `sums`, a byte each; 0 of those that are free.
     figures: [u64; 2],
     /// Figures of which there was no room.
+    #[expect(clippy::box_collection, reason = "nearly no cell has one, and all would have its three words")]
     more: Option<Box<Vec<(Figure, u64)>>>,
     sums: [u64; Cell::INLINE],
 }
@@ -250,6 +255,13 @@ impl Arrival {
         self.0 & ((1 << Self::TOKEN_BITS) - 1)
     }
 
+    /// How many of some are left when those that are taken back are.
+    pub fn count(arrivals: &[Arrival]) -> u64 {
+        let mut count = 0;
+        arrivals.iter().for_each(|arrival| arrival.put(&mut count, 1));
+        count
+    }
+
     /// Adds a part of the arrival to a sum, or takes it away. It wraps around, and comes out right in the end.
     #[inline(always)]
     pub fn put(self, sum: &mut u64, part: u64) {
@@ -294,7 +306,7 @@ impl Part {
     }
 }
 
-/// Series one after the other. None is without arrivals; in one all may be taken back.
+/// Series one after the other. None is without arrivals.
 #[derive(Debug, Default)]
 pub struct DayTraffic {
     /// Each with the place where its arrivals begin.
@@ -313,7 +325,7 @@ impl DayTraffic {
         DayTraffic { keys: series.into_iter().map(begin).collect(), arrivals }
     }
 
-    /// Each series with its arrivals, in no order.
+    /// Each series with its arrivals, in no order. Those of one in which all are taken back add up to nothing.
     pub fn series(&self) -> impl Iterator<Item = (&SeriesKey, &[Arrival])> {
         let ends = self.keys.iter().skip(1).map(|(_, begin)| *begin).chain([self.arrivals.len()]);
         self.keys.iter().zip(ends).map(|((key, begin), end)| (key, &self.arrivals[*begin..end]))

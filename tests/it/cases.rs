@@ -16,8 +16,10 @@ const RULES: [&str; 20] = [
     "C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C10", "C11", "Q1", "Q2", "Q3", "Q4", "Q5", "Q6",
     "Q7", "Q8", "Q9",
 ];
-const TABLES: [&str; 9] =
-    ["usage", "charges", "quota", "suspense", "traffic", "credits", "accounts", "upgrade", "data_use"];
+const TABLES: [&str; 10] = [
+    "usage", "charges", "quota", "suspense", "traffic", "credits", "accounts", "upgrade", "data_use",
+    "evidence",
+];
 const THEMES: [&str; 11] = [
     "identity",
     "input",

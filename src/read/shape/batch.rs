@@ -27,6 +27,7 @@ pub const SHAPE: Shape = Shape {
             to: "status",
             note: "below 100 a gRPC code, else HTTP; 200 of a response; also of a `status` in the place of `error`",
         },
+        Mapped { from: "error.details.violations", to: "evidence", note: "of a 429, as of raw responses" },
         Mapped { from: "response.usageMetadata", to: "usageMetadata", note: "" },
         Mapped {
             from: "response.usageMetadata.serviceTier",

@@ -21,6 +21,7 @@ use crate::types::reason::Reason;
 use crate::types::request::{Facts, MethodKind, Request, Status, TUNED, Tools, model_name};
 use crate::types::tier::{Channel, ServiceTier, UsageTier, words};
 use crate::types::usage::Usage;
+use crate::types::violation::Violations;
 
 const SERVICE: &str = "generativelanguage.googleapis.com";
 const DEFAULT_METHOD: &str = "generateContent";
@@ -276,6 +277,8 @@ impl<'d> Decoder<'d> {
                 usage_tier: usage_tier.filter(|usage_tier| *usage_tier != UsageTier::Unknown),
                 channel: channel.unwrap_or(Channel::Api),
                 tools: record.tools.unwrap_or(Tools::NotLogged),
+                violations: Violations::default(),
+                shape: SHAPE.name,
             },
             usage,
             cache,
@@ -287,6 +290,7 @@ impl<'d> Decoder<'d> {
             },
             usage_missing,
             tokens_unknown: false,
+            thoughts_assumed: false,
             undated,
         })
     }

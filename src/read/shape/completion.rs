@@ -56,6 +56,7 @@ pub fn set_usage(record: &mut Record, sources: &[&Value<'_>], rest: Rest) {
         let count = |value: &Value<'_>| value.count().unwrap_or(0);
         let split = split(count(prompt), count(completion), total.count(), count(reasoning), rest);
         (candidates, thoughts) = (split.0.into(), split.1.into());
+        record.thoughts_assumed = count(reasoning) == 0 && split.1 > 0;
     }
     let [prompt_details, candidates_details] =
         ["prompt_tokens_details", "completion_tokens_details"].map(|details| {

@@ -114,16 +114,10 @@ fn read(item: &Value<'_>, items: &mut Items) {
         _ => {
             let detail =
                 "there is no auth_type, which tells calls of this API from Code Assist's and Vertex AI's";
-            return items.refuse(Reason::MissingField, detail);
+            return items.refuse(Reason::MissingField, detail, identified(event));
         }
     }
-    let mut record = Record::default();
-    let identity = ["session.id", "event.timestamp", "model"].map(|key| event.get(key).text());
-    if let [Some(session), Some(time), Some(model)] = identity {
-        record.set_text("request_id", &format!("{session} {time} {model}"));
-    }
-    record.set("timestamp", event.get("event.timestamp"));
-    record.set_model("model", event.get("model"));
+    let mut record = identified(event);
     let status = event.first_of(&["status_code", "http.status_code"]);
     match status.is_missing() {
         true if went_well => record.set("status", &200.into()),
@@ -140,4 +134,16 @@ fn read(item: &Value<'_>, items: &mut Items) {
     ]);
     record.set("latency_ms", event.get("duration_ms"));
     items.request(record);
+}
+
+/// Which call it was, and when.
+fn identified(event: &Value<'_>) -> Record {
+    let mut record = Record::default();
+    let identity = ["session.id", "event.timestamp", "model"].map(|key| event.get(key).text());
+    if let [Some(session), Some(time), Some(model)] = identity {
+        record.set_text("request_id", &format!("{session} {time} {model}"));
+    }
+    record.set("timestamp", event.get("event.timestamp"));
+    record.set_model("model", event.get("model"));
+    record
 }

@@ -88,6 +88,12 @@ fn tells(item: &Value<'_>) -> bool {
 
 fn read(row: &Value<'_>, items: &mut Items) {
     let path = row.get("request_path").text().unwrap_or_default();
+    let (model_in_path, method) = of_path(path);
+    let mut record = Record::default();
+    record.set("request_id", row.get("request_id"));
+    record.set("timestamp", row.get("request_created_at"));
+    let own_model = row.get("request_model");
+    record.set_model("model", if own_model.is_missing() { &model_in_path } else { own_model });
     match row.get("provider").text() {
         _ if OF_VERTEX.iter().any(|mark| path.contains(mark)) => {
             return items.not_request(NotRequest::OtherService);
@@ -97,15 +103,9 @@ fn read(row: &Value<'_>, items: &mut Items) {
         _ if path.contains(HOST) => {}
         _ => {
             let detail = "neither provider nor request_path tells this API from other services";
-            return items.refuse(Reason::MissingField, detail);
+            return items.refuse(Reason::MissingField, detail, record);
         }
     }
-    let (model_in_path, method) = of_path(path);
-    let mut record = Record::default();
-    record.set("request_id", row.get("request_id"));
-    record.set("timestamp", row.get("request_created_at"));
-    let own_model = row.get("request_model");
-    record.set_model("model", if own_model.is_missing() { &model_in_path } else { own_model });
     record.set_model("model_version", row.get("response_model"));
     record.set_text("method", method);
     record.set("status", &row.get("response_status").loose());

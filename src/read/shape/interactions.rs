@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::completion::of_modality;
-use super::record::Record;
+use super::record::{Grounding, Record};
 use super::value::{Fields, Value};
 use super::{Items, Lack, Mapped, NotRequest, Read, Shape, lack};
 use crate::types::usage::GREATEST_COUNT;
@@ -210,13 +210,19 @@ fn ground(item: &Value<'_>, record: &mut Record) {
         let grounding = &mut record.grounding;
         match tool {
             _ if count == 0 => continue,
-            Some("google_search") => grounding.counted = (grounding.counted + count).min(GREATEST_COUNT),
-            Some("google_maps") => {
-                grounding.maps_counted = (grounding.maps_counted + count).min(GREATEST_COUNT)
-            }
+            // A list has no more items than an item has values, so the sums fit.
+            Some("google_search") => grounding.counted += count,
+            Some("google_maps") => grounding.maps_counted += count,
             _ => {}
         }
         see(tool.unwrap_or("unnamed"));
+    }
+    // A sum that no request has is left as it lies too.
+    let Grounding { counted, maps_counted, .. } = record.grounding;
+    for (meter, count) in [("grounding_search_query", counted), ("grounding_maps_query", maps_counted)] {
+        if count > GREATEST_COUNT {
+            record.set_object("quantities", &[(meter, &count.into())]);
+        }
     }
     for step in ["steps", "outputs"].iter().flat_map(|list| item.get(list).items()) {
         if let Some(tool) = step.get("type").text().and_then(|kind| kind.strip_suffix("_call")) {

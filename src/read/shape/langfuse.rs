@@ -4,7 +4,7 @@
 use super::completion::of_modality;
 use super::record::Record;
 use super::value::{Fields, Value};
-use super::{Items, Lack, Mapped, NotRequest, Read, Shape, clock, provider};
+use super::{Items, Lack, Mapped, NotRequest, Read, Shape, clock, provider, quota_failure};
 use crate::types::meter::Modality;
 
 pub const SHAPE: Shape = Shape {
@@ -48,6 +48,11 @@ pub const SHAPE: Shape = Shape {
             from: "level",
             to: "status",
             note: "`ERROR` is a failure: the status with which `status_message` begins, as in `429 RESOURCE_EXHAUSTED`, else `failed`",
+        },
+        Mapped {
+            from: "status_message",
+            to: "evidence",
+            note: "of a 429: the quotas that it names; no other text of it is kept",
         },
         Mapped {
             from: "metadata.ls_provider",
@@ -150,7 +155,11 @@ fn read(row: &Value<'_>, items: &mut Items) {
     record.set_model("model", model);
     record.set_text("method", method);
     match row.get("level").text() {
-        Some("ERROR") => record.set("status", &status(row.get("statusMessage"))),
+        Some("ERROR") => {
+            let message = row.get("statusMessage");
+            record.set("status", &status(message));
+            record.violations = quota_failure::of_text(message.text().unwrap_or_default());
+        }
         _ => record.set("status", &200.into()),
     }
     let usage = row.first_of(&["usageDetails", "usage_details", "usage"]);

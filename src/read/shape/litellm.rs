@@ -5,10 +5,10 @@ use super::completion::{self, Rest};
 use super::fields::joined;
 use super::record::Record;
 use super::value::{Fields, Value};
-use super::{Items, Lack, Mapped, NotRequest, Read, Shape, clock, lack, provider};
+use super::{Items, Lack, Mapped, NotRequest, Read, Shape, clock, lack, provider, quota_failure};
 
 const FIELDS: [&str; completion::FIELDS.len() + OWN.len()] = joined(&completion::FIELDS, &OWN);
-const OWN: [&str; 18] = [
+const OWN: [&str; 19] = [
     "request_id",
     "id",
     "call_type",
@@ -25,6 +25,7 @@ const OWN: [&str; 18] = [
     "error_information",
     "error_code",
     "error_class",
+    "error_message",
     "response",
     "service_tier",
 ];
@@ -58,6 +59,11 @@ pub const SHAPE: Shape = Shape {
             from: "status",
             to: "status",
             note: "of a `failure` the `error_code` of `error_information`, else `failed`; without one it went well",
+        },
+        Mapped {
+            from: "error_information.error_message",
+            to: "evidence",
+            note: "of a 429: the quotas that the body in it names; no other text of it is kept",
         },
         Mapped {
             from: "custom_llm_provider, api_base",
@@ -135,6 +141,9 @@ fn read(row: &Value<'_>, items: &mut Items) {
     record.set_model("model", row.get("model"));
     record.set("method", &method(row));
     record.set("status", &status(row));
+    let messages = errors(row).map(|error| error.get("error_message").text().unwrap_or_default());
+    record.violations =
+        quota_failure::of_text(messages.into_iter().find(|text| !text.is_empty()).unwrap_or_default());
     let own =
         [metadata.get("usage_object"), response.get("usage"), row, metadata.get("additional_usage_values")];
     let tiers = [row, own[0], response].map(|place| place.get("service_tier"));
@@ -192,13 +201,18 @@ fn method<'item>(row: &Value<'item>) -> Value<'item> {
     }
 }
 
+/// What a row or a payload says of a failure.
+fn errors<'v, 'item>(row: &'v Value<'item>) -> [&'v Value<'item>; 2] {
+    [row.get("error_information"), row.at(&["metadata", "error_information"])]
+}
+
 fn status<'item>(row: &Value<'item>) -> Value<'item> {
     let metadata = row.get("metadata");
     let status = match row.get("status") {
         status if status.is_missing() => metadata.get("status"),
         status => status,
     };
-    let errors = [row.get("error_information"), metadata.get("error_information")];
+    let errors = errors(row);
     let code = errors
         .iter()
         .filter_map(|error| error.get("error_code").count())

@@ -105,7 +105,7 @@ fn read(item: &Value<'_>, items: &mut Items) {
     {
         let with = if thoughts > 0 { format!(" or {}", parts + thoughts) } else { String::new() };
         let detail = format!("totalTokenCount is {total}; its parts come to {parts}{with}");
-        return items.refuse(Reason::InconsistentCounts, detail);
+        return items.refuse(Reason::InconsistentCounts, detail, Record::default());
     }
     let mut record = Record::default();
     record.set_text("method", "bidiGenerateContent");

@@ -474,6 +474,17 @@ const CALLED: [(&str, &[&str]); 17] = [
     ("api_key_id", &["apikeyid", "keyid"]),
     ("latency_ms", &["latencyms", "durationms", "delayms"]),
 ];
+/// A column's name as it is compared.
+fn plain(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|char| char.to_ascii_lowercase()).collect()
+}
+
+/// Whether some field goes by this name.
+pub fn is_called(name: &str) -> bool {
+    let name = plain(name);
+    CALLED.iter().any(|(_, names)| names.contains(&&*name))
+}
+
 /// Fields that a proposed map says something of even where no column is called so.
 const NEEDED: [&str; 4] = ["request_id", "timestamp", "model", "status"];
 
@@ -490,9 +501,6 @@ pub fn columns(sketch: &Value<'_>) -> Vec<String> {
 /// A map for a file with these columns, to be completed by hand; None where hardly any is called like a field. It names
 /// only columns that are called so: what others are called may be somebody's text.
 pub fn propose(columns: &[String]) -> Option<String> {
-    let plain = |name: &str| -> String {
-        name.chars().filter(char::is_ascii_alphanumeric).map(|char| char.to_ascii_lowercase()).collect()
-    };
     let is_name = |column: &&String| {
         let is_plain = |char: char| char.is_ascii_alphanumeric() || "_-. ".contains(char);
         column.chars().all(is_plain) && shown(column) == **column

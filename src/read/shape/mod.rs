@@ -43,6 +43,7 @@ mod openai;
 mod otlp;
 pub mod plain;
 mod provider;
+mod quota_failure;
 pub mod raw;
 pub mod record;
 pub mod usage_metadata;
@@ -177,7 +178,8 @@ pub enum Item {
     /// A chunk of a request; without an id, of the stream that is under way.
     Part(Option<Box<str>>, Record),
     NotRequest(NotRequest),
-    Refused(Reason, String),
+    /// Why, and what is known of it all the same.
+    Refused(Reason, String, Record),
 }
 
 impl Items {
@@ -195,9 +197,9 @@ impl Items {
         self.list.push(Item::NotRequest(kind));
     }
 
-    /// For what the decoder can't see in a record.
-    pub fn refuse(&mut self, reason: Reason, detail: impl Into<String>) {
-        self.list.push(Item::Refused(reason, detail.into()));
+    /// For what the decoder can't see in a record; `known` has the time, the id and the model as far as they are there.
+    pub fn refuse(&mut self, reason: Reason, detail: impl Into<String>, known: Record) {
+        self.list.push(Item::Refused(reason, detail.into(), known));
     }
 }
 

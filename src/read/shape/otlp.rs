@@ -229,10 +229,20 @@ impl<'v, 'item> Span<'v, 'item> {
             _ if provider.is_empty() || EITHER.contains(&&*provider) => {
                 let detail =
                     "neither server.address nor gen_ai.provider.name tells this API from other services";
-                return items.refuse(Reason::MissingField, detail);
+                return items.refuse(Reason::MissingField, detail, self.identified());
             }
             _ => return items.not_request(NotRequest::OtherService),
         }
+        let mut record = self.identified();
+        record.set_model("model_version", self.attribute(&["gen_ai.response.model"]));
+        record.set_text("method", self.method().unwrap_or_default());
+        self.set_status(&mut record);
+        self.set_usage(&mut record);
+        items.request(record);
+    }
+
+    /// Which call it was, and when.
+    fn identified(&self) -> Record {
         let mut record = Record::default();
         let own_id = self.id();
         match self.attribute(&["gen_ai.response.id"]).text() {
@@ -242,11 +252,7 @@ impl<'v, 'item> Span<'v, 'item> {
         }
         self.set_time(&mut record);
         record.set_model("model", self.attribute(&["gen_ai.request.model"]));
-        record.set_model("model_version", self.attribute(&["gen_ai.response.model"]));
-        record.set_text("method", self.method().unwrap_or_default());
-        self.set_status(&mut record);
-        self.set_usage(&mut record);
-        items.request(record);
+        record
     }
 
     /// Nanoseconds since 1970, most often in a string; 0 says that it isn't known.

@@ -128,7 +128,6 @@ impl PlainReader {
     /// more from `end` on; a line within [`MARGIN`] of the end of `bytes` is never plain.
     #[inline]
     pub fn read<'line>(&mut self, bytes: &'line [u8], end: usize, plain: &mut Plain<'line>) -> Option<()> {
-        *plain = Plain::default();
         #[cfg(target_arch = "x86_64")]
         if self.has_avx2 {
             // SAFETY: the processor has been asked for both.
@@ -160,6 +159,7 @@ impl PlainReader {
         end: usize,
         plain: &mut Plain<'line>,
     ) -> Option<()> {
+        *plain = Plain::default();
         let mut cursor = Cursor::<S>::new(bytes);
         let spelling = &mut self.spelling;
         spelling.length = 0;
@@ -182,18 +182,18 @@ impl PlainReader {
             }
             seen |= bit;
             match field {
-                Field::RequestId => plain.request_id = cursor.text()?,
                 Field::Timestamp => {
                     cursor.expect(b'"')?;
                     let text = cursor.string(Escapes::Unusual)?;
                     plain.at = self.clock.parse(text)?;
                     has_time = true;
                 }
-                Field::ProjectId => {
-                    plain.project_id = cursor.text()?;
-                    spelling.push(field as u8, bytes, cursor.at - 1, plain.project_id.len())?;
-                }
-                Field::Model
+                // One place for all of them: as many as there are fields would not fit where code is fast.
+                Field::RequestId
+                | Field::ApiKeyId
+                | Field::Region
+                | Field::ProjectId
+                | Field::Model
                 | Field::Method
                 | Field::ServiceTier
                 | Field::UsageTier
@@ -202,7 +202,17 @@ impl PlainReader {
                 | Field::BaseModel
                 | Field::ModelVersion => {
                     let text = cursor.text()?;
-                    spelling.push(field as u8, bytes, cursor.at - 1, text.len())?;
+                    match field {
+                        Field::RequestId => plain.request_id = text,
+                        Field::ApiKeyId => plain.api_key_id = text,
+                        Field::Region => plain.region = text,
+                        _ => {
+                            if let Field::ProjectId = field {
+                                plain.project_id = text;
+                            }
+                            spelling.push(field as u8, bytes, cursor.at - 1, text.len())?;
+                        }
+                    }
                 }
                 Field::Status => {
                     if cursor.peek()? == b'"' {
@@ -220,8 +230,6 @@ impl PlainReader {
                         spelling.push(field as u8, bytes, cursor.at, cursor.at - start)?;
                     }
                 }
-                Field::ApiKeyId => plain.api_key_id = cursor.text()?,
-                Field::Region => plain.region = cursor.text()?,
                 Field::LatencyMs => {
                     if !cursor.null()? {
                         plain.latency_ms = cursor.number()?;
@@ -420,14 +428,14 @@ impl<'line, S: Scan> Cursor<'line, S> {
     /// After a member or an item: whether another one comes.
     #[inline(always)]
     fn comma(&mut self, bracket: u8) -> Option<bool> {
-        let mut byte = self.peek()?;
+        let [mut byte, mut next] = *self.bytes.get(self.at..)?.first_chunk()?;
         if byte == b' ' {
             self.space();
-            byte = self.peek()?;
+            [byte, next] = *self.bytes.get(self.at..)?.first_chunk()?;
         }
         self.at += 1;
         if byte == b',' {
-            if self.peek()? == b' ' {
+            if next == b' ' {
                 self.space();
             }
             return Some(true);
@@ -610,7 +618,8 @@ impl<'line, S: Scan> Cursor<'line, S> {
         if length == 0 || length == 8 {
             return self.unusual_count();
         }
-        if length > 1 && word[0] == b'0' || matches!(word[length as usize], b'.' | b'e' | b'E') {
+        // Whoever looks what comes next finds a point or an exponent there.
+        if length > 1 && word[0] == b'0' {
             return None;
         }
         self.at += length as usize;
@@ -654,50 +663,58 @@ impl<'line, S: Scan> Cursor<'line, S> {
                 }
                 seen |= bit;
                 match member {
-                    Member::PromptTokenCount => counts.prompt = self.count()?.unwrap_or(0),
-                    Member::CandidatesTokenCount => {
-                        if let Some(count) = self.count()? {
-                            (counts.candidates, has_candidates) = (count, true);
-                        }
-                    }
-                    Member::ResponseTokenCount => {
-                        if let Some(count) = self.count()? {
-                            counts.thoughts_outside = true;
-                            counts.candidates = if has_candidates { counts.candidates } else { count };
-                        }
-                    }
-                    Member::TotalTokenCount => counts.total = self.count()?,
-                    Member::ThoughtsTokenCount => counts.thoughts = self.count()?.unwrap_or(0),
-                    Member::CachedContentTokenCount => counts.cached = self.count()?.unwrap_or(0),
-                    Member::ToolUsePromptTokenCount => counts.tool = self.count()?.unwrap_or(0),
-                    Member::PromptTokensDetails => {
-                        if let Some(details) = self.details(entries)? {
-                            (counts.prompt_details, has_prompt_details) = (details, true);
-                        }
-                    }
-                    Member::PromptTokenDetails => {
-                        if let Some(details) = self.details(entries)?.filter(|_| !has_prompt_details) {
-                            counts.prompt_details = details;
-                        }
-                    }
-                    Member::CandidatesTokensDetails => {
-                        if let Some(details) = self.details(entries)? {
-                            (counts.candidates_details, has_candidates_details) = (details, true);
-                        }
-                    }
-                    Member::ResponseTokensDetails => {
-                        if let Some(details) = self.details(entries)? {
-                            counts.thoughts_outside = true;
-                            if !has_candidates_details {
-                                counts.candidates_details = details;
+                    Member::PromptTokenCount
+                    | Member::CandidatesTokenCount
+                    | Member::ResponseTokenCount
+                    | Member::TotalTokenCount
+                    | Member::ThoughtsTokenCount
+                    | Member::CachedContentTokenCount
+                    | Member::ToolUsePromptTokenCount => {
+                        let count = self.count()?;
+                        match (member, count) {
+                            (Member::PromptTokenCount, _) => counts.prompt = count.unwrap_or(0),
+                            (Member::CandidatesTokenCount, Some(count)) => {
+                                (counts.candidates, has_candidates) = (count, true);
                             }
+                            (Member::ResponseTokenCount, Some(count)) => {
+                                counts.thoughts_outside = true;
+                                counts.candidates = if has_candidates { counts.candidates } else { count };
+                            }
+                            (Member::TotalTokenCount, _) => counts.total = count,
+                            (Member::ThoughtsTokenCount, _) => counts.thoughts = count.unwrap_or(0),
+                            (Member::CachedContentTokenCount, _) => counts.cached = count.unwrap_or(0),
+                            (Member::ToolUsePromptTokenCount, _) => counts.tool = count.unwrap_or(0),
+                            _ => {}
                         }
                     }
-                    Member::CacheTokensDetails => {
-                        counts.cached_details = self.details(entries)?.unwrap_or_default();
-                    }
-                    Member::ToolUsePromptTokensDetails => {
-                        counts.tool_details = self.details(entries)?.unwrap_or_default();
+                    Member::PromptTokensDetails
+                    | Member::PromptTokenDetails
+                    | Member::CandidatesTokensDetails
+                    | Member::ResponseTokensDetails
+                    | Member::CacheTokensDetails
+                    | Member::ToolUsePromptTokensDetails => {
+                        let mut details = ByModality::default();
+                        let is_there = self.details(entries, &mut details)?;
+                        match member {
+                            Member::PromptTokensDetails if is_there => {
+                                (counts.prompt_details, has_prompt_details) = (details, true);
+                            }
+                            Member::PromptTokenDetails if is_there && !has_prompt_details => {
+                                counts.prompt_details = details;
+                            }
+                            Member::CandidatesTokensDetails if is_there => {
+                                (counts.candidates_details, has_candidates_details) = (details, true);
+                            }
+                            Member::ResponseTokensDetails if is_there => {
+                                counts.thoughts_outside = true;
+                                if !has_candidates_details {
+                                    counts.candidates_details = details;
+                                }
+                            }
+                            Member::CacheTokensDetails => counts.cached_details = details,
+                            Member::ToolUsePromptTokensDetails => counts.tool_details = details,
+                            _ => {}
+                        }
                     }
                     Member::ServiceTier => {
                         let text = self.text()?;
@@ -715,17 +732,16 @@ impl<'line, S: Scan> Cursor<'line, S> {
         }
     }
 
-    /// Reads a list of `{modality, tokenCount}`, summed by modality; None inside when it is null.
+    /// Adds up a list of `{modality, tokenCount}` by modality; gives whether it is one, and not null.
     #[inline(always)]
-    fn details(&mut self, entries: &mut Keys<Entry>) -> Option<Option<ByModality>> {
+    fn details(&mut self, entries: &mut Keys<Entry>, sums: &mut ByModality) -> Option<bool> {
         if self.null()? {
-            return Some(None);
+            return Some(false);
         }
-        let mut sums = ByModality::default();
         self.expect(b'[')?;
         if self.peek()? == b']' {
             self.at += 1;
-            return Some(Some(sums));
+            return Some(true);
         }
         loop {
             if let Some(modality) = self.usual_entry() {
@@ -733,7 +749,7 @@ impl<'line, S: Scan> Cursor<'line, S> {
                 *sum = (*sum + self.count()?.unwrap_or(0)).min(GREATEST_SUM);
                 self.expect(b'}')?;
                 if !self.comma(b']')? {
-                    return Some(Some(sums));
+                    return Some(true);
                 }
                 continue;
             }
@@ -759,7 +775,7 @@ impl<'line, S: Scan> Cursor<'line, S> {
             let sum = &mut sums[modality.unwrap_or(Modality::Text) as usize];
             *sum = (*sum + tokens.unwrap_or(0)).min(GREATEST_SUM);
             if !self.comma(b']')? {
-                return Some(Some(sums));
+                return Some(true);
             }
         }
     }
@@ -936,8 +952,9 @@ struct Keys<F> {
     field_of: fn(&str) -> Option<F>,
 }
 
-/// A key as it stands in lines, from its quote to its colon.
+/// A key as it stands in lines, from its quote to its colon. One line of the processor's cache.
 #[derive(Clone, Copy)]
+#[repr(align(64))]
 struct Key<F> {
     text: Text,
     /// What it says; None of a key that isn't read.

@@ -4,7 +4,7 @@
 
 use super::record::{Record, without_provider};
 use super::value::{Fields, Value};
-use super::{Items, Lack, Mapped, NotRequest, Read, Shape, lack, live};
+use super::{Items, Lack, Mapped, NotRequest, Read, Shape, lack, live, quota_failure};
 
 pub const SHAPE: Shape = Shape {
     name: "raw",
@@ -63,6 +63,9 @@ pub const SHAPE: Shape = Shape {
             "message",
             "details",
             "violations",
+            "quotaMetric",
+            "quotaId",
+            "quotaValue",
             "quotaDimensions",
             "model",
             "domain",
@@ -88,6 +91,11 @@ pub const SHAPE: Shape = Shape {
         },
         Mapped { from: "method", to: "method", note: "of recorded calls: beside `response`" },
         Mapped { from: "error.code", to: "status", note: "200 of a response" },
+        Mapped {
+            from: "error.details.violations",
+            to: "evidence",
+            note: "of a 429: the quotas that it names, with limit and usage tier; else those in its message",
+        },
         Mapped {
             from: "usageMetadata",
             to: "usageMetadata",
@@ -221,6 +229,7 @@ pub(super) fn of_chunk(chunk: &Value<'_>) -> Record {
         if let Some(model) = model_of_error(error) {
             record.set_text("model", without_provider(model));
         }
+        record.violations = quota_failure::of_error(error);
         return record;
     }
     record.set("request_id", chunk.get("responseId"));
@@ -305,7 +314,7 @@ mod tests {
                     record.write(&mut json);
                 }
                 Item::NotRequest(kind) => json.push_str(kind.name()),
-                Item::Refused(reason, _) => json.push_str(reason.name()),
+                Item::Refused(reason, ..) => json.push_str(reason.name()),
             }
             json
         };

@@ -8,8 +8,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::value::{Value, write_text};
 use crate::books::Books;
 use crate::types::meter::{Meter, Slot};
-use crate::types::request::{MethodKind, Request};
+use crate::types::request::{MethodKind, Request, Status};
 use crate::types::usage::Usage;
+use crate::types::violation::Violations;
 
 /// One request in the making. Fields are those of design §3; one that is never set is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +19,11 @@ pub struct Record {
     fields: Vec<(&'static str, Box<str>)>,
     /// Requests of this shape never say their tokens: it counts with none, and a warning counts it.
     tokens_unknown: bool,
+    /// No field says its thoughts: they are what the total has beyond its parts.
+    pub thoughts_assumed: bool,
     pub grounding: Grounding,
+    /// Quotas that the body of a 429 names.
+    pub violations: Violations,
 }
 
 /// What a response was grounded on. Whether that is billed by prompt or by query depends on the model, so the meter is
@@ -133,11 +138,17 @@ impl Record {
 
     /// A later record of the same request: what it says wins, what it leaves out stands.
     pub fn merge(&mut self, later: Record) {
+        if later.has("usageMetadata") {
+            self.thoughts_assumed = later.thoughts_assumed;
+        }
         for (field, json) in later.fields {
             self.put(field, json);
         }
         self.tokens_unknown &= later.tokens_unknown;
         self.grounding.merge(later.grounding);
+        if !later.violations.all().is_empty() {
+            self.violations = later.violations;
+        }
     }
 
     /// Appends it as a canonical record.
@@ -158,6 +169,10 @@ impl Record {
         let inference = books.methods.find(request.facts.method).kind == MethodKind::Inference;
         if self.tokens_unknown && request.usage.is_none() | request.usage_missing {
             (request.tokens_unknown, request.usage_missing) = (inference && well, false);
+        }
+        request.thoughts_assumed = self.thoughts_assumed && request.usage.is_some();
+        if request.facts.status == Status::THROTTLED {
+            request.facts.violations = self.violations.clone();
         }
         if well && inference && !request.usage_missing {
             let base_model = books.base_model(&request.facts, request.at.day());

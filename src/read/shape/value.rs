@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use super::faults::whole_number;
+use super::map;
 use crate::read::json::{Json, Kind, Malformed};
 use crate::suspense::{Refusal, quoted};
 use crate::types::reason::Reason;
@@ -178,8 +179,8 @@ impl<'item> Value<'item> {
         if members.is_empty() {
             return self.kind().to_string();
         }
-        // A name is one word; what has several may be text that somebody wrote.
-        let name = |key: &str| match key.contains(' ') {
+        // A name is one word; what has several may be text that somebody wrote, unless fields are called so.
+        let name = |key: &str| match key.contains(' ') && !map::is_called(key) {
             true => format!("a name of {} bytes", key.len()),
             false => quoted(key),
         };
