@@ -24,7 +24,9 @@
 //! | [`books`] | facts with a day and a citation, the accounts file | know a request's tokens |
 //! | [`read`] | inputs, object stores, unpacking, containers, strict JSON, shapes | judge what a request costs or counts |
 //! | [`mediate`] | which record of an identity counts | know a price, a limit, a day |
+//! | [`memory`] | how much of what was read stands in memory, the temporary file for the rest | know what the bytes are |
 //! | [`tally`] | the hot loop beside reading: guided requests into cells and series, and back | know a price |
+//! | [`traffic`] | a day's traffic in the temporary file | add anything up |
 //! | [`charge`] | one function per charging rule (C1 to C11) | know a price that isn't in a book, touch a float |
 //! | [`walk`] | days in order, what each hands on to the next | look at a request, decide a rule |
 //! | [`quota`] | use of quota against limits (Q1 to Q9) | know a price |
@@ -57,6 +59,7 @@ pub mod error;
 pub mod evidence;
 pub mod generate;
 pub mod mediate;
+pub mod memory;
 pub mod near;
 pub mod pipeline;
 mod prefetch;
@@ -67,5 +70,6 @@ pub mod read;
 pub mod report;
 pub mod suspense;
 pub mod tally;
+pub mod traffic;
 pub mod types;
 pub mod walk;

@@ -10,12 +10,16 @@ use rayon::prelude::*;
 
 use crate::books::Books;
 use crate::books::accounts::{StudioTerms, Timeline};
+use crate::error::Result;
+use crate::memory::Memory;
 use crate::prefetch::prefetch;
+use crate::traffic;
 use crate::types::day::{Day, Instant};
 use crate::types::meter::Slot;
+use crate::types::piece::Piece;
 use crate::types::request::{Facts, MethodKind};
 use crate::types::tally::{
-    Arrival, Beside, Cell, CellKey, DayTraffic, GroupId, Overflow, SeriesKey, Tally, Traffic,
+    Arrival, Beside, Cell, CellKey, DayTraffic, GroupId, Overflow, Part, SeriesKey, Tally, Traffic,
 };
 use crate::types::tier::{Channel, ContextBand, UsageTier};
 use crate::types::usage::Usage;
@@ -51,6 +55,8 @@ pub struct Tallier<'b> {
     keys: Vec<CellKey>,
     open: Vec<Open>,
     days: Vec<OpenDay>,
+    /// Arrivals that are in the temporary file.
+    spilled: Vec<(Day, Part, Piece)>,
     /// See [`Tally::everything`].
     everything: i128,
 }
@@ -115,6 +121,11 @@ impl Log {
         self.chunks.push(chunk);
     }
 
+    /// What it takes of memory.
+    fn bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.capacity() * size_of::<Logged>()).sum()
+    }
+
     fn iter(&self) -> impl Iterator<Item = &Logged> {
         self.chunks.iter().flatten()
     }
@@ -162,6 +173,7 @@ impl<'b> Tallier<'b> {
             keys: Vec::new(),
             open: Vec::new(),
             days: Vec::new(),
+            spilled: Vec::new(),
             everything: 0,
         }
     }
@@ -198,6 +210,27 @@ impl<'b> Tallier<'b> {
         let place = self.place(request);
         self.put(request, place, |sum, addend| *sum = sum.wrapping_sub(addend), Arrival::back);
         self.everything -= everything(request.usage);
+    }
+
+    /// What arrivals take of memory.
+    pub fn bytes(&self) -> usize {
+        self.days.iter().map(|open| open.arrivals.bytes()).sum()
+    }
+
+    /// Moves all arrivals to the temporary file.
+    pub fn spill(&mut self, memory: &Memory) -> Result<()> {
+        for place in 0..self.days.len() {
+            let day = self.days[place].day;
+            let series = day_traffic(day, &[&*self]);
+            self.days[place].arrivals = Log::default();
+            let part_of = |group: GroupId| {
+                let facts = self.guides[group.0 as usize].facts.as_ref().expect("groups are met first");
+                Part::of(&facts.project_id)
+            };
+            let pieces = traffic::spill(&series, part_of, memory)?;
+            self.spilled.extend(pieces.into_iter().map(|(part, piece)| (day, part, piece)));
+        }
+        Ok(())
     }
 
     /// The cell a request goes to.
@@ -360,25 +393,30 @@ impl Open {
 }
 
 /// The sums of all threads. No cell is left of requests that were all taken back.
-pub fn sum_up(talliers: Vec<Tallier<'_>>) -> Result<(Tally, Traffic), Overflow> {
+pub fn sum_up(talliers: Vec<Tallier<'_>>) -> std::result::Result<(Tally, Traffic), Overflow> {
     let everything: i128 = talliers.iter().map(|tallier| tallier.everything).sum();
     let everything = i64::try_from(everything).map_err(|_| Overflow)?;
     let days: BTreeSet<Day> =
         talliers.iter().flat_map(|tallier| tallier.days.iter().map(|open| open.day)).collect();
-    let traffic = days.into_par_iter().map(|day| (day, day_traffic(day, &talliers))).collect();
+    let all: Vec<&Tallier<'_>> = talliers.iter().collect();
+    let days = days.into_par_iter().map(|day| (day, day_traffic(day, &all))).collect();
+    let mut traffic = Traffic { days, ..Traffic::default() };
     let mut tally = Tally { everything: everything as u64, ..Tally::default() };
     tally.cells.reserve(talliers.iter().map(|tallier| tallier.open.len()).max().unwrap_or(0));
     for tallier in talliers {
         for (key, open) in tallier.keys.into_iter().zip(tallier.open) {
             tally.cells.entry(key).or_default().merge(&open.cell);
         }
+        for (day, part, piece) in tallier.spilled {
+            traffic.spilled.entry((day, part)).or_default().push(piece);
+        }
     }
     tally.cells.retain(|_, cell| cell.requests > 0);
-    Ok((tally, Traffic { days: traffic }))
+    Ok((tally, traffic))
 }
 
 /// Sorts the arrivals of a day, of all threads, by series.
-fn day_traffic(day: Day, talliers: &[Tallier<'_>]) -> DayTraffic {
+fn day_traffic(day: Day, talliers: &[&Tallier<'_>]) -> DayTraffic {
     let mut series: HashMap<SeriesKey, u32, FixedState> = HashMap::default();
     let mut keys: Vec<(SeriesKey, usize)> = Vec::new();
     // A thread's logs with, for each of its cells, its series: dated and not.

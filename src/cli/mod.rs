@@ -8,6 +8,7 @@ mod config;
 mod r#gen;
 mod hooks;
 mod inputs;
+mod memory;
 mod metrics;
 mod replay;
 mod screen;
@@ -17,7 +18,7 @@ mod status;
 mod summary;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,6 +34,7 @@ use crate::read::settings::{AllSettings, LONGEST_LINE, Variables};
 use crate::read::{self, Inputs, Progress};
 use crate::types::day::{Day, Instant, Window};
 use inputs::{Entry, InputArgs};
+use memory::MemoryArgs;
 use settings::Settings;
 
 const EXIT_CODES: &str = "\
@@ -275,11 +277,14 @@ struct LogArgs {
     /// How many threads to use [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
+
+    #[command(flatten)]
+    memory: MemoryArgs,
 }
 
 impl LogArgs {
     /// Finds the inputs, which are read as `entries` of the settings file say or, where they don't, as flags do.
-    fn inputs(&self, entries: &[Entry], out: Option<&std::path::Path>, detail: bool) -> Result<Inputs> {
+    fn inputs(&self, entries: &[Entry], out: Option<&Path>, detail: bool) -> Result<Inputs> {
         if let Some(threads) = self.threads {
             // Fails only when a pool was built before, which nothing here does.
             let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
@@ -297,8 +302,10 @@ impl LogArgs {
         Ok(inputs)
     }
 
-    fn options(&self, window: Window) -> Options {
-        Options { usage_tier: self.inputs.usage_tier(), window, known: None }
+    /// `out` is where the output goes, if to a folder.
+    fn options(&self, window: Window, out: Option<&Path>) -> Options {
+        let memory = Some(self.memory.bound(out));
+        Options { usage_tier: self.inputs.usage_tier(), window, known: None, memory }
     }
 }
 

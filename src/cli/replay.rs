@@ -34,8 +34,11 @@ use crate::walk::Plan;
 ///
 ///   rerate replay responses.jsonl --out days --at 2026-06-01 --project my-proj
 ///
-/// Memory: about 250 bytes a request, all kept until the logs are read; about
-/// 700 where chunks of a request may lie apart, as raw responses do.
+/// Memory: about 50 bytes a request until the logs are read; beyond --memory
+/// they are in a temporary file (in TMPDIR, or without it in the output
+/// folder). Not bounded by it are lines in suspense (about 300 bytes each),
+/// what --detail keeps, and requests of an input whose chunks may lie apart,
+/// as raw responses do (about 700).
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Replay {
@@ -182,7 +185,7 @@ impl Replay {
         }
         let handed_on = publish::carry::days(&self.out)?;
         let known = window.from.and_then(|from| handed_on.iter().copied().rfind(|day| *day < from));
-        let options = Options { known, ..self.logs.options(window) };
+        let options = Options { known, ..self.logs.options(window, Some(&self.out)) };
         let watch = signal.start(&inputs, Some(LAST_LINE.to_string()));
         let replay = pipeline::replay(&inputs, &books, &options, &signal.progress)?;
         summary::read(&replay, &signal.progress, watch.has_read());

@@ -17,6 +17,8 @@ use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::groups::SharedGroups;
 use super::row::{self, Head, Identity, Row, Shard};
+use crate::error::Result;
+use crate::memory::Memory;
 use crate::types::cache::CacheUse;
 use crate::types::day::Instant;
 use crate::types::detail::{Detail, Place};
@@ -75,8 +77,9 @@ pub type MissingPlace = u64;
 /// One thread's rows, by shard.
 pub struct Dealer {
     key: IdentityKey,
-    /// A buffer, used again and again.
+    /// Buffers, used again and again.
     detail: Vec<u8>,
+    spilling: Vec<u8>,
     without_id: usize,
     shards: Vec<Shard>,
 }
@@ -84,7 +87,7 @@ pub struct Dealer {
 impl Dealer {
     pub fn new(key: IdentityKey) -> Dealer {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Dealer { key, detail: Vec::new(), without_id: 0, shards }
+        Dealer { key, detail: Vec::new(), spilling: Vec::new(), without_id: 0, shards }
     }
 
     /// Which request it is. Its shard's end is asked for.
@@ -115,6 +118,16 @@ impl Dealer {
             Dealt::Cache(cache) => shard.append_cache(&head, cache, detail),
             Dealt::Missing(place) => shard.append_missing(&head, place, detail),
         }
+    }
+
+    /// What the rows take of memory.
+    pub fn bytes(&self) -> usize {
+        self.shards.iter().map(Shard::bytes).sum()
+    }
+
+    /// Moves all rows to the temporary file.
+    pub fn spill(&mut self, memory: &Memory) -> Result<()> {
+        self.shards.iter_mut().try_for_each(|shard| shard.spill(memory, &mut self.spilling))
     }
 
     pub fn into_shards(self) -> Vec<Shard> {
@@ -156,7 +169,7 @@ pub enum Settled<'s> {
 }
 
 /// Settles one shard: its rows by thread. Which record counts depends on the records alone, not on their order.
-pub fn settle<'s>(threads: &[&'s Shard], groups: &SharedGroups, mut tell: impl FnMut(Settled<'s>)) {
+pub fn settle<'s>(threads: &'s [Shard], groups: &SharedGroups, mut tell: impl FnMut(Settled<'s>)) {
     let rows = Rows::new(threads);
     let mut again = rows.again();
     again.sort_unstable();
@@ -217,12 +230,12 @@ impl Spot {
 }
 
 impl<'s> Rows<'s> {
-    fn new(threads: &[&'s Shard]) -> Rows<'s> {
+    fn new(threads: &'s [Shard]) -> Rows<'s> {
         let chunks = threads
             .iter()
             .enumerate()
             .flat_map(|(thread, shard)| shard.chunks().map(move |chunk| (chunk, thread)));
-        Rows { chunks: chunks.collect(), rows: threads.iter().map(|shard| shard.rows()).sum() }
+        Rows { chunks: chunks.collect(), rows: threads.iter().map(Shard::rows).sum() }
     }
 
     fn read(&self, spot: Spot) -> Row<'s> {

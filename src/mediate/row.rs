@@ -10,15 +10,19 @@
 //!
 //! **Invariants**
 //! - Two rows with equal group, flags and figures are equal in every fact that figures depend on, time aside.
-//! - A row lies in one chunk, and its place never changes, so that 32 bits say which row it is.
+//! - A row lies in one chunk, and while its shard is settled its place doesn't change, so that 32 bits say which it is.
 
+use crate::error::Result;
+use crate::memory::Memory;
 use crate::prefetch::prefetch;
 use crate::types::cache::{CacheAct, CacheUse, cache_name};
 use crate::types::day::Instant;
 use crate::types::detail::Place;
 use crate::types::meter::Slot;
+use crate::types::piece::Piece;
 use crate::types::tally::GroupId;
 use crate::types::usage::Usage;
+use crate::types::varint::take_varint;
 
 const HEAD: usize = IDENTITY + 3;
 /// Bytes of an identity.
@@ -70,13 +74,17 @@ impl Identity {
     }
 }
 
-/// Rows in the order in which they were appended, in chunks that never move.
+/// Rows in chunks that never move, until they are spilled.
 #[derive(Debug, Default)]
 pub struct Shard {
     full: Vec<Vec<u8>>,
     /// The chunk that is written, and how much of it is.
     last: Vec<u8>,
     used: usize,
+    /// What the chunks take of memory.
+    bytes: usize,
+    /// Chunks that are in the temporary file.
+    spilled: Vec<Piece>,
     rows: usize,
 }
 
@@ -107,10 +115,50 @@ impl Shard {
         // A row with a long detail has a chunk of its own.
         let mut full = std::mem::replace(&mut self.last, vec![0; longest.max(Shard::CHUNK)]);
         full.truncate(self.used);
+        self.bytes += self.last.len();
         self.used = 0;
         if !full.is_empty() {
             self.full.push(full);
         }
+    }
+
+    /// What its rows take of memory.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Moves all rows to the temporary file, by way of `buffer`.
+    pub fn spill(&mut self, memory: &Memory, buffer: &mut Vec<u8>) -> Result<()> {
+        buffer.clear();
+        let mut lengths = Vec::new();
+        for chunk in self.chunks() {
+            buffer.extend_from_slice(chunk);
+            lengths.push(chunk.len() as u32);
+        }
+        if lengths.is_empty() {
+            return Ok(());
+        }
+        let mut at = memory.spill(buffer)?;
+        for length in lengths {
+            self.spilled.push(Piece { at, length });
+            at += u64::from(length);
+        }
+        (self.full, self.last) = (Vec::new(), Vec::new());
+        (self.used, self.bytes) = (0, 0);
+        Ok(())
+    }
+
+    /// Reads back what was spilled.
+    pub fn bring_back(&mut self, memory: &Memory) -> Result<()> {
+        for piece in std::mem::take(&mut self.spilled) {
+            let length = piece.length as usize;
+            if self.used + length > self.last.len().min(Shard::CHUNK) {
+                self.begin_chunk(length);
+            }
+            memory.read(piece, &mut self.last[self.used..self.used + length])?;
+            self.used += length;
+        }
+        Ok(())
     }
 
     pub fn rows(&self) -> usize {
@@ -394,23 +442,18 @@ fn detail_length(chunk: &[u8], at: usize) -> usize {
     u32::from_le_bytes(chunk[at..at + 4].try_into().expect("4 bytes")) as usize
 }
 
-fn take_varint(bytes: &mut &[u8]) -> u64 {
-    let (mut number, mut shift) = (0, 0);
-    while let Some((&byte, rest)) = bytes.split_first() {
-        *bytes = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        shift += 7;
-        if byte < 0x80 {
-            break;
-        }
-    }
-    number
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::types::usage::Counts;
+
+    /// Appends bytes as if they were a row.
+    fn append(shard: &mut Shard, bytes: &[u8]) {
+        shard.append(bytes.len(), |room| {
+            room[..bytes.len()].copy_from_slice(bytes);
+            bytes.len()
+        });
+    }
 
     fn head(byte: u8, at: i64, group: u32, flags: u16) -> Head {
         Head { identity: identity(byte), at: Instant(at), group: GroupId(group), flags }
@@ -469,10 +512,34 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_were_spilled_bit_by_bit_come_back_in_full_chunks() {
+        let (mut shard, mut buffer, memory) = (Shard::default(), Vec::new(), Memory::new(None, 1));
+        let lengths = [7, Shard::CHUNK - 7, 3, 2 * Shard::CHUNK, 9, 11];
+        for (place, length) in lengths.into_iter().enumerate() {
+            append(&mut shard, &vec![place as u8; length]);
+            if place != 1 && place != 4 {
+                shard.spill(&memory, &mut buffer).expect("a temporary file");
+                assert_eq!((shard.bytes(), shard.chunks().count()), (0, 0));
+            }
+        }
+        append(&mut shard, b"last");
+        shard.bring_back(&memory).expect("a temporary file");
+        assert_eq!(shard.rows(), lengths.len() + 1);
+        let mut whole: Vec<u8> = shard.chunks().flatten().copied().collect();
+        whole.sort_unstable();
+        let mut expected: Vec<u8> =
+            lengths.iter().zip(0..).flat_map(|(length, place)| vec![place; *length]).collect();
+        expected.extend(b"last");
+        expected.sort_unstable();
+        assert!(whole == expected);
+        assert!(shard.chunks().count() < lengths.len());
+    }
+
+    #[test]
     fn a_row_that_is_larger_than_a_chunk_has_one_of_its_own() {
         let mut shard = Shard::default();
         for length in [10, Shard::CHUNK - 10, 1, 3 * Shard::CHUNK, 5] {
-            shard.append(length, |_| length);
+            append(&mut shard, &vec![0; length]);
         }
         let chunks: Vec<usize> = shard.chunks().map(<[u8]>::len).collect();
         assert_eq!(chunks, [Shard::CHUNK, 1, 3 * Shard::CHUNK, 5]);

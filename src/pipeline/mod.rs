@@ -7,7 +7,8 @@
 //!                └──── suspense ──────────╨───────────────────────────────── suspense ───────────┘
 //! ```
 //! The double line is the one barrier: which record of an identity counts can only be known when all were read. Nearly
-//! all do, so each is added to the sums at once, and the few that don't count are taken back.
+//! all do, so each is added to the sums at once, and the few that don't count are taken back. Rows and traffic for which
+//! there is no memory wait in a temporary file, and are read back a shard, and a part of a day, at a time.
 
 mod reader;
 mod reading;
@@ -15,8 +16,8 @@ mod settling;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
@@ -27,9 +28,8 @@ use crate::books::Books;
 use crate::charge::{self, Rated};
 use crate::error::{Error, Exit, Result};
 use crate::evidence::{self, Twice, Warning};
-use crate::mediate::dedupe::SHARDS;
 use crate::mediate::groups::AllGroups;
-use crate::mediate::row::Shard;
+use crate::memory::{Bound, Memory};
 use crate::quota::evidence::{Evidence, q9_evidence};
 use crate::quota::{self, Measured};
 use crate::read::{Inputs, Progress};
@@ -41,7 +41,7 @@ use crate::types::charge::{Assumption, Resting};
 use crate::types::day::{Day, Instant, Window};
 use crate::types::detail::Kept;
 use crate::types::origin::InputSummary;
-use crate::types::tally::{Cell, CellKey, DayTraffic, Groups, Overflow, Span, Tally, Traffic};
+use crate::types::tally::{Cell, CellKey, Groups, Overflow, Span, Tally, Traffic};
 use crate::types::tier::UsageTier;
 use crate::walk::{Plan, Walk, WalkedDay};
 
@@ -54,6 +54,8 @@ pub struct Options {
     pub window: Window,
     /// What days up to this one hand on is known, so of days before the window only later ones matter.
     pub known: Option<Day>,
+    /// None: all is kept in memory.
+    pub memory: Option<Bound>,
 }
 
 impl Options {
@@ -75,6 +77,8 @@ pub struct Replay {
     pub groups: Groups,
     pub tally: Tally,
     pub traffic: Traffic,
+    /// Where what isn't in memory is read back from.
+    pub memory: Memory,
     /// Each request that counts, by day, when they are kept.
     pub kept: BTreeMap<Day, Vec<Kept>>,
     /// The last instant of a request, of all that were read.
@@ -93,7 +97,6 @@ impl Replay {
 pub struct DayReport<'r> {
     pub day: Day,
     pub cells: Vec<(&'r CellKey, &'r Cell)>,
-    pub traffic: Option<&'r DayTraffic>,
     pub rated: Rated<'r>,
     pub measured: Measured<'r>,
     /// What it took over and hands on.
@@ -112,23 +115,25 @@ pub struct DayReport<'r> {
 pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<Progress>) -> Result<Replay> {
     let all_groups = AllGroups::default();
     let studio_terms = books.accounts.studio_terms(options.usage_tier);
-    let mut read = read(inputs, books, &studio_terms, options, progress, &all_groups)?;
+    let memory = Memory::new(options.memory.as_ref(), rayon::current_num_threads());
+    let mut read = read(inputs, books, &studio_terms, options, progress, &all_groups, &memory)?;
     let groups = all_groups.into_groups();
 
-    let settled: Vec<Settling<'_>> = (0..SHARDS)
-        .into_par_iter()
-        .try_fold(
-            || Settling::new(books, &studio_terms, options),
-            |mut settling, shard| {
-                if progress.stop.load(Ordering::Relaxed) {
-                    return Err(interrupted());
-                }
-                let shards: Vec<&Shard> = read.threads.iter().map(|thread| &thread.shards[shard]).collect();
-                settling.settle(&shards, &groups, &read);
-                Ok(settling)
-            },
-        )
-        .collect::<Result<_>>()?;
+    let shards = Mutex::new(read.take_shards().into_iter());
+    let settle = || {
+        let mut settling = Settling::new(books, &studio_terms, options);
+        while let Some(mut shard) = { shards.lock().expect("no thread panicked").next() } {
+            if progress.stop.load(Ordering::Relaxed) {
+                return Err(interrupted());
+            }
+            shard.iter_mut().try_for_each(|rows| rows.bring_back(&memory))?;
+            settling.settle(&shard, &groups, &read);
+            settling.spill_if_full(&memory)?;
+        }
+        Ok(settling)
+    };
+    let settled = rayon::broadcast(|_| settle()).into_iter().collect::<Result<Vec<Settling<'_>>>>()?;
+    give_back();
 
     let mut records = read.records.clone();
     let mut suspended = Vec::new();
@@ -151,10 +156,6 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
             spans.entry(day).and_modify(|own| own.merge(span)).or_insert(span);
         }
     }
-    for thread in &mut read.threads {
-        thread.shards = Vec::new();
-    }
-    give_back();
     let (mut tally, traffic) = sum_up(talliers).map_err(overflow)?;
     give_back();
     (tally.spans, tally.cache_events) = (spans, cache_events);
@@ -183,6 +184,7 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
         groups: groups.into_iter().map(Arc::unwrap_or_clone).collect(),
         tally,
         traffic,
+        memory,
         kept,
         last_read,
     })
@@ -218,8 +220,7 @@ pub fn rate<'r>(
         .filter(|(day, _)| **day >= plan.begin)
         .map(|(day, cells)| {
             let rated = charge::rate(*day, cells, &replay.groups, books)?;
-            let series = replay.traffic.days.get(day).into_iter().flat_map(DayTraffic::series);
-            Ok((*day, (rated, quota::measure(*day, series, &replay.groups, books))))
+            Ok((*day, (rated, quota::measure(*day, &replay.traffic, &replay.groups, books, &replay.memory)?)))
         })
         .collect::<Result<_>>()?;
     let mut walk = Walk::new(&replay.groups, books, usage_tier);
@@ -253,11 +254,9 @@ pub fn rate<'r>(
             warnings.insert(Warning::CarryMissing, requests);
         }
         let next = walked.carry.hash();
-        let traffic = replay.traffic.days.get(&day);
         let report = DayReport {
             day,
             cells,
-            traffic,
             rated,
             measured,
             walked,

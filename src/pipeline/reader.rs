@@ -10,9 +10,11 @@ use arrow_array::RecordBatch;
 use super::Options;
 use crate::balance::Records;
 use crate::books::Books;
+use crate::error::Result;
 use crate::mediate::dedupe::{Dealer, Dealt, Hand};
 use crate::mediate::groups::AllGroups;
 use crate::mediate::row::{Identity, Shard};
+use crate::memory::Memory;
 use crate::read::container::rows::Columns;
 use crate::read::container::{Container, END_OF_STREAM, LONG_ROW, RAGGED_ROW};
 use crate::read::lines::Block;
@@ -201,6 +203,15 @@ impl<'r, 'b> Reader<'r, 'b> {
 
     pub(super) fn finish(self) -> Thread<'b> {
         Thread { shards: self.dealer.into_shards(), tallier: Some(self.tallier), ..self.thread }
+    }
+
+    /// Moves what was dealt and added up to the temporary file when there is no more memory for it.
+    pub(super) fn spill_if_full(&mut self, memory: &Memory) -> Result<()> {
+        if memory.is_full(self.dealer.bytes() + self.tallier.bytes()) {
+            self.dealer.spill(memory)?;
+            self.tallier.spill(memory)?;
+        }
+        Ok(())
     }
 
     /// Decodes, deals and adds up the lines or rows of a block; gives their number.
@@ -513,12 +524,14 @@ impl<'r, 'b> Reader<'r, 'b> {
     }
 
     /// Judges the requests of an input that came in parts, now that it has ended.
-    pub(super) fn end_parts(&mut self, stream: &Stream) {
+    pub(super) fn end_parts(&mut self, stream: &Stream, memory: &Memory) -> Result<()> {
         self.turn_to(stream.input());
         for Part { record, block, line } in self.parts.take() {
             let at = At { input: stream.input(), block };
             self.judge(&record, at, line, stream.shape());
+            self.spill_if_full(memory)?;
         }
+        Ok(())
     }
 
     fn judge(&mut self, record: &Record, at: At, number: u64, shape: Option<&Shape>) {

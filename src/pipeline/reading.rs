@@ -11,9 +11,10 @@ use crate::balance::Records;
 use crate::books::Books;
 use crate::books::accounts::StudioTerms;
 use crate::error::{Error, Result};
-use crate::mediate::dedupe::{Dealer, IdentityKey};
+use crate::mediate::dedupe::{Dealer, IdentityKey, SHARDS};
 use crate::mediate::groups::AllGroups;
-use crate::mediate::row::Row;
+use crate::mediate::row::{Row, Shard};
+use crate::memory::Memory;
 use crate::read::lines::Block;
 use crate::read::shape::canonical::Decoder;
 use crate::read::{Inputs, Progress};
@@ -34,6 +35,17 @@ pub(super) struct Read<'b> {
 }
 
 impl Read<'_> {
+    /// The rows of each shard, by thread.
+    pub(super) fn take_shards(&mut self) -> Vec<Vec<Shard>> {
+        let mut shards: Vec<Vec<Shard>> = (0..SHARDS).map(|_| Vec::new()).collect();
+        for thread in &mut self.threads {
+            for (shard, rows) in shards.iter_mut().zip(std::mem::take(&mut thread.shards)) {
+                shard.push(rows);
+            }
+        }
+        shards
+    }
+
     pub(super) fn kept(&self, row: &Row<'_>, cell: CellKey) -> Kept {
         let (request_id, detail, place) = Detail::decode(row.detail());
         let name = |name: &str| (!name.is_empty()).then(|| shown(name).into());
@@ -74,6 +86,7 @@ pub(super) fn read<'b>(
     options: &Options,
     progress: &Arc<Progress>,
     groups: &AllGroups,
+    memory: &Memory,
 ) -> Result<Read<'b>> {
     let sources = Sources::new(inputs, progress);
     let decoders = inputs.settings.iter().map(|settings| Decoder::new(&books.methods, &settings.defaults));
@@ -89,7 +102,7 @@ pub(super) fn read<'b>(
             }
             let lines = reader.read_block(block);
             progress.lines.fetch_add(lines, Ordering::Relaxed);
-            Ok(())
+            reader.spill_if_full(memory)
         };
         loop {
             match sources.next(&mut block)? {
@@ -98,7 +111,7 @@ pub(super) fn read<'b>(
                     while stream.next(&mut block)? {
                         read(&mut reader, &block)?;
                     }
-                    reader.end_parts(&stream);
+                    reader.end_parts(&stream, memory)?;
                     sources.close(*stream);
                 }
                 Next::Nothing => break,

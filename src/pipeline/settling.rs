@@ -7,11 +7,13 @@ use super::reading::Read;
 use crate::balance::Records;
 use crate::books::Books;
 use crate::books::accounts::StudioTerms;
+use crate::error::Result;
 use crate::mediate::dedupe::{self, Settled};
 use crate::mediate::groups::SharedGroups;
 use crate::mediate::row::{
     CACHE, NO_ID, Row, Shard, THOUGHTS_ASSUMED, TOKENS_UNKNOWN, UNDATED, USAGE_MISSING,
 };
+use crate::memory::Memory;
 use crate::suspense::Suspended;
 use crate::tally::{Tallied, Tallier};
 use crate::types::cache::{CacheEvent, CacheUse};
@@ -51,7 +53,7 @@ impl<'b> Settling<'b> {
         }
     }
 
-    pub(super) fn settle(&mut self, shards: &[&Shard], groups: &SharedGroups, read: &Read<'_>) {
+    pub(super) fn settle(&mut self, shards: &[Shard], groups: &SharedGroups, read: &Read<'_>) {
         dedupe::settle(shards, groups, |settled| match settled {
             Settled::Unique(row) => self.count(&row, groups, read),
             Settled::Duplicate(row) => {
@@ -67,6 +69,10 @@ impl<'b> Settling<'b> {
                 self.suspended.push(read.with_line(noted));
             }
         });
+    }
+
+    pub(super) fn spill_if_full(&mut self, memory: &Memory) -> Result<()> {
+        if memory.is_full(self.tallier.bytes()) { self.tallier.spill(memory) } else { Ok(()) }
     }
 
     /// Of a request that counts: notes when it was, what it did to a cache, and all of it when requests are kept.

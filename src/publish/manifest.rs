@@ -16,7 +16,6 @@ use crate::types::day::{Day, Instant, Window};
 use crate::types::key::shown;
 use crate::types::meter::Meter;
 use crate::types::money::Pico;
-use crate::types::tally::DayTraffic;
 
 /// What a day is, whoever published it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -79,12 +78,7 @@ impl Manifest {
     /// Of a day with requests or suspended lines.
     pub fn new(report: &DayReport<'_>, replay: &Replay, books: &[Edition], state: State) -> Manifest {
         let day = report.day;
-        let mut hours: Vec<u64> = vec![0; day.hours()];
-        for arrival in
-            report.traffic.into_iter().flat_map(DayTraffic::series).flat_map(|(_, arrivals)| arrivals)
-        {
-            arrival.put(&mut hours[arrival.second_of_day() as usize / 3600], 1);
-        }
+        let hours = &report.measured.hours[..day.hours()];
         let span = replay.tally.spans.get(&day);
         let quantities = |(meter, sums): (&Meter, &crate::balance::Quantities)| {
             let of = QuantitiesOf { tallied: sums.tallied, charged: sums.charged, suspended: sums.suspended };

@@ -219,7 +219,7 @@ fn stage_day(
     write::report(folder, report::evidence::rows(day, &report.evidence))?;
     write::report(folder, report::data_use::rows(day, cells, groups))?;
     write::report(folder, suspense)?;
-    write::report(folder, report::traffic::rows(day, &report.measured))?;
+    write::report(folder, report::traffic::rows(day, &report.measured, &replay.memory)?)?;
     write::report(folder, report::tally::rows(day, cells, &walked.storage, groups, books))?;
     if detail {
         let kept = replay.kept.get(&day).map_or(&[][..], Vec::as_slice);

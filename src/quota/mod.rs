@@ -11,10 +11,14 @@ use rayon::prelude::*;
 
 use crate::books::Books;
 use crate::books::limits::Metric;
+use crate::error::Result;
+use crate::memory::Memory;
+use crate::traffic;
 use crate::types::day::{Day, Instant};
-use crate::types::quota_use::{DayUse, Minute, MinuteUse, QuotaKey, QuotaUse, Upgrade};
+use crate::types::piece::Held;
+use crate::types::quota_use::{DayUse, MinuteUse, QuotaKey, QuotaUse, Upgrade};
 use crate::types::request::{Facts, Outcome};
-use crate::types::tally::{Arrival, Groups, SeriesKey};
+use crate::types::tally::{Arrival, DayTraffic, Groups, Part, SeriesKey, Traffic};
 use crate::types::tier::{ServiceTier, UsageTier};
 use window::{Second, Series};
 
@@ -22,82 +26,127 @@ use window::{Second, Series};
 #[derive(Debug, Default)]
 pub struct Measured<'r> {
     pub quota: BTreeMap<QuotaKey<'r>, QuotaUse>,
-    /// By key; none of keys with requests of which the log doesn't say when they were.
-    pub minutes: Vec<(QuotaKey<'r>, Minutes)>,
+    /// Packed by [`window::pack`]: they are many, and only published. None of keys with requests of which the log doesn't
+    /// say when they were.
+    pub minutes: BTreeMap<QuotaKey<'r>, Held>,
     /// Of rows that have a next usage tier.
     pub upgrades: BTreeMap<QuotaKey<'r>, Upgrade>,
+    /// All requests, also those that count against no quota, by hour from the day's midnight.
+    pub hours: Hours,
 }
 
-/// Minutes of the day, counted from its midnight, those with a request.
-pub type Minutes = Vec<(u32, Minute)>;
+/// Requests by hour of a day.
+pub type Hours = [u64; 25];
 
 /// What is measured together: usage tiers of one project's model on one day.
-type Tiers<'r> = Vec<(QuotaKey<'r>, Vec<Series<'r>>)>;
+type Tiers<'r, 's> = Vec<(QuotaKey<'r>, Vec<Series<'s>>)>;
 
-/// Measures the series of a day.
+/// Measures the traffic of a day: all at once, or part by part where it isn't all in memory.
 pub fn measure<'r>(
     day: Day,
-    series: impl IntoIterator<Item = (&'r SeriesKey, &'r [Arrival])>,
+    traffic: &Traffic,
     groups: &'r Groups,
     books: &'r Books,
-) -> Measured<'r> {
-    let mut rows: BTreeMap<QuotaKey<'r>, Vec<Series<'r>>> = BTreeMap::new();
-    for (key, arrivals) in series {
-        let facts = &groups[key.group.0 as usize];
-        // Where no request is left there is no row, and it doesn't matter that one had no time.
-        if Arrival::count(arrivals) == 0 || !q3_q8_is_measured(facts, books) {
-            continue;
-        }
-        let outcome = books.outcomes.find(facts.status);
-        let quota_model = q1_quota_model(facts, key.usage_tier, day, books);
-        let row = QuotaKey { project_id: &facts.project_id, quota_model, usage_tier: key.usage_tier };
-        rows.entry(row).or_default().push(Series {
-            arrivals,
-            counted: outcome.counts_against_quota,
-            throttled: outcome.outcome == Outcome::Throttled,
-            undated: key.undated,
-        });
-    }
-    // Seconds are many, so no more of them stand at once than are looked at together.
-    let mut models: Vec<Tiers<'r>> = Vec::new();
-    for (key, series) in rows {
-        match models.last_mut() {
-            Some(tiers) if tiers[0].0.is_same_model(&key) => tiers.push((key, series)),
-            _ => models.push(vec![(key, series)]),
-        }
-    }
-    let rows: Vec<Row<'r>> =
-        models.par_iter().flat_map_iter(|tiers| measure_model(tiers, day, books)).collect();
+    memory: &Memory,
+) -> Result<Measured<'r>> {
     let mut measured = Measured::default();
-    for Row { key, used, minutes, upgrade } in rows {
-        measured.quota.insert(key, used);
-        measured.minutes.extend(minutes.map(|minutes| (key, minutes)));
-        measured.upgrades.extend(upgrade.map(|upgrade| (key, upgrade)));
+    let in_memory = traffic.days.get(&day).into_iter();
+    if !Part::all().any(|part| traffic.spilled.contains_key(&(day, part))) {
+        measured.add(day, in_memory.flat_map(DayTraffic::series), groups, books, memory)?;
+        return Ok(measured);
     }
-    measured
+    for part in Part::all() {
+        let spilled = traffic.spilled.get(&(day, part)).map_or(&[][..], Vec::as_slice);
+        let spilled = traffic::read(spilled, memory)?;
+        let of_part =
+            |(key, _): &(&SeriesKey, &[Arrival])| Part::of(&groups[key.group.0 as usize].project_id) == part;
+        let in_memory = in_memory.clone().flat_map(DayTraffic::series).filter(of_part);
+        measured.add(day, in_memory.chain(spilled.series()), groups, books, memory)?;
+    }
+    Ok(measured)
+}
+
+impl<'r> Measured<'r> {
+    /// Measures series, all that there are of their projects on a day.
+    fn add<'s>(
+        &mut self,
+        day: Day,
+        series: impl Iterator<Item = (&'s SeriesKey, &'s [Arrival])>,
+        groups: &'r Groups,
+        books: &'r Books,
+        memory: &Memory,
+    ) -> Result<()> {
+        let mut rows: BTreeMap<QuotaKey<'r>, Vec<Series<'s>>> = BTreeMap::new();
+        for (key, arrivals) in series {
+            let facts = &groups[key.group.0 as usize];
+            if !q3_q8_is_measured(facts, books) {
+                arrivals.iter().for_each(|arrival| arrival.put(&mut self.hours[arrival.hour_of_day()], 1));
+                continue;
+            }
+            let outcome = books.outcomes.find(facts.status);
+            let quota_model = q1_quota_model(facts, key.usage_tier, day, books);
+            let row = QuotaKey { project_id: &facts.project_id, quota_model, usage_tier: key.usage_tier };
+            rows.entry(row).or_default().push(Series {
+                arrivals,
+                counted: outcome.counts_against_quota,
+                throttled: outcome.outcome == Outcome::Throttled,
+                undated: key.undated,
+            });
+        }
+        // Seconds are many, so no more of them stand at once than are looked at together.
+        let mut models: Vec<Tiers<'r, 's>> = Vec::new();
+        for (key, series) in rows {
+            match models.last_mut() {
+                Some(tiers) if tiers[0].0.is_same_model(&key) => tiers.push((key, series)),
+                _ => models.push(vec![(key, series)]),
+            }
+        }
+        let rows: Vec<Vec<Row<'r>>> =
+            models.par_iter().map(|tiers| measure_model(tiers, day, books, memory)).collect::<Result<_>>()?;
+        for Row { key, used, hours, minutes, upgrade } in rows.into_iter().flatten() {
+            self.quota.insert(key, used);
+            self.hours.iter_mut().zip(hours).for_each(|(sum, requests)| *sum += requests);
+            self.minutes.extend(minutes.map(|minutes| (key, minutes)));
+            self.upgrades.extend(upgrade.map(|upgrade| (key, upgrade)));
+        }
+        Ok(())
+    }
 }
 
 /// What is measured of one key.
 struct Row<'r> {
     key: QuotaKey<'r>,
     used: QuotaUse,
-    minutes: Option<Minutes>,
+    hours: Hours,
+    minutes: Option<Held>,
     upgrade: Option<Upgrade>,
 }
 
-fn measure_model<'r>(tiers: &Tiers<'r>, day: Day, books: &Books) -> Vec<Row<'r>> {
+fn measure_model<'r>(
+    tiers: &Tiers<'r, '_>,
+    day: Day,
+    books: &Books,
+    memory: &Memory,
+) -> Result<Vec<Row<'r>>> {
     let seconds: Vec<Vec<Second>> = tiers.iter().map(|(_, series)| window::by_second(series)).collect();
-    let measure = |((key, series), of_key): (&(QuotaKey<'r>, Vec<Series<'r>>), &Vec<Second>)| {
+    let measure = |((key, series), of_key): (&(QuotaKey<'r>, Vec<Series<'_>>), &Vec<Second>)| {
         // Where the log doesn't say when some requests were nothing is known of minutes.
-        let dated = !series.iter().any(|series| series.undated);
-        Row {
+        let undated = series.iter().filter(|series| series.undated);
+        let undated = undated.map(|series| Arrival::count(series.arrivals));
+        // What is taken back may stand in another piece than what was added.
+        let dated = undated.fold(0, u64::wrapping_add) == 0;
+        let minutes = dated.then(|| memory.hold(window::pack(&window::by_minute(of_key))));
+        Ok(Row {
             key: *key,
             used: quota_use(key, of_key, dated, &seconds, day, books),
-            minutes: dated.then(|| window::by_minute(of_key)),
+            hours: window::by_hour(of_key),
+            minutes: minutes.transpose()?,
             upgrade: dated.then(|| upgrade::upgrade(key, of_key, &seconds, day, books)).flatten(),
-        }
+        })
     };
-    tiers.iter().zip(&seconds).map(measure).collect()
+    // Where all requests were taken back there is nothing.
+    let rows = tiers.iter().zip(&seconds).filter(|(_, of_key)| !of_key.is_empty());
+    rows.map(measure).collect()
 }
 
 /// Q3. countTokens counts against no inference quota (billing page), nor does a method that methods.csv says doesn't.

@@ -1,8 +1,10 @@
 //! Owns sums over time: by second, by calendar minute, over any 60 consecutive seconds (Q7). Seconds are counted from
 //! the day's midnight Pacific, so days of 23 and 25 hours need nothing. Knows no limit but the one it is given.
 
+use super::Hours;
 use crate::types::quota_use::Minute;
 use crate::types::tally::Arrival;
+use crate::types::varint::{push_varint, take_varint};
 
 pub const WINDOW: u32 = 60;
 
@@ -23,6 +25,23 @@ pub struct Second {
 }
 
 impl Second {
+    fn at(second: u32) -> Second {
+        Second { second, ..Second::default() }
+    }
+
+    fn add(&mut self, request: Marked) {
+        let arrival = request.arrival();
+        arrival.put(&mut self.requests, 1);
+        arrival.put(&mut self.throttled, u64::from(request.is_throttled()));
+        if request.is_counted() {
+            arrival.put(&mut self.counted, 1);
+            arrival.put(&mut self.input_tokens, arrival.input_tokens());
+        } else if request.is_throttled() {
+            arrival.put(&mut self.refused, 1);
+            arrival.put(&mut self.input_tokens_refused, arrival.input_tokens());
+        }
+    }
+
     /// Requests that would count if none had been throttled.
     pub fn admitted(&self) -> u64 {
         self.counted + self.refused
@@ -44,34 +63,67 @@ pub struct Series<'r> {
     pub undated: bool,
 }
 
+/// No day has more.
+const SECONDS: usize = 25 * 3600;
+
 /// The arrivals of several series by second, ascending.
 pub fn by_second(series: &[Series<'_>]) -> Vec<Second> {
-    let mut marked: Vec<Marked> = Vec::with_capacity(series.iter().map(|series| series.arrivals.len()).sum());
-    for series in series {
+    let requests = series.iter().flat_map(|series| {
         let marks = Marked::marks(series.counted, series.throttled);
-        marked.extend(series.arrivals.iter().map(|arrival| Marked(arrival.bits() | marks)));
-    }
-    sort(&mut marked);
-    let seconds = marked.chunk_by(|one, next| one.second() == next.second());
-    let sum = |second: &[Marked]| {
-        let mut sums = Second { second: second[0].second(), ..Second::default() };
-        for request in second {
-            let input_tokens = request.arrival().input_tokens();
-            let put = |sum: &mut u64, part| request.arrival().put(sum, part);
-            put(&mut sums.requests, 1);
-            put(&mut sums.throttled, u64::from(request.is_throttled()));
-            if request.is_counted() {
-                put(&mut sums.counted, 1);
-                put(&mut sums.input_tokens, input_tokens);
-            } else if request.is_throttled() {
-                put(&mut sums.refused, 1);
-                put(&mut sums.input_tokens_refused, input_tokens);
-            }
-        }
-        sums
+        series.arrivals.iter().map(move |arrival| Marked(arrival.bits() | marks))
+    });
+    let count: usize = series.iter().map(|series| series.arrivals.len()).sum();
+    let mut seconds: Vec<Second> = if count > 4 * SECONDS {
+        // Nearly every second has some, and copies to be sorted would be the most that is in memory.
+        let mut seconds: Vec<Second> = (0..SECONDS as u32).map(Second::at).collect();
+        requests.for_each(|request| seconds[request.second() as usize].add(request));
+        seconds
+    } else {
+        let mut marked = Vec::with_capacity(count);
+        marked.extend(requests);
+        sort(&mut marked);
+        let seconds = marked.chunk_by(|one, next| one.second() == next.second());
+        let sum = |second: &[Marked]| {
+            let mut sums = Second::at(second[0].second());
+            second.iter().for_each(|request| sums.add(*request));
+            sums
+        };
+        seconds.map(sum).collect()
     };
     // Of a second whose requests were all taken back nothing is left.
-    seconds.map(sum).filter(|second| second.requests > 0).collect()
+    seconds.retain(|second| second.requests > 0);
+    seconds
+}
+
+/// Requests by hour from the day's midnight.
+pub fn by_hour(seconds: &[Second]) -> Hours {
+    let mut hours = Hours::default();
+    seconds.iter().for_each(|second| hours[second.second as usize / 3600] += second.requests);
+    hours
+}
+
+/// Minutes as few bytes.
+pub fn pack(minutes: &[(u32, Minute)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (minute, sums) in minutes {
+        let Minute { requests, requests_counted, requests_throttled, input_tokens } = *sums;
+        for number in [u64::from(*minute), requests, requests_counted, requests_throttled, input_tokens] {
+            push_varint(&mut bytes, number);
+        }
+    }
+    bytes.shrink_to_fit();
+    bytes
+}
+
+/// The minutes that were packed.
+pub fn unpack(mut bytes: &[u8]) -> impl Iterator<Item = (u32, Minute)> {
+    std::iter::from_fn(move || {
+        let bytes = Some(&mut bytes).filter(|bytes| !bytes.is_empty())?;
+        let minute = take_varint(bytes) as u32;
+        let [requests, requests_counted, requests_throttled, input_tokens] =
+            [(); 4].map(|()| take_varint(bytes));
+        Some((minute, Minute { requests, requests_counted, requests_throttled, input_tokens }))
+    })
 }
 
 /// An arrival with its outcome in bits that it doesn't need.
@@ -189,29 +241,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seconds_are_the_same_however_they_are_sorted() {
-        let arrivals: Vec<Arrival> =
-            (0..5000u32).map(|place| Arrival::new(place * 7919 % 90_000, u64::from(place % 11))).collect();
-        let series = |arrivals| Series { arrivals, counted: true, throttled: false, undated: false };
-        let throttled = Series { counted: false, throttled: true, ..series(&arrivals[..300]) };
-        let whole = by_second(&[series(&arrivals), throttled]);
-        let mut sums = std::collections::BTreeMap::new();
-        for (arrivals, counted) in [(&arrivals[..], true), (&arrivals[..300], false)] {
-            for arrival in arrivals {
-                let second = arrival.second_of_day();
-                let sum: &mut Second = sums.entry(second).or_default();
-                (sum.second, sum.requests) = (second, sum.requests + 1);
-                let (requests, tokens) = match counted {
-                    true => (&mut sum.counted, &mut sum.input_tokens),
-                    false => (&mut sum.refused, &mut sum.input_tokens_refused),
-                };
-                *requests += 1;
-                *tokens += arrival.input_tokens();
-                sum.throttled = sum.refused;
+    fn seconds_are_the_same_however_they_are_summed() {
+        // Few are compared, more sorted by radix, very many put to the seconds of the day.
+        for requests in [500, 5_000, 4 * SECONDS as u32 + 9] {
+            let arrival =
+                |place: u32| Arrival::new(place * 7919 % SECONDS as u32, u64::from(place % 11) << 30);
+            let all: Vec<Arrival> = (0..requests).map(arrival).collect();
+            let (kept, back) = all.split_at(all.len() * 2 / 3);
+            let mut arrivals: Vec<Arrival> = back.iter().map(|arrival| arrival.back()).collect();
+            arrivals.extend(&all);
+            let series = |arrivals| Series { arrivals, counted: true, throttled: false, undated: false };
+            let throttled = Series { counted: false, throttled: true, ..series(&all[..300]) };
+            let whole = by_second(&[series(&arrivals), throttled]);
+            let mut sums = std::collections::BTreeMap::new();
+            for (arrivals, counted) in [(kept, true), (&all[..300], false)] {
+                for arrival in arrivals {
+                    let second = arrival.second_of_day();
+                    let sum: &mut Second = sums.entry(second).or_default();
+                    (sum.second, sum.requests) = (second, sum.requests + 1);
+                    let (requests, tokens) = match counted {
+                        true => (&mut sum.counted, &mut sum.input_tokens),
+                        false => (&mut sum.refused, &mut sum.input_tokens_refused),
+                    };
+                    *requests += 1;
+                    *tokens += arrival.input_tokens();
+                    sum.throttled = sum.refused;
+                }
             }
+            let expected: Vec<Second> = sums.into_values().collect();
+            assert!(whole == expected, "{requests} requests");
         }
-        let expected: Vec<Second> = sums.into_values().collect();
-        assert_eq!(whole, expected);
+    }
+
+    #[test]
+    fn minutes_are_packed_and_unpacked() {
+        let minute = |number| Minute {
+            requests: number,
+            requests_counted: number / 2,
+            requests_throttled: number / 3,
+            input_tokens: number << 30,
+        };
+        let minutes = [(0, minute(1)), (127, minute(0)), (128, minute(200)), (1_499, minute(1 << 33))];
+        assert!(unpack(&pack(&minutes)).eq(minutes));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Owns the traffic report: requests and input tokens by minute, for plots.
 
 use super::{Kind, Report, Rows, column};
-use crate::quota::Measured;
+use crate::error::Result;
+use crate::memory::Memory;
+use crate::quota::{Measured, window};
 use crate::types::day::{Day, Instant};
 
 pub const REPORT: Report = Report {
@@ -23,22 +25,22 @@ pub const REPORT: Report = Report {
 };
 
 /// The rows of one day.
-pub fn rows(day: Day, measured: &Measured<'_>) -> Rows {
+pub fn rows(day: Day, measured: &Measured<'_>, memory: &Memory) -> Result<Rows> {
     let mut rows = Rows::new(&REPORT);
-    let minutes =
-        measured.minutes.iter().flat_map(|(key, minutes)| minutes.iter().map(move |minute| (key, minute)));
-    for (key, (minute, sums)) in minutes {
-        rows.push([
-            day.into(),
-            key.project_id.into(),
-            key.quota_model.into(),
-            key.usage_tier.name().into(),
-            Instant::from_seconds(day.start().seconds() + i64::from(*minute) * 60).into(),
-            sums.requests.into(),
-            sums.requests_counted.into(),
-            sums.requests_throttled.into(),
-            sums.input_tokens.into(),
-        ]);
+    for (key, minutes) in &measured.minutes {
+        for (minute, sums) in window::unpack(&memory.held(minutes)?) {
+            rows.push([
+                day.into(),
+                key.project_id.into(),
+                key.quota_model.into(),
+                key.usage_tier.name().into(),
+                Instant::from_seconds(day.start().seconds() + i64::from(minute) * 60).into(),
+                sums.requests.into(),
+                sums.requests_counted.into(),
+                sums.requests_throttled.into(),
+                sums.input_tokens.into(),
+            ]);
+        }
     }
-    rows
+    Ok(rows)
 }

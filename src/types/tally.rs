@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::cache::CacheEvent;
 use super::day::{Day, Instant};
 use super::meter::{Meter, Slot};
+use super::piece::Piece;
 use super::request::Facts;
 use super::tier::{ContextBand, Terms, UsageTier, words};
 
@@ -245,6 +247,10 @@ impl Arrival {
         (self.0 >> Self::TOKEN_BITS) as u32 & ((1 << Self::SECOND_BITS) - 1)
     }
 
+    pub fn hour_of_day(self) -> usize {
+        self.second_of_day() as usize / 3600
+    }
+
     pub fn input_tokens(self) -> u64 {
         self.0 & ((1 << Self::TOKEN_BITS) - 1)
     }
@@ -278,7 +284,26 @@ pub struct SeriesKey {
 /// Requests and input tokens by second, day by day.
 #[derive(Debug, Default)]
 pub struct Traffic {
+    /// Those that are in memory.
     pub days: BTreeMap<Day, DayTraffic>,
+    /// Where the others are in the temporary file.
+    pub spilled: BTreeMap<(Day, Part), Vec<Piece>>,
+}
+
+/// Which of the parts that a day's traffic is spilled in. A project is in one part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Part(u8);
+
+impl Part {
+    const COUNT: u8 = 64;
+
+    pub fn all() -> impl Iterator<Item = Part> {
+        (0..Part::COUNT).map(Part)
+    }
+
+    pub fn of(project_id: &str) -> Part {
+        Part((xxh3_64(project_id.as_bytes()) % u64::from(Part::COUNT)) as u8)
+    }
 }
 
 /// Series one after the other. None is without arrivals.

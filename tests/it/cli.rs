@@ -314,18 +314,27 @@ fn a_signal_ends_a_run_that_waits_for_input() {
     }
 }
 
+/// Does something in a folder with a disk of 256 KiB, `disk`.
 #[cfg(target_os = "linux")]
-#[test]
-fn a_full_disk_is_named_and_leaves_published_days_as_they_were() {
-    let folder = scratch();
-    let folder = folder.path();
+fn with_small_disk<T>(folder: &Path, work: impl FnOnce(&Path) -> T) -> Option<T> {
     let disk = folder.join("disk");
     std::fs::create_dir(&disk).expect("a folder");
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(&disk).output();
     if !mounted.is_ok_and(|mounted| mounted.status.success()) {
         eprintln!("skipped: this needs the right to mount");
-        return;
+        return None;
     }
+    let done = work(&disk);
+    let unmounted = Command::new("umount").arg(&disk).status();
+    assert!(unmounted.is_ok_and(|status| status.success()));
+    Some(done)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_named_and_leaves_published_days_as_they_were() {
+    let folder = scratch();
+    let folder = folder.path();
     write(folder, "one.jsonl", &[request("a", "12:00:00")]);
     let days: Vec<String> = (1..=28)
         .map(|day| {
@@ -335,16 +344,47 @@ fn a_full_disk_is_named_and_leaves_published_days_as_they_were() {
         })
         .collect();
     write(folder, "many.jsonl", &days);
-    let first = rerate(folder, &["replay", "one.jsonl", "--out", "disk/days"]);
-    let before = files(&disk);
-    let full = rerate(folder, &["replay", "many.jsonl", "--out", "disk/days"]);
-    let after = files(&disk);
-    let unmounted = Command::new("umount").arg(&disk).status();
-    assert!(unmounted.is_ok_and(|status| status.success()));
+    let done = with_small_disk(folder, |disk| {
+        let first = rerate(folder, &["replay", "one.jsonl", "--out", "disk/days"]);
+        let before = files(disk);
+        let full = rerate(folder, &["replay", "many.jsonl", "--out", "disk/days"]);
+        (first, before, full, files(disk))
+    });
+    let Some((first, before, full, after)) = done else { return };
     assert!(first.status.success(), "{}", stderr(&first));
     assert_eq!(full.status.code(), Some(1), "{}", stderr(&full));
     assert!(stderr(&full).contains("hint: free some space"), "{}", stderr(&full));
     assert_eq!(before, after);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_ends_a_run_that_needs_a_temporary_file_before_anything_is_published() {
+    let folder = scratch();
+    let folder = folder.path();
+    let log = folder.join("log.jsonl");
+    let made = rerate(folder, &["gen", "--records", "20000"]);
+    std::fs::write(&log, made.stdout).expect("a log");
+    let replay = |out: &str, temporary: Option<&Path>| {
+        let mut command = run::command(folder);
+        command.env_remove("TMPDIR").envs(temporary.map(|folder| ("TMPDIR", folder)));
+        let args = ["replay", "log.jsonl", "--memory", "1MB", "--usage-tier", "tier1", "--out", out];
+        command.args(args).output().expect("the program starts")
+    };
+    let done = with_small_disk(folder, |disk| {
+        let runs = [replay("days", Some(disk)), replay("disk/days", None)];
+        (runs, files(disk))
+    });
+    let Some((runs, on_disk)) = done else { return };
+    for (run, named) in
+        runs.iter().zip(["disk: can't write a temporary file", "days: can't write a temporary file"])
+    {
+        let told = stderr(run);
+        assert_eq!(run.status.code(), Some(1), "{told}");
+        assert!(told.contains(named) && told.contains("hint: free some space"), "{told}");
+    }
+    assert!(!folder.join("days").exists());
+    assert!(on_disk.is_empty(), "nothing is left of the temporary file: {on_disk:?}");
 }
 
 #[test]

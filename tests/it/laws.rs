@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use rerate::books::{Books, Sources};
 use rerate::evidence::Warning;
+use rerate::memory::{Bound, Memory};
 use rerate::pipeline::{self, DayReport, Options, Replay};
 use rerate::read::settings::Settings;
 use rerate::types::cache::CacheEvent;
@@ -33,6 +34,7 @@ const ORDER: u64 = 24;
 const SLICES: u64 = 64;
 const AGAIN: u64 = 24;
 const PACKINGS: u64 = 24;
+const MEMORY: u64 = 12;
 const DETAIL: u64 = 24;
 const SECRETS: u64 = 24;
 
@@ -288,7 +290,8 @@ fn sums_of_disjoint_slices_add_up_to_the_sums_of_the_whole() {
             let lengths: Vec<_> = series.iter().map(|(key, arrivals)| (*key, arrivals.len())).collect();
             (day, DayTraffic::new(lengths, series.into_values().flatten().collect()))
         };
-        let traffic = Traffic { days: series.into_iter().map(day_traffic).collect() };
+        let days = series.into_iter().map(day_traffic).collect();
+        let traffic = Traffic { days, ..Traffic::default() };
         assert_eq!(records, whole.records);
         assert_eq!(suspended, whole.suspended.len());
         assert!(tally.cells == whole.tally.cells, "cells");
@@ -338,6 +341,28 @@ fn replaying_a_day_or_giving_a_file_twice_changes_nothing() {
         published.assert_same(&twice, "delivered twice");
     });
     println!("law 4: {logs} logs");
+}
+
+#[test]
+fn however_little_memory_there_is_the_same_bytes_come_out() {
+    let logs = each_log(MEMORY, |log, scratch| {
+        // What is logged again is taken back.
+        let again: Vec<&[Line]> = vec![&log.lines; 1 + log.seed as usize % 4];
+        let inputs = [scratch.write("log.jsonl", &text(&again.concat())), scratch.write_broken(log)];
+        let in_memory = scratch.publish(&inputs, "in memory", Window::default());
+        let folder = scratch.path("not there yet");
+        // A share of some bytes is full after each block, one of 64 KiB when a part is read.
+        let bytes =
+            if log.seed.is_multiple_of(2) { 0 } else { 2 * rayon::current_num_threads() as u64 * 65_536 };
+        scratch.memory = Some(Bound { bytes, folder: folder.clone() });
+        let traffic = scratch.replay(&inputs, Window::default()).traffic;
+        assert!(!traffic.spilled.is_empty() || bytes > 0);
+        assert!(traffic.days.values().all(|of_day| of_day.series().next().is_none()) || bytes > 0);
+        let spilled = scratch.publish(&inputs, "spilled", Window::default());
+        assert_same_files(&files(&in_memory, &[]), &files(&spilled, &[]), "spilled");
+        assert!(!folder.exists(), "the file is made above it");
+    });
+    println!("law of memory: {logs} logs");
 }
 
 #[test]
@@ -734,6 +759,8 @@ struct Scratch {
     books: Books,
     /// Publish a report of requests too.
     detail: bool,
+    /// None: all is kept in memory.
+    memory: Option<Bound>,
 }
 
 impl Scratch {
@@ -746,7 +773,7 @@ impl Scratch {
         std::fs::write(&accounts, &log.accounts).expect("an accounts file");
         let sources = Sources { accounts: Some(accounts), ..Sources::default() };
         let books = Books::load(&sources).unwrap_or_else(|error| panic!("{error}\n{}", log.accounts));
-        Scratch { folder, books, detail: !log.seed.is_multiple_of(2) }
+        Scratch { folder, books, detail: !log.seed.is_multiple_of(2), memory: None }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -768,7 +795,7 @@ impl Scratch {
     fn replay(&self, inputs: &[String], window: Window) -> Replay {
         let settings = Settings { max_line: MAX_LINE, detail: self.detail, ..Settings::default() };
         let inputs = read::find(inputs, None, settings.into()).expect("inputs");
-        let options = Options { window, ..Options::default() };
+        let options = Options { window, memory: self.memory.clone(), ..Options::default() };
         pipeline::replay(&inputs, &self.books, &options, &Arc::default()).expect("a replay")
     }
 
@@ -962,6 +989,7 @@ fn empty_replay(whole: &Replay) -> Replay {
         groups: Groups::new(),
         tally: Tally::default(),
         traffic: Traffic::default(),
+        memory: Memory::new(None, 1),
         kept: BTreeMap::new(),
         last_read: whole.last_read,
     }
