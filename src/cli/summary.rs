@@ -56,7 +56,7 @@ pub fn read(replay: &Replay, progress: &Progress, took: Duration) {
         say(format_args!("  {}: {} of {container}", shape.title, counted(*inputs, "input")));
         let is_last = shapes.get(place + 1).is_none_or(|((next, _), _)| next.name != shape.name);
         if is_last && !lacks.is_empty() {
-            say(format_args!("    not in this log: {} (docs/shapes/{}.md)", lacks.join("; "), shape.name));
+            say(listed("    not in this log: ", &lacks, &format!(" (docs/shapes/{}.md)", shape.name)));
         }
     }
     for input in replay.inputs.iter().filter(|input| input.same_as.is_some()) {
@@ -66,6 +66,30 @@ pub fn read(replay: &Replay, progress: &Progress, took: Duration) {
     for (folder, left) in &replay.left {
         say(format_args!("  {folder}: {}, not named like logs, left unread", counted(*left, "file")));
     }
+}
+
+/// Words in a list, on lines that a terminal of 80 columns shows whole.
+fn listed(head: &str, words: &[&str], tail: &str) -> String {
+    const WIDTH: usize = 80;
+    const INDENT: &str = "\n      ";
+    let mut text = head.to_string();
+    let mut column = head.len();
+    for (place, word) in words.iter().enumerate() {
+        let is_last = place + 1 == words.len();
+        let after = if is_last { tail } else { ";" };
+        let space = if place == 0 { "" } else { " " };
+        if column + space.len() + word.len() + after.len() > WIDTH && place > 0 {
+            text.push_str(INDENT);
+            column = INDENT.len() - 1;
+        } else {
+            text.push_str(space);
+            column += space.len();
+        }
+        text.push_str(word);
+        text.push_str(after);
+        column += word.len() + after.len();
+    }
+    text
 }
 
 /// Inputs by shape and container; none where all are canonical records by line.

@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::groups::SharedGroups;
 use super::row::{self, Head, Identity, Row, Shard};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::memory::Memory;
 use crate::types::cache::CacheUse;
 use crate::types::day::Instant;
@@ -169,8 +169,17 @@ pub enum Settled<'s> {
 }
 
 /// Settles one shard: its rows by thread. Which record counts depends on the records alone, not on their order.
-pub fn settle<'s>(threads: &'s [Shard], groups: &SharedGroups, mut tell: impl FnMut(Settled<'s>)) {
+/// An error if it has too many rows, as only one identity on very many lines makes them.
+pub fn settle<'s>(
+    threads: &'s [Shard],
+    groups: &SharedGroups,
+    mut tell: impl FnMut(Settled<'s>),
+) -> Result<()> {
     let rows = Rows::new(threads);
+    if rows.chunks.len() > Spot::CHUNKS {
+        return Err(Error::new("more than 4 GiB of requests can't be told apart by their ids")
+            .hint("do very many lines have one request_id? leave it out where it names no request"));
+    }
     let mut again = rows.again();
     again.sort_unstable();
     let mut told_below: Vec<Spot> = again.iter().flat_map(|&(first, next)| [first, next]).collect();
@@ -201,6 +210,7 @@ pub fn settle<'s>(threads: &'s [Shard], groups: &SharedGroups, mut tell: impl Fn
             tell(if is_same { Settled::Duplicate(row) } else { Settled::Superseded(row) });
         }
     }
+    Ok(())
 }
 
 /// The rows of one shard, of all threads.
@@ -215,9 +225,12 @@ struct Rows<'s> {
 struct Spot(u32);
 
 impl Spot {
+    /// So many chunks it tells apart.
+    const CHUNKS: usize = 1 << (32 - Shard::CHUNK_BITS);
+
     fn new(chunk: usize, offset: usize) -> Spot {
-        let chunk = u32::try_from(chunk).ok().filter(|chunk| *chunk < 1 << (32 - Shard::CHUNK_BITS));
-        Spot(chunk.expect("a shard of at most 4 GB") << Shard::CHUNK_BITS | offset as u32)
+        debug_assert!(chunk < Spot::CHUNKS);
+        Spot((chunk as u32) << Shard::CHUNK_BITS | offset as u32)
     }
 
     fn chunk(self) -> usize {

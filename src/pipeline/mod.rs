@@ -127,7 +127,7 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
                 return Err(interrupted());
             }
             shard.iter_mut().try_for_each(|rows| rows.bring_back(&memory))?;
-            settling.settle(&shard, &groups, &read);
+            settling.settle(&shard, &groups, &read)?;
             settling.spill_if_full(&memory)?;
         }
         Ok(settling)

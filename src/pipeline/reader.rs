@@ -448,7 +448,10 @@ impl<'r, 'b> Reader<'r, 'b> {
             return number;
         }
         match block.reading {
-            Some(reading) if is_canonical(reading) => {
+            Some(reading)
+                if is_canonical(reading)
+                    && !(reading.container == Container::Sse && line == END_OF_STREAM) =>
+            {
                 let decoded = told_apart(self.decoder.decode(line), line);
                 self.take(decoded, block.into(), number, None);
                 number
@@ -477,7 +480,7 @@ impl<'r, 'b> Reader<'r, 'b> {
         }
         let value = match is_row {
             true => Value::read_row(line, &shape.fields, shape.cells),
-            false => Value::read(line, &shape.fields),
+            false => Value::read_opening(line, &shape.fields, shape.cells),
         };
         let value = match value {
             Ok(value) => value,

@@ -53,7 +53,7 @@ impl<'b> Settling<'b> {
         }
     }
 
-    pub(super) fn settle(&mut self, shards: &[Shard], groups: &SharedGroups, read: &Read<'_>) {
+    pub(super) fn settle(&mut self, shards: &[Shard], groups: &SharedGroups, read: &Read<'_>) -> Result<()> {
         dedupe::settle(shards, groups, |settled| match settled {
             Settled::Unique(row) => self.count(&row, groups, read),
             Settled::Duplicate(row) => {
@@ -68,7 +68,7 @@ impl<'b> Settling<'b> {
                 let noted = read.threads[thread].missing[place as usize].clone();
                 self.suspended.push(read.with_line(noted));
             }
-        });
+        })
     }
 
     pub(super) fn spill_if_full(&mut self, memory: &Memory) -> Result<()> {

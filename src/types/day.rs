@@ -50,9 +50,8 @@ impl Instant {
 /// Reads times of which many are of one date, as a log's are: it is worked out once.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    date: [u8; 10],
-    /// The second with which it begins in UTC.
-    begin: i64,
+    /// A date, and the second with which it begins in UTC; all of it lies in the years that logs may have.
+    last: Option<([u8; 10], i64)>,
 }
 
 impl Clock {
@@ -77,7 +76,8 @@ impl Clock {
         let pair = |place: u32| (pairs >> (8 * place) & 0xff) as i64;
         let (hour, minute, second) = (pair(0), pair(3), pair(6));
         let is_clock = (digits | digits.wrapping_add(SIX)) & HIGH == 0;
-        if *date != self.date || !is_clock || hour > 23 || minute > 59 || second > 59 {
+        let (last, begin) = self.last?;
+        if *date != last || !is_clock || hour > 23 || minute > 59 || second > 59 {
             return None;
         }
         let nanos = match fraction {
@@ -91,14 +91,18 @@ impl Clock {
             }
             _ => return None,
         };
-        Some(Instant((self.begin + hour * 3600 + minute * 60 + second) * NANOS + nanos))
+        Some(Instant((begin + hour * 3600 + minute * 60 + second) * NANOS + nanos))
     }
 
     #[inline(never)]
     fn parse_other(&mut self, text: &[u8]) -> Option<Instant> {
         let at = parse_timestamp(text, None).ok()?;
         let date = text.first_chunk::<10>()?;
-        (self.date, self.begin) = (*date, parse_date(date).ok()? * DAY_SECONDS);
+        // A date at the border may be in range only by its offset.
+        let begin = parse_date(date).ok()? * DAY_SECONDS;
+        if begin >= FIRST_SECOND && begin + DAY_SECONDS - 1 <= LAST_SECOND {
+            self.last = Some((*date, begin));
+        }
         Some(at)
     }
 }
@@ -397,6 +401,31 @@ mod tests {
 
     fn at(text: &str) -> Instant {
         Instant::parse(text, None).unwrap()
+    }
+
+    #[test]
+    fn a_clock_reads_what_a_single_time_is_whatever_came_before() {
+        let mut clock = Clock::default();
+        for text in [
+            "\0\0\0\0\0\0\0\0\0\0T00:00:00Z",
+            // In range by its offset; the same date in UTC isn't.
+            "1969-12-31T23:30:00-01:00",
+            "1969-12-31T12:00:00Z",
+            "2262-01-01T00:30:00+01:00",
+            "2262-01-01T12:00:00Z",
+            "2026-06-01T12:00:00Z",
+            "2026-06-01T12:00:01.5Z",
+            "2026-06-01T23:59:59.123456789Z",
+            "2026-06-01T24:00:00Z",
+            "2026-06-01T12:60:00Z",
+            "2026-06-01T12:00:60Z",
+            "2026-06-01T12:00:00.Z",
+            "2026-06-01T12:0a:00Z",
+            "2026-06-01T12:00:00+02:00",
+            "2026-06-01t12:00:00z",
+        ] {
+            assert_eq!(clock.parse(text.as_bytes()), Instant::parse(text, None).ok(), "{text}");
+        }
     }
 
     #[test]

@@ -186,6 +186,7 @@ const FAULTS: &[Fault] = &[
     (BadTimestamp, &[("timestamp", Some("\"2026-06-30T23:59:60Z\""))]),
     (BadTimestamp, &[("timestamp", Some("\"2026-02-30T12:00:00Z\""))]),
     (BadTimestamp, &[("timestamp", Some("\"1969-12-31T23:59:59Z\""))]),
+    (BadTimestamp, &[("timestamp", Some("\"2262-01-01T12:00:00Z\""))]),
     (BadTimestamp, &[("cached_content", Some(r#"{"name":"c","expire_time":"PROMPT"}"#))]),
     (BadStatus, &[("status", Some("302"))]),
     (BadStatus, &[("status", Some("200.5"))]),

@@ -2,14 +2,9 @@
 //! with its inlined responses. They lack the time, what was asked for and, of errors, the model. Responses are `raw`'s.
 
 use super::cloud_logging::set_grpc_status;
-use super::fields::joined;
 use super::record::Record;
-use super::value::{Fields, Value};
+use super::value::Value;
 use super::{Items, Lack, Mapped, NotRequest, Read, Shape, raw};
-
-const FIELDS: [&str; RAW.len() + OWN.len()] = joined(RAW, &OWN);
-const RAW: &[&str] = raw::SHAPE.fields.named;
-const OWN: [&str; 3] = ["key", "dest", "inlinedResponses"];
 
 pub const SHAPE: Shape = Shape {
     name: "batch",
@@ -17,7 +12,7 @@ pub const SHAPE: Shape = Shape {
     documented: "ai.google.dev/gemini-api/docs/batch-api, ai.google.dev/api/batch-api",
     told_by: "a `key` beside a `response`, an `error` or a `status`; or `inlinedResponses`",
     tells,
-    fields: Fields { named: &FIELDS, whole: &[] },
+    fields: raw::SHAPE.fields,
     cells: &["response", "error", "status", "dest"],
     mapped: &[
         Mapped { from: "response.responseId", to: "request_id", note: "errors have none" },
@@ -60,7 +55,7 @@ pub const SHAPE: Shape = Shape {
     read: Read::Items(read),
 };
 
-fn tells(item: &Value<'_>) -> bool {
+pub fn tells(item: &Value<'_>) -> bool {
     let whole = |key: &str| item.get(key).is_object();
     item.has("key") && (whole("response") || whole("error") || whole("status"))
         || ["dest", "response"]

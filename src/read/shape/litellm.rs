@@ -123,7 +123,7 @@ pub const SHAPE: Shape = Shape {
 
 const MARKS: [&str; 4] = ["call_type", "custom_llm_provider", "startTime", "prompt_tokens"];
 
-fn tells(item: &Value<'_>) -> bool {
+pub fn tells(item: &Value<'_>) -> bool {
     MARKS.iter().filter(|mark| item.has(mark)).count() >= 2
 }
 

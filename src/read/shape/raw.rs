@@ -4,7 +4,7 @@
 
 use super::record::{Record, without_provider};
 use super::value::{Fields, Value};
-use super::{Items, Lack, Mapped, NotRequest, Read, Shape, lack, live, quota_failure};
+use super::{Items, Lack, Mapped, NotRequest, Read, Shape, batch, lack, litellm, live, quota_failure};
 
 pub const SHAPE: Shape = Shape {
     name: "raw",
@@ -69,6 +69,14 @@ pub const SHAPE: Shape = Shape {
             "quotaDimensions",
             "model",
             "domain",
+            // By these an item is told to be of another shape, which has a response too.
+            "key",
+            "dest",
+            "inlinedResponses",
+            "call_type",
+            "custom_llm_provider",
+            "startTime",
+            "prompt_tokens",
         ],
         whole: &[],
     },
@@ -153,7 +161,7 @@ fn tells(item: &Value<'_>) -> bool {
         Value::List(chunks) => chunks.first().is_some_and(tells_one),
         // A record that somebody has made of a response isn't raw any more.
         item if item.has("project_id") || item.has("request_id") => false,
-        item if live::tells(item) => false,
+        item if live::tells(item) || batch::tells(item) || litellm::tells(item) => false,
         item => {
             let response = spelled(item, "response");
             tells_one(item)
@@ -198,27 +206,44 @@ fn read(item: &Value<'_>, items: &mut Items) {
     if chunks.iter().any(is_of_another_service) {
         return items.not_request(NotRequest::OtherService);
     }
-    let mut record = Record::default();
-    let mut id = None;
+    // A list is one request, or as many as it has ids: a chunk without one is of the request before it.
+    let mut requests: Vec<(Option<&str>, Record)> = Vec::new();
     for chunk in chunks {
-        record.merge(of_chunk(chunk));
-        id = chunk.get("responseId").text().or(id);
-    }
-    // Beside a recorded call may stand when it was.
-    if item.has("timestamp") {
-        record.set("timestamp", item.get("timestamp"));
-    }
-    if !std::ptr::eq(chunks, std::slice::from_ref(item)) {
-        match item.get("method").text() {
-            Some("generateContentStream") => record.set_text("method", "streamGenerateContent"),
-            _ => record.set("method", item.get("method")),
+        let id = chunk.get("responseId").text();
+        let own = match id {
+            Some(_) => requests.iter_mut().find(|(own, _)| own.is_none() || *own == id),
+            None => requests.last_mut(),
+        };
+        match own {
+            Some((own, record)) => {
+                record.merge(of_chunk(chunk));
+                *own = own.or(id);
+            }
+            None => {
+                let mut record = Record::default();
+                record.merge(of_chunk(chunk));
+                requests.push((id, record));
+            }
         }
-        // A recorded call is whole: without an id nothing more of it can follow.
-        if id.is_none() {
-            return items.request(record);
+    }
+    let is_recorded = !std::ptr::eq(chunks, std::slice::from_ref(item));
+    for (id, mut record) in requests {
+        // Beside a recorded call may stand when it was.
+        if item.has("timestamp") {
+            record.set("timestamp", item.get("timestamp"));
+        }
+        if is_recorded {
+            match item.get("method").text() {
+                Some("generateContentStream") => record.set_text("method", "streamGenerateContent"),
+                _ => record.set("method", item.get("method")),
+            }
+        }
+        match id {
+            // A recorded call is whole: without an id nothing more of it can follow.
+            None if is_recorded => items.request(record),
+            id => items.part(id, record),
         }
     }
-    items.part(id, record);
 }
 
 pub(super) fn of_chunk(chunk: &Value<'_>) -> Record {

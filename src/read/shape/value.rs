@@ -64,6 +64,30 @@ impl<'item> Value<'item> {
         Reader::new(fields, None, 0).item(item)
     }
 
+    /// Reads an item of which those members `cells` may be JSON in a text, as they are where a table was exported.
+    pub fn read_opening(
+        item: &'item [u8],
+        fields: &Fields,
+        cells: &[&str],
+    ) -> Result<Value<'item>, Refusal<'static>> {
+        let mut value = Value::read(item, fields)?;
+        if let Value::Object(members) = &mut value {
+            for (_, member) in members.iter_mut().filter(|(name, _)| cells.contains(&&**name)) {
+                let Value::Text(text) = &*member else { continue };
+                if !text.starts_with(['{', '[']) {
+                    continue;
+                }
+                match Value::read(text.as_bytes(), fields) {
+                    Ok(opened) => *member = opened.into_owned(),
+                    Err(refusal) if refusal.reason == Reason::DuplicateKey => return Err(refusal),
+                    // A text that only begins like one.
+                    Err(_) => {}
+                }
+            }
+        }
+        Ok(value)
+    }
+
     /// Reads a row: a dotted column is a member of an object, and a cell of one of the columns `cells` is JSON if it can
     /// be.
     pub fn read_row(
