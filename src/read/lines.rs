@@ -10,7 +10,7 @@ use arrow_array::RecordBatch;
 use super::container::{Container, Cutter, HEAD};
 use super::decompress::{Broken, Unpacked};
 use super::settings::Settings;
-use super::shape::plain::MARGIN;
+use super::shape::cursor::MARGIN;
 use super::shape::value::Value;
 use super::shape::{Shape, canonical, map};
 use super::{Progress, Reading};

@@ -1,0 +1,125 @@
+//! Owns spellings: the values of a plain line that decide its facts, as they are written, and what is known of those that
+//! were met. What is known is for whoever learns it.
+
+use std::hash::{BuildHasher, RandomState};
+
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use super::cursor::STEP;
+use crate::prefetch::prefetch;
+use crate::read::settings::SettingsId;
+
+/// The values of a line that decide its facts, as they are written, each after a tag that says which it is. No value has
+/// a byte as low as a tag.
+pub(super) struct Spelling {
+    bytes: [u8; Spelling::LONGEST + STEP],
+    length: usize,
+}
+
+impl Default for Spelling {
+    fn default() -> Spelling {
+        Spelling { bytes: [0; Spelling::LONGEST + STEP], length: 0 }
+    }
+}
+
+impl Spelling {
+    /// A longer one is unusual.
+    const LONGEST: usize = 480;
+    /// Tags beside those of the fields.
+    pub(super) const SERVED: u8 = 0x1c;
+    pub(super) const STATUS_TEXT: u8 = 0x1d;
+    pub(super) const WITH_USAGE: u8 = 0x1e;
+    pub(super) const WITHOUT_USAGE: u8 = 0x1f;
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.length = 0;
+    }
+
+    /// Appends the `length` bytes that end at `end`.
+    #[inline(always)]
+    pub(super) fn push(&mut self, tag: u8, bytes: &[u8], end: usize, length: usize) -> Option<()> {
+        let (from, to) = (end - length, self.length + 1);
+        if to + length > Spelling::LONGEST {
+            return None;
+        }
+        self.bytes[to - 1] = tag;
+        self.length = to + length;
+        // A whole step, whose length the compiler knows; what is beyond the length is overwritten.
+        if length <= STEP {
+            self.bytes[to..to + STEP].copy_from_slice(bytes.get(from..from + STEP)?);
+        } else {
+            self.bytes[to..to + length].copy_from_slice(&bytes[from..end]);
+        }
+        Some(())
+    }
+}
+
+/// What the strict decoder made of the first line of each spelling. A spelling is known by 128 bits of XXH3 under a key
+/// that is new for each run, so that it is neither kept nor compared: among 10⁹ spellings two share them with a
+/// probability of about 10⁻²¹, and nobody who forges a log can aim at them.
+pub struct Spellings<Known> {
+    key: u64,
+    /// At most half full. A hash is looked for from its lowest bits on.
+    table: Vec<Option<(Spelled, Known)>>,
+    length: usize,
+}
+
+/// Hash of a spelling.
+pub type Spelled = u128;
+
+impl<Known: Copy> Default for Spellings<Known> {
+    fn default() -> Spellings<Known> {
+        Spellings { key: RandomState::default().hash_one(()), table: vec![None; 1 << 6], length: 0 }
+    }
+}
+
+impl<Known: Copy> Spellings<Known> {
+    /// What a line leaves out is filled in by the settings of its input, so with others a spelling is another one.
+    #[inline(always)]
+    pub fn hash(&self, spelling: &[u8], settings: SettingsId) -> Spelled {
+        xxh3_128_with_seed(spelling, self.key.wrapping_add(settings as u64))
+    }
+
+    /// Asks for what [`Spellings::find`] looks at.
+    #[inline(always)]
+    pub fn prefetch(&self, spelled: Spelled) {
+        prefetch(&raw const self.table[self.first_place(spelled)]);
+    }
+
+    #[inline(always)]
+    pub fn find(&self, spelled: Spelled) -> Option<Known> {
+        self.table[self.place(spelled)].map(|(_, known)| known)
+    }
+
+    pub fn learn(&mut self, spelled: Spelled, known: Known) {
+        self.length += 1;
+        if 2 * self.length > self.table.len() {
+            let larger = vec![None; 2 * self.table.len()];
+            for (spelled, known) in std::mem::replace(&mut self.table, larger).into_iter().flatten() {
+                let place = self.place(spelled);
+                self.table[place] = Some((spelled, known));
+            }
+        }
+        let place = self.place(spelled);
+        self.table[place] = Some((spelled, known));
+    }
+
+    #[inline(always)]
+    fn first_place(&self, spelled: Spelled) -> usize {
+        spelled as usize & (self.table.len() - 1)
+    }
+
+    /// Where a hash is, or would be.
+    #[inline(always)]
+    fn place(&self, spelled: Spelled) -> usize {
+        let mut place = self.first_place(spelled);
+        while self.table[place].is_some_and(|(own, _)| own != spelled) {
+            place = (place + 1) & (self.table.len() - 1);
+        }
+        place
+    }
+}
