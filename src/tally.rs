@@ -91,7 +91,7 @@ struct Log {
 
 #[derive(Clone, Copy)]
 struct Logged {
-    /// Place of the cell; above it whether the log says when it was.
+    /// Place of the cell; in the lowest bit whether the log doesn't say when it was.
     cell: u32,
     /// Upper and lower half: 12 bytes instead of 16.
     arrival: [u32; 2],

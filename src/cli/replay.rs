@@ -12,6 +12,7 @@ use super::{BookArgs, Done, LogArgs, Signal, WindowArgs, screen, summary};
 use crate::error::{Error, Result};
 use crate::pipeline::{self, DayReport, Options};
 use crate::publish::{self, PublishedDay, manifest::State};
+use crate::read::is_url;
 use crate::types::day::{Day, Window};
 use crate::types::meter::Meter;
 use crate::walk::Plan;
@@ -169,7 +170,7 @@ impl Replay {
     }
 
     fn replay(&self, entries: &[Entry], signal: &Signal, told: &mut Told) -> Result<Done> {
-        if self.out.to_string_lossy().contains("://") {
+        if is_url(&self.out.to_string_lossy()) {
             return Err(Error::usage(format!(
                 "--out {}: days are published to a folder",
                 self.out.display()

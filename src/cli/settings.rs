@@ -16,6 +16,7 @@ use super::inputs::{Entry, INPUTS};
 use crate::books::accounts::{line_at, table};
 use crate::error::{Error, Result};
 use crate::near::{nearest, one_of};
+use crate::read::is_url;
 
 /// The file that is read where it is in the working directory.
 const FILE: &str = "rerate.toml";
@@ -337,7 +338,7 @@ impl Reader<'_> {
     /// A path as it is from the working directory; the standard input and what is in a store are no paths.
     fn beside(&self, path: &str) -> String {
         match self.folder {
-            Some(folder) if path != "-" && !path.contains("://") && !folder.as_os_str().is_empty() => {
+            Some(folder) if path != "-" && !is_url(path) && !folder.as_os_str().is_empty() => {
                 folder.join(path).display().to_string()
             }
             _ => path.to_string(),

@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use self::container::Container;
 use self::settings::{AllSettings, Settings, SettingsId};
 use self::shape::Shape;
-use self::store::{Found, Object, Stores};
+use self::store::{Object, Stores};
 use crate::error::{Error, Result};
 use crate::types::origin::InputId;
 
@@ -69,6 +69,20 @@ pub struct Input {
     pub same_as: Option<Arc<str>>,
 }
 
+/// What a name of an object store stands for.
+pub enum Found {
+    Object(Object),
+    /// All objects below a prefix, each with its key from there on, by key.
+    Folder(Vec<(String, Object)>),
+    /// All objects whose keys fit a pattern, by key.
+    Pattern(Vec<Object>),
+}
+
+/// Whether a name is of an object store; of which kind is for [`Stores::find`].
+pub fn is_url(name: &str) -> bool {
+    name.contains("://")
+}
+
 /// All inputs of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
@@ -100,7 +114,7 @@ pub fn find(given: &[String], out: Option<&Path>, settings: AllSettings) -> Resu
             }
             continue;
         }
-        if store::is_url(name) {
+        if is_url(name) {
             inputs.objects(name, stores.find(name)?)?;
             continue;
         }

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
+use super::Found;
 use super::settings::Variables;
 use crate::error::{Error, Result};
 
@@ -13,17 +14,6 @@ pub struct Stores;
 
 #[derive(Clone, Debug)]
 pub struct Object(Infallible);
-
-pub enum Found {
-    Object(Object),
-    Folder(Vec<(String, Object)>),
-    Pattern(Vec<Object>),
-}
-
-/// Whether a name is of an object store.
-pub fn is_url(name: &str) -> bool {
-    name.contains("://")
-}
 
 impl Stores {
     pub fn new(_: &Variables) -> Stores {

@@ -142,7 +142,7 @@ impl Pattern {
 /// in a folder.
 fn place(name: &str) -> PathBuf {
     let path = Path::new(name);
-    if name == "-" || name.contains("://") {
+    if name == "-" || super::is_url(name) {
         return path.to_path_buf();
     }
     let mut place = PathBuf::new();

@@ -219,11 +219,7 @@ fn read(item: &Value<'_>, items: &mut Items) {
                 record.merge(of_chunk(chunk));
                 *own = own.or(id);
             }
-            None => {
-                let mut record = Record::default();
-                record.merge(of_chunk(chunk));
-                requests.push((id, record));
-            }
+            None => requests.push((id, of_chunk(chunk))),
         }
     }
     let is_recorded = !std::ptr::eq(chunks, std::slice::from_ref(item));

@@ -9,7 +9,7 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::{BackoffConfig, ClientConfigKey, Error, ObjectStore, RetryConfig};
 
-use super::is_url;
+use crate::read::is_url;
 use crate::read::settings::Variables;
 
 /// How long a range may take, whatever is tried again: a slow network is no failure, but what was signed grows old.

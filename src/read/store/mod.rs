@@ -26,6 +26,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use self::client::{Scheme, client};
 pub use self::ranges::Failure;
+use super::Found;
 use super::settings::Variables;
 use crate::error::{Error, Result};
 
@@ -60,20 +61,6 @@ pub struct Object {
     path: Path,
     size: u64,
     e_tag: Option<String>,
-}
-
-/// What a URL names.
-pub enum Found {
-    Object(Object),
-    /// All objects below a prefix, each with its key from there on, by key.
-    Folder(Vec<(String, Object)>),
-    /// All objects whose keys fit a pattern, by key.
-    Pattern(Vec<Object>),
-}
-
-/// Whether a name is of an object store; of which kind is for [`Stores::find`].
-pub fn is_url(name: &str) -> bool {
-    name.contains("://")
 }
 
 impl<'v> Stores<'v> {
