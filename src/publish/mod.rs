@@ -286,7 +286,7 @@ fn partly(error: Error, published: &[PublishedDay]) -> Error {
     Error { what: format!("{}\n{new}", error.what), ..error }
 }
 
-/// Does `work` for each item, on all cores, and one thread more, since each waits now and then for the disk. Polars has threads of its own: a thread of rayon's that waits for one of them
+/// Does `work` for each item, on all cores. Polars has threads of its own: a thread of rayon's that waits for one of them
 /// takes up the next item meanwhile, and that one another, until its stack is full. So these are plain threads.
 fn on_all_cores<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
     let next = AtomicUsize::new(0);
@@ -297,7 +297,7 @@ fn on_all_cores<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) ->
         Ok(())
     };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..=rayon::current_num_threads()).map(|_| scope.spawn(worker)).collect();
+        let threads: Vec<_> = (0..rayon::current_num_threads()).map(|_| scope.spawn(worker)).collect();
         threads.into_iter().try_for_each(|thread| thread.join().expect("no thread panicked"))
     })
 }
