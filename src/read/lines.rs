@@ -19,7 +19,7 @@ use crate::types::origin::{InputId, InputSummary};
 use crate::types::reason::Reason;
 
 /// Bytes read at once: large enough that locking costs nothing, small enough for the second-level cache.
-const BLOCK: usize = 512 << 10;
+pub const BLOCK: usize = 512 << 10;
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Whole lines of one input, in a buffer that is used again and again.
@@ -51,6 +51,11 @@ impl Block {
     /// Lines, each but perhaps the last ended by a newline.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[..self.end]
+    }
+
+    /// Its buffer isn't larger than that of nearly any block.
+    pub fn is_small(&self) -> bool {
+        self.buffer.len() <= 2 * BLOCK + MARGIN
     }
 
     /// The lines, and after them what doesn't count: [`MARGIN`] bytes or more, unless there is no line.
@@ -116,6 +121,11 @@ impl Lines {
 
     pub fn shape(&self) -> Option<&'static Shape> {
         self.shape
+    }
+
+    /// It is unpacked, or made into lines, while it is read.
+    pub fn is_packed(&self) -> bool {
+        self.source.cutter.is_some() || !matches!(self.source.unpacked, Unpacked::Plain(_))
     }
 
     /// Fills `block` with the next lines; false at the end of the input.

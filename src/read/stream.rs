@@ -75,6 +75,14 @@ impl Stream {
         self.shape().is_some_and(|shape| shape.merges)
     }
 
+    /// A block of it takes about as long as what is made of its lines.
+    pub fn is_packed(&self) -> bool {
+        match self {
+            Stream::Lines(lines) => lines.is_packed(),
+            Stream::Rows(_) => false,
+        }
+    }
+
     /// Fills `block` with the next lines; false at the end.
     pub fn next(&mut self, block: &mut Block) -> Result<bool> {
         match self {
