@@ -10,6 +10,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use crate::error::Result;
+use crate::read::gz::Ahead;
 use crate::read::lines::{BLOCK, Block};
 use crate::read::stream::Stream;
 use crate::read::{Inputs, Progress};
@@ -22,8 +23,7 @@ pub(super) struct Sources<'s> {
     changed: Condvar,
     inputs: &'s Inputs,
     progress: &'s Arc<Progress>,
-    /// Bytes of blocks that are to be ready.
-    ahead: usize,
+    threads: usize,
 }
 
 struct State {
@@ -33,6 +33,8 @@ struct State {
     /// Threads that open or read one: there may be more to do once they have, so nobody else leaves until then.
     busy: usize,
     ready: Vec<Block>,
+    /// What of open streams may be read ahead, by the input.
+    ahead: Vec<(InputId, Arc<Ahead>)>,
     /// Buffers for blocks.
     spare: Vec<Block>,
     /// Streams that were read, in the order in which they ended.
@@ -59,6 +61,7 @@ impl<'s> Sources<'s> {
                 idle: Vec::new(),
                 busy: 0,
                 ready: Vec::new(),
+                ahead: Vec::new(),
                 spare: Vec::new(),
                 ended: Vec::new(),
                 failed: false,
@@ -66,7 +69,7 @@ impl<'s> Sources<'s> {
             changed: Condvar::new(),
             inputs,
             progress,
-            ahead: rayon::current_num_threads() * BLOCK,
+            threads: rayon::current_num_threads(),
         }
     }
 
@@ -78,6 +81,8 @@ impl<'s> Sources<'s> {
     /// Fills `block` with lines that nobody has yet, or gives an input that one thread reads.
     pub(super) fn next(&self, block: &mut Block) -> Result<Next> {
         let mut state = self.state();
+        // Nothing was found to help with since this thread last waited.
+        let mut no_help = false;
         loop {
             if state.failed {
                 return Ok(Next::Nothing);
@@ -95,9 +100,14 @@ impl<'s> Sources<'s> {
                 if let Some(stream) = self.open(id)? {
                     return Ok(Next::InOrder(Box::new(stream)));
                 }
-            } else if state.busy > 0 {
+            } else if state.busy > 0 && no_help {
                 state = self.changed.wait(state).expect("no thread panicked");
+                no_help = false;
                 continue;
+            } else if state.busy > 0 {
+                let ahead = state.ahead.clone();
+                drop(state);
+                no_help = !ahead.iter().any(|(_, ahead)| ahead.help(self.threads - 1));
             } else {
                 return Ok(Next::Nothing);
             }
@@ -107,7 +117,9 @@ impl<'s> Sources<'s> {
 
     /// Takes note that a stream was read to its end.
     pub(super) fn end(&self, stream: Stream) {
-        self.state().ended.push(stream);
+        let mut state = self.state();
+        state.ahead.retain(|(input, _)| *input != stream.input());
+        state.ended.push(stream);
     }
 
     /// Lets the other threads leave: there will be no result.
@@ -119,10 +131,13 @@ impl<'s> Sources<'s> {
     /// Opens an input for all threads, or gives one that must be read in its order.
     fn open(&self, id: InputId) -> Result<Option<Stream>> {
         let input = &self.inputs.list[id.0 as usize];
-        let (threads, progress) = (rayon::current_num_threads(), self.progress.clone());
-        let mut streams = Stream::open(id, input, self.inputs.settings_of(id), threads, progress)?;
+        let settings = self.inputs.settings_of(id);
+        let mut streams = Stream::open(id, input, settings, self.threads, self.progress.clone())?;
         let in_order = streams.pop_if(|stream| stream.is_in_order());
-        self.state().idle.append(&mut streams);
+        let mut state = self.state();
+        state.ahead.extend(streams.iter().filter_map(|stream| Some((id, stream.ahead()?))));
+        state.idle.append(&mut streams);
+        drop(state);
         self.changed.notify_all();
         Ok(in_order)
     }
@@ -132,7 +147,7 @@ impl<'s> Sources<'s> {
         while stream.next(block)? {
             let mut state = self.state();
             let ready: usize = state.ready.iter().map(|ready| ready.bytes().len()).sum();
-            let goes_on = stream.is_packed() && ready < self.ahead && !state.failed;
+            let goes_on = stream.is_packed() && ready < self.threads * BLOCK && !state.failed;
             if !goes_on {
                 state.idle.push(stream);
                 self.changed.notify_one();

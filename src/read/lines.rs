@@ -9,6 +9,7 @@ use arrow_array::RecordBatch;
 
 use super::container::{Container, Cutter, HEAD};
 use super::decompress::{Broken, Unpacked};
+use super::gz::Ahead;
 use super::settings::Settings;
 use super::shape::cursor::MARGIN;
 use super::shape::value::Value;
@@ -126,6 +127,14 @@ impl Lines {
     /// It is unpacked, or made into lines, while it is read.
     pub fn is_packed(&self) -> bool {
         self.source.cutter.is_some() || !matches!(self.source.unpacked, Unpacked::Plain(_))
+    }
+
+    /// What other threads may inflate meanwhile.
+    pub fn ahead(&self) -> Option<Arc<Ahead>> {
+        match &self.source.unpacked {
+            Unpacked::Gz(gz) => Some(gz.ahead()),
+            Unpacked::Plain(_) | Unpacked::Zst(_) => None,
+        }
     }
 
     /// Fills `block` with the next lines; false at the end of the input.

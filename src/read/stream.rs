@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::container::parquet::{Rows, Stored, is_parquet};
 use super::container::{Container, MAGIC_OF_PARQUET};
+use super::gz::Ahead;
 use super::lines::{Block, Lines, cannot_read};
 use super::settings::Settings;
 use super::shape::Shape;
@@ -80,6 +81,14 @@ impl Stream {
         match self {
             Stream::Lines(lines) => lines.is_packed(),
             Stream::Rows(_) => false,
+        }
+    }
+
+    /// What other threads may read of it meanwhile.
+    pub fn ahead(&self) -> Option<Arc<Ahead>> {
+        match self {
+            Stream::Lines(lines) => lines.ahead(),
+            Stream::Rows(_) => None,
         }
     }
 
