@@ -184,3 +184,47 @@ impl Drop for Busy<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// What a thread is told that waits for one which is at work on the only input.
+    fn told_while(end: impl FnOnce(&Sources<'_>) + Send) -> Next {
+        let (inputs, progress, both) = (Inputs::default(), Arc::default(), Barrier::new(2));
+        let sources = Sources::new(&inputs, &progress);
+        std::thread::scope(|scope| {
+            let at_work = scope.spawn(|| {
+                let _busy = sources.begin(sources.state());
+                both.wait();
+                std::thread::sleep(Duration::from_millis(20));
+                end(&sources);
+            });
+            both.wait();
+            let next = sources.next(&mut Block::default()).expect("nothing is read");
+            let _ = at_work.join();
+            next
+        })
+    }
+
+    #[test]
+    fn nobody_waits_for_a_thread_that_panicked_or_failed() {
+        assert!(matches!(told_while(|_| {}), Next::Nothing));
+        assert!(matches!(told_while(|_| panic!("as an input might make it")), Next::Nothing));
+        assert!(matches!(
+            told_while(|sources| {
+                sources.state().ready.push(Block::default());
+                sources.fail();
+            }),
+            Next::Nothing
+        ));
+        let given = told_while(|sources| {
+            sources.state().ready.push(Block::default());
+            sources.changed.notify_one();
+        });
+        assert!(matches!(given, Next::Block));
+    }
+}
