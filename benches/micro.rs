@@ -1,6 +1,6 @@
-//! Owns the time of each step of the hot path by itself: decode, usage, dedupe, tally, windows, and books on cells. So
-//! that a step that grows slowly slower is seen, beside what it took the last time (target/criterion). How long the
-//! whole job takes is for the race; no test asserts a time.
+//! Owns the time of each step of the hot path by itself: unpacking, decode, usage, dedupe, tally, windows, and books on
+//! cells. So that a step that grows slowly slower is seen, beside what it took the last time (target/criterion). How long
+//! the whole job takes is for the race; no test asserts a time.
 //!
 //! ```sh
 //! cargo bench --bench micro                 # all of them, a minute after the build
@@ -10,10 +10,15 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::io::{Cursor, Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use flate2::Compression;
+use flate2::bufread::MultiGzDecoder;
+use flate2::write::GzEncoder;
 use rayon::prelude::*;
 use rerate::balance::Records;
 use rerate::books::{Books, Sources};
@@ -26,6 +31,8 @@ use rerate::mediate::row::Shard;
 use rerate::memory::Memory;
 use rerate::pipeline::{self, Replay};
 use rerate::quota::window::{Series, by_second, peak};
+use rerate::read::decompress::Unpacked;
+use rerate::read::lines::BLOCK;
 use rerate::read::settings::Defaults;
 use rerate::read::shape::canonical::{Decoded, Decoder};
 use rerate::read::shape::cursor::MARGIN;
@@ -50,9 +57,66 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(3));
-    targets = decode, usage, dedupe, tally, windows, books_on_cells
+    targets = unpack, decode, usage, dedupe, tally, windows, books_on_cells
 }
 criterion_main!(steps);
+
+/// A packed log beside the speed of the library that unpacks it.
+fn unpack(criterion: &mut Criterion) {
+    let log = Log::new();
+    let text = &log.bytes[..log.end];
+    let gz = |text: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(text).and_then(|()| encoder.finish()).expect("memory takes it")
+    };
+    let one = gz(text);
+    let members: Vec<u8> = text.chunks(2 << 20).flat_map(gz).collect();
+    let frame = zstd::encode_all(text, 3).expect("memory takes it");
+    let open = |packed: &Arc<[u8]>| {
+        let source = Box::new(Cursor::new(packed.clone()));
+        Unpacked::new(source, Arc::default()).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let mut buffer = vec![0; BLOCK];
+    let mut group = criterion.benchmark_group("unpack");
+    group.throughput(Throughput::Bytes(text.len() as u64));
+    group.bench_function("gz, the library alone", |bencher| {
+        bencher.iter(|| assert_eq!(read_all(MultiGzDecoder::new(&one[..]), &mut buffer), text.len()));
+    });
+    let one: Arc<[u8]> = one.into();
+    group.bench_function("gz, one member", |bencher| {
+        bencher.iter(|| assert_eq!(unpack_all(open(&one), &mut buffer), text.len()));
+    });
+    let members: Arc<[u8]> = members.into();
+    group.bench_function("gz, members of 2 MiB", |bencher| {
+        bencher.iter(|| assert_eq!(unpack_all(open(&members), &mut buffer), text.len()));
+    });
+    group.bench_function("gz, members of 2 MiB, with a thread that helps", |bencher| {
+        bencher.iter(|| {
+            let unpacked = open(&members);
+            let (ahead, done) = (unpacked.ahead().expect("it is a gz"), AtomicBool::new(false));
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        if !ahead.help(1) {
+                            std::hint::spin_loop();
+                        }
+                    }
+                });
+                assert_eq!(unpack_all(unpacked, &mut buffer), text.len());
+                done.store(true, Ordering::Relaxed);
+            });
+        });
+    });
+    group.bench_function("zst, the library alone", |bencher| {
+        let open = || zstd::Decoder::with_buffer(&frame[..]).expect("it is a zst");
+        bencher.iter(|| assert_eq!(read_all(open(), &mut buffer), text.len()));
+    });
+    let frame: Arc<[u8]> = frame.clone().into();
+    group.bench_function("zst, one frame", |bencher| {
+        bencher.iter(|| assert_eq!(unpack_all(open(&frame), &mut buffer), text.len()));
+    });
+    group.finish();
+}
 
 fn decode(criterion: &mut Criterion) {
     let (log, books, defaults) = (Log::new(), books(), Defaults::default());
@@ -225,6 +289,18 @@ fn books_on_cells(criterion: &mut Criterion) {
         });
     });
     group.finish();
+}
+
+fn read_all(mut source: impl Read, buffer: &mut [u8]) -> usize {
+    std::iter::from_fn(|| Some(source.read(buffer).expect("it is whole")).filter(|count| *count > 0)).sum()
+}
+
+fn unpack_all(mut unpacked: Unpacked, buffer: &mut [u8]) -> usize {
+    let read = |unpacked: &mut Unpacked, buffer: &mut [u8]| match unpacked.read(buffer) {
+        Ok(count) => count,
+        Err(_) => panic!("it is whole"),
+    };
+    std::iter::from_fn(|| Some(read(&mut unpacked, buffer)).filter(|count| *count > 0)).sum()
 }
 
 fn books() -> Books {

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Progress;
-use super::gz::Gz;
+use super::gz::{Ahead, Gz};
 
 pub const ENDS_EARLY: &str = "the packed file is broken: it ends early";
 pub const IS_DIFFERENT: &str = "the packed file is broken: it isn't what it was packed as";
@@ -59,6 +59,18 @@ impl Unpacked {
                 Err(error) => return Err(self.told_apart(error)),
             }
         }
+    }
+
+    /// What other threads may inflate meanwhile.
+    pub fn ahead(&self) -> Option<Arc<Ahead>> {
+        match self {
+            Unpacked::Gz(gz) => Some(gz.ahead()),
+            Unpacked::Plain(_) | Unpacked::Zst(_) => None,
+        }
+    }
+
+    pub fn is_plain(&self) -> bool {
+        matches!(self, Unpacked::Plain(_))
     }
 
     /// Reads what unpacking left, so that the hash is of the whole; gives the bytes as stored and their hash.

@@ -126,15 +126,12 @@ impl Lines {
 
     /// It is unpacked, or made into lines, while it is read.
     pub fn is_packed(&self) -> bool {
-        self.source.cutter.is_some() || !matches!(self.source.unpacked, Unpacked::Plain(_))
+        self.source.cutter.is_some() || !self.source.unpacked.is_plain()
     }
 
     /// What other threads may inflate meanwhile.
     pub fn ahead(&self) -> Option<Arc<Ahead>> {
-        match &self.source.unpacked {
-            Unpacked::Gz(gz) => Some(gz.ahead()),
-            Unpacked::Plain(_) | Unpacked::Zst(_) => None,
-        }
+        self.source.unpacked.ahead()
     }
 
     /// Fills `block` with the next lines; false at the end of the input.
