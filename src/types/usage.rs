@@ -126,7 +126,9 @@ impl Usage {
             (first_of(Meter::InputTool), tool),
             (output_slot, output),
         ] {
-            for (modality, &tokens) in tokens.iter().enumerate() {
+            // Most are of text alone.
+            let modalities = if tokens[1..].iter().all(|tokens| *tokens == 0) { 1 } else { MODALITIES };
+            for (modality, &tokens) in tokens[..modalities].iter().enumerate() {
                 found[count] = (Slot(slot.0 + modality as u8), tokens);
                 count += usize::from(tokens > 0);
             }
@@ -206,6 +208,9 @@ fn with_rest_off_prompt(counts: &Counts, prompt: &ByModality) -> Result<ByModali
     let Some(mut rest) = counts.cached.checked_sub(detailed) else {
         return Err(exceeds("cacheTokensDetails", detailed, "cachedContentTokenCount", counts.cached));
     };
+    if counts.cached == 0 {
+        return Ok(cached);
+    }
     for modality in CACHED_ORDER {
         let Some(left) = prompt[modality].checked_sub(cached[modality]) else {
             return Err("cached tokens of a modality exceed the prompt's".to_string());

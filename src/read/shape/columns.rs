@@ -185,13 +185,10 @@ impl ColumnReader {
         self.quantities_read = 0;
         let columns = batch.schema_ref().fields();
         let read = names_differ(columns)
-            && columns.iter().zip(batch.columns()).all(|(column, array)| {
-                let r = self.column(column.name(), array, is_row, columns).is_some();
-                if !r {
-                    eprintln!("DEBUGC {column:?}");
-                }
-                r
-            });
+            && columns
+                .iter()
+                .zip(batch.columns())
+                .all(|(column, array)| self.column(column.name(), array, is_row, columns).is_some());
         read && self.at.len() == rows
     }
 

@@ -1,8 +1,6 @@
 //! Owns the two ways in which Parquet writes small numbers, levels and codes, one after the other: the same number so
 //! many times, or numbers of a few bits each. What the numbers say is for `leaf`.
 
-use std::ops::Range;
-
 use arrow_buffer::Buffer;
 
 /// Numbers of one page.
@@ -36,30 +34,31 @@ impl Hybrid {
         (width <= 32).then_some(Hybrid { bytes, at: 0, width, run })
     }
 
-    /// Appends the next numbers; None where there are fewer.
-    pub fn take<N: Copy>(
-        &mut self,
-        mut count: usize,
-        numbers: &mut Vec<N>,
-        of: impl Fn(u32) -> N + Copy,
-    ) -> Option<()> {
-        while count > 0 {
+    /// Fills in the next numbers; None where there are fewer.
+    pub fn fill<N: Copy>(&mut self, mut numbers: &mut [N], of: impl Fn(u32) -> N + Copy) -> Option<()> {
+        while !numbers.is_empty() {
+            let now;
             match &mut self.run {
-                Run::Same { left: 0, .. } => self.begin_run()?,
-                Run::Packed { taken, count, .. } if taken == count => self.begin_run()?,
-                Run::Same { number, left } => {
-                    let taken = count.min(*left);
-                    numbers.resize(numbers.len() + taken, of(*number));
-                    *left -= taken;
-                    count -= taken;
+                Run::Same { left: 0, .. } => {
+                    self.begin_run()?;
+                    continue;
                 }
-                Run::Packed { start, taken, count: all } => {
-                    let now = count.min(*all - *taken);
-                    unpack(&self.bytes[*start..], self.width, *taken..*taken + now, numbers, of);
+                Run::Packed { taken, count, .. } if taken == count => {
+                    self.begin_run()?;
+                    continue;
+                }
+                Run::Same { number, left } => {
+                    now = numbers.len().min(*left);
+                    numbers[..now].fill(of(*number));
+                    *left -= now;
+                }
+                Run::Packed { start, taken, count } => {
+                    now = numbers.len().min(*count - *taken);
+                    unpack(&self.bytes[*start..], self.width, *taken, &mut numbers[..now], of);
                     *taken += now;
-                    count -= now;
                 }
             }
+            numbers = &mut numbers[now..];
         }
         Some(())
     }
@@ -72,11 +71,7 @@ impl Hybrid {
                 Run::Packed { taken, count, .. } if taken == count => self.begin_run()?,
                 Run::Same { number, .. } => return Some(*number),
                 Run::Packed { start, taken, .. } => {
-                    let mut number = Vec::with_capacity(1);
-                    unpack(&self.bytes[*start..], self.width, *taken..*taken + 1, &mut number, |number| {
-                        number
-                    });
-                    return number.first().copied();
+                    return Some(number(&self.bytes[*start..], self.width, *taken));
                 }
             }
         }
@@ -115,72 +110,71 @@ impl Hybrid {
     }
 }
 
-/// Appends the numbers of some places among those that are packed, the first in the lowest bits.
-fn unpack<N: Copy>(
-    bytes: &[u8],
-    width: usize,
-    places: Range<usize>,
-    numbers: &mut Vec<N>,
-    of: impl Fn(u32) -> N + Copy,
-) {
-    let (mut place, end) = (places.start, places.end);
-    let to_group = end.min(place.next_multiple_of(GROUP));
-    numbers.extend((place..to_group).map(|place| of(number(bytes, width, place))));
-    place = to_group;
-    let groups = (end - place) / GROUP;
-    // A group begins at a byte.
-    let packed = &bytes[place / GROUP * width..];
-    let unpacked = match width {
-        1 => unpack_groups::<1, N>(packed, groups, numbers, of),
-        2 => unpack_groups::<2, N>(packed, groups, numbers, of),
-        3 => unpack_groups::<3, N>(packed, groups, numbers, of),
-        4 => unpack_groups::<4, N>(packed, groups, numbers, of),
-        5 => unpack_groups::<5, N>(packed, groups, numbers, of),
-        6 => unpack_groups::<6, N>(packed, groups, numbers, of),
-        7 => unpack_groups::<7, N>(packed, groups, numbers, of),
-        8 => unpack_groups::<8, N>(packed, groups, numbers, of),
-        9 => unpack_groups::<9, N>(packed, groups, numbers, of),
-        10 => unpack_groups::<10, N>(packed, groups, numbers, of),
-        11 => unpack_groups::<11, N>(packed, groups, numbers, of),
-        12 => unpack_groups::<12, N>(packed, groups, numbers, of),
-        13 => unpack_groups::<13, N>(packed, groups, numbers, of),
-        14 => unpack_groups::<14, N>(packed, groups, numbers, of),
-        15 => unpack_groups::<15, N>(packed, groups, numbers, of),
-        16 => unpack_groups::<16, N>(packed, groups, numbers, of),
-        _ => 0,
-    };
-    place += unpacked * GROUP;
-    numbers.extend((place..end).map(|place| of(number(bytes, width, place))));
-}
-
 /// Numbers that begin at a byte and end at one.
 const GROUP: usize = 8;
 
-/// Appends groups of numbers of `WIDTH` bits each, at most 16; gives how many groups.
+/// Fills in numbers from a place on among those that are packed, the first in the lowest bits.
+fn unpack<N: Copy>(
+    bytes: &[u8],
+    width: usize,
+    place: usize,
+    numbers: &mut [N],
+    of: impl Fn(u32) -> N + Copy,
+) {
+    let one_by_one = |place: usize, numbers: &mut [N]| {
+        for (own, place) in numbers.iter_mut().zip(place..) {
+            *own = of(number(bytes, width, place));
+        }
+    };
+    let before = (place.next_multiple_of(GROUP) - place).min(numbers.len());
+    let (head, rest) = numbers.split_at_mut(before);
+    one_by_one(place, head);
+    let place = place + before;
+    let packed = &bytes[place / GROUP * width..];
+    let (groups, _) = rest.as_chunks_mut();
+    let unpacked = match width {
+        1 => unpack_groups::<1, N>(packed, groups, of),
+        2 => unpack_groups::<2, N>(packed, groups, of),
+        3 => unpack_groups::<3, N>(packed, groups, of),
+        4 => unpack_groups::<4, N>(packed, groups, of),
+        5 => unpack_groups::<5, N>(packed, groups, of),
+        6 => unpack_groups::<6, N>(packed, groups, of),
+        7 => unpack_groups::<7, N>(packed, groups, of),
+        8 => unpack_groups::<8, N>(packed, groups, of),
+        9 => unpack_groups::<9, N>(packed, groups, of),
+        10 => unpack_groups::<10, N>(packed, groups, of),
+        11 => unpack_groups::<11, N>(packed, groups, of),
+        12 => unpack_groups::<12, N>(packed, groups, of),
+        13 => unpack_groups::<13, N>(packed, groups, of),
+        14 => unpack_groups::<14, N>(packed, groups, of),
+        15 => unpack_groups::<15, N>(packed, groups, of),
+        16 => unpack_groups::<16, N>(packed, groups, of),
+        _ => 0,
+    };
+    one_by_one(place + unpacked * GROUP, &mut rest[unpacked * GROUP..]);
+}
+
+/// Fills in groups of numbers of `WIDTH` bits each, at most 16; gives how many groups are whole.
 #[inline(always)]
 fn unpack_groups<const WIDTH: usize, N: Copy>(
     bytes: &[u8],
-    groups: usize,
-    numbers: &mut Vec<N>,
+    groups: &mut [[N; GROUP]],
     of: impl Fn(u32) -> N + Copy,
 ) -> usize {
     let mask = (1 << WIDTH) - 1;
-    let packed = bytes.as_chunks::<WIDTH>().0;
-    let packed = &packed[..groups.min(packed.len())];
-    numbers.reserve(packed.len() * GROUP);
-    for group in packed {
+    let (packed, _) = bytes.as_chunks::<WIDTH>();
+    for (group, packed) in groups.iter_mut().zip(packed) {
         let mut word = [0; 16];
-        word[..WIDTH].copy_from_slice(group);
-        let number: [N; GROUP] = if WIDTH <= 8 {
-            let word = u64::from_le_bytes(*word.first_chunk().expect("it is twice as long"));
+        word[..WIDTH].copy_from_slice(packed);
+        let word = u128::from_le_bytes(word);
+        *group = if WIDTH <= 8 {
+            let word = word as u64;
             std::array::from_fn(|place| of((word >> (place * WIDTH)) as u32 & mask))
         } else {
-            let word = u128::from_le_bytes(word);
             std::array::from_fn(|place| of((word >> (place * WIDTH)) as u32 & mask))
         };
-        numbers.extend_from_slice(&number);
     }
-    packed.len()
+    groups.len().min(packed.len())
 }
 
 fn number(bytes: &[u8], width: usize, place: usize) -> u32 {

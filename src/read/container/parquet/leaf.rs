@@ -92,8 +92,12 @@ struct Open {
 
 enum Encoded {
     Coded(Hybrid),
-    /// Where the next value begins.
-    Plain(Buffer, usize),
+    Plain {
+        bytes: Buffer,
+        /// Where the next value begins.
+        at: usize,
+        is_ascii: bool,
+    },
 }
 
 enum Dictionary {
@@ -107,8 +111,15 @@ enum Values {
     Eight(Vec<u64>),
     Four(Vec<u32>),
     Codes(Vec<i32>),
-    /// Texts, and the pages that they lie in.
-    Views(Vec<u128>, Vec<Buffer>),
+    Views(Views),
+}
+
+/// Texts, and the pages that they lie in.
+struct Views {
+    texts: Vec<u128>,
+    pages: Vec<Buffer>,
+    /// Of all pages: that they are texts is known without a look at each.
+    are_ascii: bool,
 }
 
 fn broken(what: &str) -> ParquetError {
@@ -191,14 +202,16 @@ impl<R: ChunkReader> Leaf<R> {
             let early = || broken("levels end too early");
             // A row has a slot at least; those after its first go on with it.
             let (mut now, before) = ((rows - begun).min(*slots), repeats.len());
-            page.take(now, repeats, |level| level as u8).ok_or_else(early)?;
+            repeats.resize(before + now, 0);
+            page.fill(&mut repeats[before..], |level| level as u8).ok_or_else(early)?;
             begun += repeats[before..].iter().filter(|level| **level == 0).count();
             while begun == rows
                 && now < *slots
                 && repeats.len() <= MOST_SLOTS
                 && page.peek().is_some_and(|level| level > 0)
             {
-                page.take(1, repeats, |level| level as u8).ok_or_else(early)?;
+                repeats.push(0);
+                page.fill(&mut repeats[before + now..], |level| level as u8).ok_or_else(early)?;
                 now += 1;
             }
             if repeats.len() > MOST_SLOTS {
@@ -218,9 +231,10 @@ impl<R: ChunkReader> Leaf<R> {
             Values::Eight(values) => values.clear(),
             Values::Four(values) => values.clear(),
             Values::Codes(codes) => codes.clear(),
-            Values::Views(views, pages) => {
-                views.clear();
-                pages.clear();
+            Values::Views(views) => {
+                views.texts.clear();
+                views.pages.clear();
+                views.are_ascii = true;
             }
         }
     }
@@ -249,8 +263,9 @@ impl<R: ChunkReader> Leaf<R> {
                 slots
             }
             Some(hybrid) => {
+                levels.resize(before + slots, 0);
                 hybrid
-                    .take(slots, levels, |level| level as u8)
+                    .fill(&mut levels[before..], |level| level as u8)
                     .ok_or_else(|| broken("levels end too early"))?;
                 count(&levels[before..], kind.level)
             }
@@ -259,11 +274,17 @@ impl<R: ChunkReader> Leaf<R> {
         let early = || broken("values end too early");
         match &mut page.values {
             Encoded::Coded(hybrid) => {
-                codes.clear();
-                hybrid.take(there, codes, |code| code).ok_or_else(early)?;
+                codes.resize(there, 0);
+                hybrid.fill(codes, |code| code).ok_or_else(early)?;
                 values.look_up(codes, dictionary).ok_or_else(|| broken("no such word"))
             }
-            Encoded::Plain(bytes, at) => values.read(bytes, at, there, dictionary).ok_or_else(early),
+            Encoded::Plain { bytes, at, is_ascii } => {
+                let read = values.read(bytes, at, there, dictionary).ok_or_else(early);
+                if let Values::Views(views) = values {
+                    views.are_ascii &= *is_ascii;
+                }
+                read
+            }
         }
     }
 
@@ -312,9 +333,14 @@ impl<R: ChunkReader> Leaf<R> {
                 };
                 Arc::new(DictionaryArray::<Int32Type>::try_new(PrimitiveArray::new(codes, nulls), texts)?)
             }
-            Values::Views(views, pages) => {
-                let views = spread(views, levels, nulls.is_some(), there);
-                Arc::new(StringViewArray::try_new(views.into(), std::mem::take(pages), nulls)?)
+            Values::Views(Views { texts, pages, are_ascii }) => {
+                let texts = spread(texts, levels, nulls.is_some(), there).into();
+                let pages = std::mem::take(pages);
+                Arc::new(match are_ascii {
+                    // SAFETY: each text was made of bytes of its page, which are ASCII, or it is empty.
+                    true => unsafe { StringViewArray::new_unchecked(texts, pages.into(), nulls) },
+                    false => StringViewArray::try_new(texts, pages, nulls)?,
+                })
             }
         })
     }
@@ -413,7 +439,11 @@ impl Kind {
             Page::DictionaryPage { .. } => return Err(broken("two dictionaries")),
         };
         let values = match encoding {
-            Encoding::PLAIN => Encoded::Plain(part(&bytes, start, bytes.len())?, 0),
+            Encoding::PLAIN => {
+                let bytes = part(&bytes, start, bytes.len())?;
+                let is_ascii = self.stored == Stored::BYTE_ARRAY && bytes.is_ascii();
+                Encoded::Plain { bytes, at: 0, is_ascii }
+            }
             Encoding::PLAIN_DICTIONARY | Encoding::RLE_DICTIONARY => {
                 // A page without values may not even have their width.
                 let width = bytes.get(start).copied().unwrap_or(0);
@@ -482,8 +512,8 @@ impl Values {
                 Some(())
             }
             // After texts that stand in a page.
-            (Values::Views(views, pages), Dictionary::Texts(texts)) if !views.is_empty() => {
-                push_views(codes.iter().copied(), texts, views, pages)
+            (Values::Views(views), Dictionary::Texts(words)) if !views.texts.is_empty() => {
+                views.push_words(codes.iter().copied(), words)
             }
             _ => {
                 *self = Values::Codes(codes.iter().map(|code| *code as i32).collect());
@@ -507,15 +537,15 @@ impl Values {
                 values.extend(found.iter().map(|value| u32::from_le_bytes(*value)));
                 *at = end;
             }
-            Values::Codes(_) | Values::Views(..) => {
-                let (views, pages) = self.views(dictionary)?;
+            Values::Codes(_) | Values::Views(_) => {
+                let Views { texts, pages, .. } = self.views(dictionary)?;
                 let page = pages.len() as u32;
                 pages.push(bytes.clone());
-                views.reserve(count);
+                texts.reserve(count);
                 let bytes = bytes.as_slice();
                 for _ in 0..count {
                     let text = text_at(bytes, at)?;
-                    views.push(make_view(&bytes[text.clone()], page, text.start as u32));
+                    texts.push(make_view(&bytes[text.clone()], page, text.start as u32));
                 }
             }
         }
@@ -523,18 +553,33 @@ impl Values {
     }
 
     /// Texts as they stand in pages, those that were codes until now among them.
-    fn views(&mut self, dictionary: &Dictionary) -> Option<(&mut Vec<u128>, &mut Vec<Buffer>)> {
-        if !matches!(self, Values::Views(..)) {
-            let (mut views, mut pages) = (Vec::new(), Vec::new());
-            if let (Values::Codes(codes), Dictionary::Texts(texts)) = (&*self, dictionary)
+    fn views(&mut self, dictionary: &Dictionary) -> Option<&mut Views> {
+        if !matches!(self, Values::Views(_)) {
+            let mut views = Views { texts: Vec::new(), pages: Vec::new(), are_ascii: true };
+            if let (Values::Codes(codes), Dictionary::Texts(words)) = (&*self, dictionary)
                 && !codes.is_empty()
             {
-                push_views(codes.iter().map(|code| *code as u32), texts, &mut views, &mut pages)?;
+                views.push_words(codes.iter().map(|code| *code as u32), words)?;
             }
-            *self = Values::Views(views, pages);
+            *self = Values::Views(views);
         }
-        let Values::Views(views, pages) = self else { unreachable!("it was just made") };
-        Some((views, pages))
+        let Values::Views(views) = self else { unreachable!("it was just made") };
+        Some(views)
+    }
+}
+
+impl Views {
+    /// Appends words of a dictionary as texts that stand in it.
+    fn push_words(&mut self, codes: impl Iterator<Item = u32>, words: &StringArray) -> Option<()> {
+        let page = self.pages.len() as u32;
+        self.pages.push(words.values().clone());
+        self.are_ascii &= words.values().is_ascii();
+        for code in codes {
+            let code = Some(code as usize).filter(|code| *code < words.len())?;
+            let text = words.value(code).as_bytes();
+            self.texts.push(make_view(text, page, words.value_offsets()[code] as u32));
+        }
+        Some(())
     }
 }
 
@@ -544,20 +589,4 @@ fn look_up<T: Copy>(codes: &[u32], known: &[T], values: &mut Vec<T>) -> Option<(
 
 fn are_known(codes: &[u32], words: usize) -> bool {
     codes.iter().copied().max().is_none_or(|greatest| (greatest as usize) < words)
-}
-
-/// Appends words of a dictionary as texts that stand in it.
-fn push_views(
-    codes: impl Iterator<Item = u32>,
-    texts: &StringArray,
-    views: &mut Vec<u128>,
-    pages: &mut Vec<Buffer>,
-) -> Option<()> {
-    let page = pages.len() as u32;
-    pages.push(texts.values().clone());
-    for code in codes {
-        let code = Some(code as usize).filter(|code| *code < texts.len())?;
-        views.push(make_view(texts.value(code).as_bytes(), page, texts.value_offsets()[code] as u32));
-    }
-    Some(())
 }

@@ -69,6 +69,8 @@ pub struct Rows {
     ended_by: Option<(Reason, String)>,
     /// The part that says what is known of the whole input.
     is_first: bool,
+    /// Of what is stored: bytes and hash, once that part is read.
+    stored_hash: Option<(u64, String)>,
     progress: Arc<Progress>,
 }
 
@@ -130,6 +132,7 @@ impl Rows {
             row: 0,
             ended_by: None,
             is_first: true,
+            stored_hash: None,
             progress,
         };
         let metadata = match metadata {
@@ -177,15 +180,17 @@ impl Rows {
         self.row += block.rows.as_ref().map_or(0, RecordBatch::num_rows) as u64;
         // What is missing stands for one row, so that no two blocks begin at one.
         self.row += u64::from(block.ended_by.is_some());
+        if !found && self.is_first {
+            // While other threads read other parts.
+            self.stored_hash = Some(self.stored.hash()?);
+        }
         Ok(found)
     }
 
     /// What is known of the input after its last row; None from all parts but one.
     pub fn finish(self, lines: u64) -> Result<Option<InputSummary>> {
-        if !self.is_first {
-            return Ok(None);
-        }
-        let (bytes, hash) = self.stored.hash()?;
+        let Some((bytes, hash)) = &self.stored_hash else { return Ok(None) };
+        let (bytes, hash) = (*bytes, hash.clone());
         Ok(Some(InputSummary {
             name: self.name.clone(),
             bytes,
@@ -269,6 +274,7 @@ impl Rows {
             batch: None,
             ended_by: None,
             is_first: place == 0,
+            stored_hash: None,
             progress: self.progress.clone(),
         };
         chunks.into_iter().enumerate().map(part).collect()
@@ -536,12 +542,7 @@ fn is_structure(part: &str) -> bool {
 }
 
 /// What a file that isn't sound makes of its reader is said in a few words: some faults it tells, of others it dies.
-fn sound<T, E: std::fmt::Debug>(
-    read: impl FnOnce() -> std::result::Result<T, E>,
-) -> std::result::Result<T, String> {
+fn sound<T, E>(read: impl FnOnce() -> std::result::Result<T, E>) -> std::result::Result<T, String> {
     let broken = "the Parquet file is broken".to_string();
-    catch_unwind(AssertUnwindSafe(read)).map_err(|_| broken.clone())?.map_err(|e| {
-        eprintln!("DEBUG {e:?}");
-        broken
-    })
+    catch_unwind(AssertUnwindSafe(read)).map_err(|_| broken.clone())?.map_err(|_| broken)
 }
