@@ -29,8 +29,8 @@ use rerate::mediate::dedupe::{Dealer, Dealt, Hand, IdentityKey, settle};
 use rerate::mediate::groups::AllGroups;
 use rerate::mediate::row::Shard;
 use rerate::memory::Memory;
-use rerate::pipeline::{self, Replay};
-use rerate::quota::window::{Series, by_second, peak};
+use rerate::pipeline::{self, Rating, Replay};
+use rerate::quota::window::{Series, by_second, peaks};
 use rerate::read::decompress::Unpacked;
 use rerate::read::lines::BLOCK;
 use rerate::read::settings::Defaults;
@@ -40,7 +40,7 @@ use rerate::read::shape::plain::{Plain, PlainReader};
 use rerate::tally::{Tallied, Tallier, sum_up};
 use rerate::types::day::{Day, Days, Instant, Window};
 use rerate::types::request::Facts;
-use rerate::types::tally::{Arrival, Cell, CellKey, GroupId, Tally, Traffic};
+use rerate::types::tally::{Arrival, Cell, CellKey, Cells, GroupId, Tally, Traffic};
 use rerate::types::tier::UsageTier;
 use rerate::types::usage::{Counts, Usage};
 use rerate::walk::Plan;
@@ -224,9 +224,7 @@ fn windows(criterion: &mut Criterion) {
                 for arrivals in arrivals.chunks(length) {
                     let series = Series { arrivals, counted: true, throttled: false, undated: false };
                     let seconds = by_second(&[series]);
-                    let requests: Vec<(u32, u64)> =
-                        seconds.iter().map(|second| (second.second, second.counted)).collect();
-                    black_box(peak(&requests));
+                    black_box(peaks(&seconds, [Some(1_000), None]));
                 }
             });
         });
@@ -242,16 +240,14 @@ fn books_on_cells(criterion: &mut Criterion) {
     let mut tallier = Tallier::new(&books, &studio_terms, Some(UsageTier::Tier1));
     requests.add(LINES, &mut tallier);
     let (of_days, _) = sum_up(vec![tallier]).expect("small sums");
+    let cells: Vec<(CellKey, &Cell)> =
+        of_days.cells.values().flatten().map(|(key, cell)| (*key, cell)).collect();
     let mut tally = Tally::default();
-    for day in (requests.list[0].at.day().0..).map(Day) {
-        for (key, cell) in &of_days.cells {
-            if tally.cells.len() < MILLION {
-                tally.cells.insert(CellKey { day, ..*key }, cell.clone());
-            }
-        }
-        if tally.cells.len() == MILLION {
-            break;
-        }
+    let first = requests.list[0].at.day().0;
+    for (day, cells) in (first..).map(Day).zip(std::iter::repeat_n(&cells, MILLION.div_ceil(cells.len()))) {
+        let left = MILLION - tally.cells.values().map(Cells::len).sum::<usize>();
+        let of_day = cells.iter().take(left).map(|(key, cell)| (CellKey { day, ..*key }, (*cell).clone()));
+        tally.cells.insert(day, of_day.collect());
     }
     let replay = Replay {
         records: Records::default(),
@@ -270,21 +266,17 @@ fn books_on_cells(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("books");
     group.throughput(Throughput::Elements(MILLION as u64));
     // What each day costs by itself, as a repricing needs it; then with all that is handed on from day to day.
-    let mut cells: BTreeMap<Day, Vec<(&CellKey, &Cell)>> = BTreeMap::new();
-    for (key, cell) in &replay.tally.cells {
-        cells.entry(key.day).or_default().push((key, cell));
-    }
     group.bench_function("1,000,000 cells rated", |bencher| {
         bencher.iter_with_large_drop(|| -> Vec<Rated<'_>> {
-            let rate = |(day, cells): (&Day, &Vec<_>)| charge::rate(*day, cells, &replay.groups, &books);
-            cells.par_iter().map(rate).collect::<Result<_>>().expect("a small sum of money")
+            let rate = |(day, cells): (&Day, &Cells)| charge::rate(*day, cells, &replay.groups, &books);
+            replay.tally.cells.par_iter().map(rate).collect::<Result<_>>().expect("a small sum of money")
         });
     });
     group.bench_function("1,000,000 cells rated and walked", |bencher| {
         bencher.iter_with_large_drop(|| {
-            let rated = pipeline::rate(&replay, &books, &plan, &carries, Some(UsageTier::Tier1));
-            let rated = rated.expect("a small sum of money");
-            assert_eq!(rated.iter().map(|day| day.cells.len()).sum::<usize>(), MILLION);
+            let rating = Rating::new(&replay, &books, &plan, &carries, Some(UsageTier::Tier1));
+            let rated: Vec<_> = rating.collect::<Result<_>>().expect("a small sum of money");
+            assert_eq!(rated.iter().flatten().map(|day| day.cells.len()).sum::<usize>(), MILLION);
             rated
         });
     });
