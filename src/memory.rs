@@ -54,8 +54,12 @@ impl Memory {
     /// Writes bytes to the file; gives where they begin.
     pub fn spill(&self, bytes: &[u8]) -> Result<u64> {
         let failed = |error: io::Error| {
-            Error::io("write a temporary file", &self.folder, &error)
-                .or_hint("check the disk, or allow more memory by --memory")
+            let told = Error::io("write a temporary file", &self.folder, &error);
+            let elsewhere = "name a folder on another disk by TMPDIR, or allow more memory by --memory";
+            match error.kind() {
+                io::ErrorKind::StorageFull => told.hint(format!("free some space there, {elsewhere}")),
+                _ => told.or_hint(format!("check the disk, {elsewhere}")),
+            }
         };
         let mut spilled = self.file.lock().expect("no thread panicked");
         if spilled.is_none() {

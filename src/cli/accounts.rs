@@ -39,7 +39,7 @@ struct Seen {
 
 impl Accounts {
     pub(super) fn run(&self, entries: &[Entry], signal: &Signal) -> Result<Done> {
-        let options = self.logs.options(Window::default(), None);
+        let options = self.logs.options(Window::default(), None)?;
         let books = self.books.load()?;
         let inputs = self.logs.inputs(entries, None, false)?;
         let (replay, took) = signal.read(&inputs, &books, &options)?;

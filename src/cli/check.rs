@@ -36,7 +36,7 @@ pub struct Check {
 
 impl Check {
     pub(super) fn run(&self, entries: &[Entry], signal: &Signal) -> Result<Done> {
-        let options = self.logs.options(self.window.window()?, None);
+        let options = self.logs.options(self.window.window()?, None)?;
         let books = self.books.load()?;
         let inputs = self.logs.inputs(entries, None, false)?;
         let (replay, took) = signal.read(&inputs, &books, &options)?;

@@ -186,7 +186,7 @@ impl Replay {
         }
         let handed_on = publish::carry::days(&self.out)?;
         let known = window.from.and_then(|from| handed_on.iter().copied().rfind(|day| *day < from));
-        let options = Options { known, ..self.logs.options(window, Some(&self.out)) };
+        let options = Options { known, ..self.logs.options(window, Some(&self.out))? };
         let watch = signal.start(&inputs, Some(LAST_LINE.to_string()));
         let replay = pipeline::replay(&inputs, &books, &options, &signal.progress)?;
         summary::read(&replay, &signal.progress, watch.has_read());

@@ -81,7 +81,7 @@ pub struct Shard {
     /// The chunk that is written, and how much of it is.
     last: Vec<u8>,
     used: usize,
-    /// What the chunks take of memory.
+    /// What the rows of full chunks take of memory.
     bytes: usize,
     /// Chunks that are in the temporary file.
     spilled: Vec<Piece>,
@@ -115,16 +115,16 @@ impl Shard {
         // A row with a long detail has a chunk of its own.
         let mut full = std::mem::replace(&mut self.last, vec![0; longest.max(Shard::CHUNK)]);
         full.truncate(self.used);
-        self.bytes += self.last.len();
+        self.bytes += full.len();
         self.used = 0;
         if !full.is_empty() {
             self.full.push(full);
         }
     }
 
-    /// What its rows take of memory.
+    /// What its rows take of memory; not the room that is left, which every shard has.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.used
     }
 
     /// Moves all rows to the temporary file, by way of `buffer`.

@@ -87,7 +87,9 @@ impl Clock {
                 for digit in digits {
                     nanos = nanos * 10 + i64::from(digit.is_ascii_digit().then(|| digit - b'0')?);
                 }
-                nanos * 10i64.pow(9 - digits.len() as u32)
+                const TENS: [i64; 10] =
+                    [NANOS, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
+                nanos * TENS[digits.len()]
             }
             _ => return None,
         };

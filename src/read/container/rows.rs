@@ -209,7 +209,12 @@ impl<'b> Cells<'b> {
                         line.push(b',');
                     }
                     match keys {
-                        cells if matches!(**cells, Cells::Text(_) | Cells::Bytes(_)) => {
+                        cells
+                            if matches!(
+                                **cells,
+                                Cells::Text(_) | Cells::View(_) | Cells::Coded(..) | Cells::Bytes(_)
+                            ) =>
+                        {
                             cells.write(item, line)
                         }
                         _ => line.extend_from_slice(b"\"\""),

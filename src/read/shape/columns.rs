@@ -136,6 +136,8 @@ pub struct ColumnReader {
     /// Of the batch that is read, by row.
     plain: Vec<bool>,
     keys: Vec<Key>,
+    /// Of the column that is read: the number of each row's word.
+    numbers: Vec<u32>,
     at: Vec<Instant>,
     request_ids: Texts,
     /// Each empty where there is no such column.
@@ -156,6 +158,7 @@ impl Default for ColumnReader {
             clock: Clock::default(),
             plain: Vec::new(),
             keys: Vec::new(),
+            numbers: Vec::new(),
             at: Vec::new(),
             request_ids: Texts::None,
             counts: Default::default(),
@@ -201,6 +204,10 @@ impl ColumnReader {
             Texts::Text(texts) => texts.value(row).as_bytes(),
             Texts::View(texts) if texts.is_null(row) => &[],
             Texts::View(texts) => texts.value(row).as_bytes(),
+            Texts::Coded(codes, texts) => match codes.key(row) {
+                Some(code) if texts.is_valid(code) => texts.value(code).as_bytes(),
+                _ => &[],
+            },
         };
         if request_id.len() > LONGEST_ID {
             return None;
@@ -345,46 +352,36 @@ impl ColumnReader {
                 put(&mut (0..array.len()).map(|row| self.clock.parse(texts.bytes(row))));
             }
         }
-        if let Some(nulls) = array.nulls() {
-            self.plain.iter_mut().zip(nulls.iter()).for_each(|(plain, is_there)| *plain &= is_there);
-        }
+        each_null(array.nulls(), |row| self.plain[row] = false);
         Some(())
     }
 
     /// Reads a column of words. `above` says where what holds it is null.
     fn facts(&mut self, place: usize, array: &ArrayRef, above: Option<&NullBuffer>) -> Option<()> {
         let (words, nulls) = (&mut self.words[place], NullBuffer::union(above, array.nulls()));
-        let mut put = KeyPart { fact: FACTS[place], keys: &mut self.keys, plain: &mut self.plain };
+        self.numbers.clear();
         match Text::of(array)? {
             Text::Coded(coded, dictionary) => {
                 words.learn(dictionary);
-                let numbers = &words.numbers[..];
-                let codes = coded.keys().values();
-                match nulls {
-                    None => put.all(codes.iter().map(|code| number_of(*code, numbers))),
-                    Some(nulls) => put.all(
-                        codes
-                            .iter()
-                            .zip(nulls.iter())
-                            .map(|(code, is_there)| if is_there { number_of(*code, numbers) } else { 0 }),
-                    ),
-                }
+                let number = |code: &i32| words.numbers.get(*code as usize).copied().unwrap_or(NO_NUMBER);
+                self.numbers.extend(coded.keys().values().iter().map(number));
             }
             texts => {
                 // The word of the row before, as a rule.
                 let (mut last, mut last_number): (&[u8], u32) = (&[], 0);
-                put.all((0..array.len()).map(|row| {
-                    if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
-                        return 0;
-                    }
+                self.numbers.extend((0..array.len()).map(|row| {
+                    let is_there = nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
                     let text = texts.bytes(row);
-                    if text != last {
+                    if is_there && text != last {
                         (last, last_number) = (text, words.number(text));
                     }
                     last_number
                 }));
             }
         }
+        each_null(nulls.as_ref(), |row| self.numbers[row] = 0);
+        let mut put = KeyPart { fact: FACTS[place], keys: &mut self.keys, plain: &mut self.plain };
+        put.all(self.numbers.iter().copied());
         Some(())
     }
 
@@ -456,8 +453,9 @@ impl ColumnReader {
         if !names_differ(members) {
             return None;
         }
-        for (row, key) in self.keys.iter_mut().enumerate() {
-            key.0[0] |= if usage.is_valid(row) { HAS_USAGE } else { 0 };
+        match usage.nulls() {
+            None => self.keys.iter_mut().for_each(|key| key.0[0] |= HAS_USAGE),
+            Some(nulls) => nulls.valid_indices().for_each(|row| self.keys[row].0[0] |= HAS_USAGE),
         }
         for (member, array) in members.iter().zip(usage.columns()) {
             match Member::from_name(member.name()) {
@@ -572,17 +570,10 @@ impl Details {
         }
         self.modalities.resize(entries.len(), Modality::Text as u8);
         self.tokens.resize(entries.len(), MISSING);
-        if let Some(nulls) = entries.nulls() {
-            for (modality, is_there) in self.modalities.iter_mut().zip(nulls.iter()) {
-                *modality = if is_there { *modality } else { Details::NO_MODALITY };
-            }
-        }
+        each_null(entries.nulls(), |entry| self.modalities[entry] = Details::NO_MODALITY);
         // What stands in a list that isn't there doesn't count, nor do writers put anything in it.
-        if let Some(nulls) = NullBuffer::union(above, list.nulls()) {
-            for (row, is_there) in nulls.iter().enumerate() {
-                plain[row] &= is_there || list.value_length(row) == 0;
-            }
-        }
+        let nulls = NullBuffer::union(above, list.nulls());
+        each_null(nulls.as_ref(), |row| plain[row] &= list.value_length(row) == 0);
         self.offsets = Some(list.offsets().clone());
         Some(())
     }
@@ -603,11 +594,7 @@ impl Details {
         } else {
             self.modalities.extend((0..array.len()).map(|entry| modality(text.bytes(entry))));
         }
-        if let Some(nulls) = array.nulls() {
-            for (modality, is_there) in self.modalities.iter_mut().zip(nulls.iter()) {
-                *modality = if is_there { *modality } else { Modality::Text as u8 };
-            }
-        }
+        each_null(array.nulls(), |entry| self.modalities[entry] = Modality::Text as u8);
         Some(())
     }
 
@@ -646,8 +633,11 @@ impl KeyPart<'_> {
     }
 }
 
-fn number_of(code: i32, numbers: &[u32]) -> u32 {
-    numbers.get(code as usize).copied().unwrap_or(NO_NUMBER)
+/// Calls for each place where nothing is.
+fn each_null(nulls: Option<&NullBuffer>, then: impl FnMut(usize)) {
+    if let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) {
+        (!nulls.inner()).set_indices().for_each(then);
+    }
 }
 
 /// The words of one column that were met, each with a number; what is empty or null has 0.
@@ -780,6 +770,7 @@ enum Texts {
     None,
     View(StringViewArray),
     Text(StringArray),
+    Coded(DictionaryArray<Int32Type>, StringArray),
 }
 
 impl Texts {
@@ -787,6 +778,10 @@ impl Texts {
         match array.data_type() {
             DataType::Utf8 => Some(Texts::Text(array.as_string().clone())),
             DataType::Utf8View => Some(Texts::View(array.as_string_view().clone())),
+            DataType::Dictionary(..) => {
+                let coded = array.as_dictionary_opt::<Int32Type>()?;
+                Some(Texts::Coded(coded.clone(), coded.values().as_string_opt()?.clone()))
+            }
             _ => None,
         }
     }
@@ -831,11 +826,7 @@ fn read_counts(array: &ArrayRef, above: Option<&NullBuffer>, counts: &mut Vec<u6
         DataType::Float64 => read::<Float64Type>(array, counts, of_float),
         _ => return None,
     }
-    if let Some(nulls) = NullBuffer::union(above, array.nulls()) {
-        for (count, is_there) in counts.iter_mut().zip(nulls.iter()) {
-            *count = if is_there { *count } else { MISSING };
-        }
-    }
+    each_null(NullBuffer::union(above, array.nulls()).as_ref(), |row| counts[row] = MISSING);
     Some(())
 }
 

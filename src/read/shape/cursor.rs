@@ -3,45 +3,45 @@
 
 use crate::types::usage::GREATEST_COUNT;
 
-/// Bytes that are looked at in one step, and that must follow wherever one begins.
+/// Bytes of a string that are looked at in one step.
 pub(super) const STEP: usize = 32;
-/// A line that ends closer than this to the end of its buffer is never plain.
-pub const MARGIN: usize = 2 * STEP;
+/// The longest text that is compared in one step has one byte less.
+pub(super) const JOINT: usize = 64;
+/// A line that ends closer than this to the end of its buffer is never plain: no step looks farther.
+pub const MARGIN: usize = JOINT + STEP;
 
 /// How a string is looked at. Two ways that give the same.
 pub(super) trait Scan {
     /// How many bytes come before the first that is a quote, a backslash, a control character or no ASCII.
     fn plain_run(chunk: &[u8; STEP]) -> usize;
 
-    /// Whether a chunk begins with a text.
-    fn begins(chunk: &[u8; STEP], text: &Text) -> bool;
+    /// Whether some bytes begin with a text.
+    fn begins(bytes: &[u8; MARGIN], text: &Text) -> bool;
 }
 
-/// A text of at most [`STEP`] bytes, as it is compared in one step.
+/// A text of less than [`JOINT`] bytes, as it is compared in one step.
 #[derive(Clone, Copy)]
 pub(super) struct Text {
-    bytes: [u8; STEP],
+    bytes: [u8; JOINT],
     /// A bit for each of its bytes.
-    bits: u32,
-    pub(super) length: u8,
+    bits: u64,
+    length: u8,
 }
 
 impl Text {
-    /// Which nothing begins with: no line has a NUL, and of a broken one that has not a byte is gone over.
-    const NONE: Text = Text { bytes: [0; STEP], bits: u32::MAX, length: 0 };
+    /// Which nothing begins with: no line has a NUL.
+    pub(super) const NONE: Text = Text { bytes: [0; JOINT], bits: u64::MAX, length: 0 };
 
-    pub(super) const fn new(text: &[u8]) -> Text {
-        let mut bytes = [0; STEP];
-        let mut place = 0;
-        while place < text.len() {
-            bytes[place] = text[place];
-            place += 1;
-        }
-        Text { bytes, bits: (u32::MAX as u64 >> (STEP - text.len())) as u32, length: text.len() as u8 }
+    /// Of 1 to [`JOINT`] - 1 bytes.
+    pub(super) fn new(text: &[u8]) -> Text {
+        let mut bytes = [0; JOINT];
+        bytes[..text.len()].copy_from_slice(text);
+        Text { bytes, bits: u64::MAX >> (JOINT - text.len()), length: text.len() as u8 }
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.length)]
+    #[inline(always)]
+    pub(super) fn length(&self) -> usize {
+        usize::from(self.length) % JOINT
     }
 }
 
@@ -61,8 +61,8 @@ impl Scan for Portable {
     }
 
     #[inline(always)]
-    fn begins(chunk: &[u8; STEP], text: &Text) -> bool {
-        text.length > 0 && chunk.starts_with(text.as_bytes())
+    fn begins(bytes: &[u8; MARGIN], text: &Text) -> bool {
+        text.length > 0 && bytes.starts_with(&text.bytes[..usize::from(text.length)])
     }
 }
 
@@ -100,13 +100,16 @@ impl Scan for Avx2 {
     }
 
     #[inline(always)]
-    fn begins(chunk: &[u8; STEP], text: &Text) -> bool {
+    fn begins(bytes: &[u8; MARGIN], text: &Text) -> bool {
         use std::arch::x86_64::*;
         // SAFETY: as above.
         unsafe {
-            let bytes = _mm256_loadu_si256(chunk.as_ptr().cast());
-            let wanted = _mm256_loadu_si256(text.bytes.as_ptr().cast());
-            _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, wanted)) as u32 & text.bits == text.bits
+            let same = |half: usize| {
+                let bytes = _mm256_loadu_si256(bytes[half..].as_ptr().cast());
+                let wanted = _mm256_loadu_si256(text.bytes[half..].as_ptr().cast());
+                u64::from(_mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, wanted)) as u32)
+            };
+            (same(0) | same(STEP) << STEP) & text.bits == text.bits
         }
     }
 }
@@ -133,7 +136,7 @@ impl<'line, S: Scan> Cursor<'line, S> {
     }
 
     #[inline(always)]
-    pub(super) fn chunk(&self) -> Option<&'line [u8; STEP]> {
+    fn chunk(&self) -> Option<&'line [u8; STEP]> {
         self.bytes.get(self.at..)?.first_chunk()
     }
 
@@ -170,43 +173,6 @@ impl<'line, S: Scan> Cursor<'line, S> {
             return Some(true);
         }
         (byte == bracket).then_some(false)
-    }
-
-    /// Reads a key and its colon; gives its place. `before` is the place of the key before it.
-    #[inline(always)]
-    pub(super) fn key<F: Copy>(&mut self, keys: &mut Keys<F>, before: u8) -> Option<u8> {
-        let chunk = self.chunk()?;
-        let foretold = keys.list[usize::from(before)].next;
-        let key = &keys.list[usize::from(foretold)];
-        let mut found = foretold;
-        if S::begins(chunk, &key.text) {
-            self.at += usize::from(key.text.length);
-        } else {
-            found = keys.list[usize::from(before)].second;
-            let key = &keys.list[usize::from(found)];
-            if S::begins(chunk, &key.text) {
-                self.at += usize::from(key.text.length);
-            } else {
-                found = self.other_key(keys)?;
-            }
-            let before = &mut keys.list[usize::from(before)];
-            (before.next, before.second) = (found, foretold);
-        }
-        if self.peek()? == b' ' {
-            self.space();
-        }
-        Some(found)
-    }
-
-    /// Reads a key that wasn't foretold.
-    #[inline(never)]
-    fn other_key<F: Copy>(&mut self, keys: &mut Keys<F>) -> Option<u8> {
-        let start = self.at;
-        self.expect(b'"')?;
-        let name = std::str::from_utf8(self.string(Escapes::Unusual)?).ok()?;
-        self.space();
-        self.expect(b':')?;
-        Some(keys.find(name, &self.bytes[start..self.at]))
     }
 
     /// Reads the rest of a string, whose quote was read; gives what is in it.
@@ -289,9 +255,19 @@ impl<'line, S: Scan> Cursor<'line, S> {
         self.bytes.get(self.at..)?.starts_with(word).then(|| self.at += word.len())
     }
 
+    /// Goes over a text or a whole number without a sign.
+    #[inline(always)]
+    pub(super) fn text_or_digits(&mut self) -> Option<()> {
+        if self.peek()? == b'"' {
+            self.at += 1;
+            return self.string(Escapes::Unusual).map(|_| ());
+        }
+        self.digits().map(|_| ())
+    }
+
     /// Reads a whole number without a sign; gives its digits.
     #[inline(always)]
-    pub(super) fn digits(&mut self) -> Option<&'line [u8]> {
+    fn digits(&mut self) -> Option<&'line [u8]> {
         let start = self.at;
         while self.peek()?.is_ascii_digit() {
             self.at += 1;
@@ -335,34 +311,11 @@ impl<'line, S: Scan> Cursor<'line, S> {
         Some(&self.bytes[start..self.at])
     }
 
-    /// Reads a count; None inside when it is null.
-    #[inline(always)]
-    pub(super) fn count(&mut self) -> Option<Option<u64>> {
-        let word: &[u8; 8] = self.bytes.get(self.at..)?.first_chunk()?;
-        let digits = u64::from_le_bytes(*word) ^ 0x3030_3030_3030_3030;
-        // The high half of a byte that is no digit isn't 0, or isn't after 6 is added. What is carried over comes after
-        // the first such byte, and only the first counts.
-        let others = (digits | digits.wrapping_add(0x0606_0606_0606_0606)) & 0xf0f0_f0f0_f0f0_f0f0;
-        let length = others.trailing_zeros() / 8;
-        if length == 0 || length == 8 {
-            return self.unusual_count();
-        }
-        // Whoever looks what comes next finds a point or an exponent there.
-        if length > 1 && word[0] == b'0' {
-            return None;
-        }
-        self.at += length as usize;
-        Some(Some(eight_digits(digits << (64 - 8 * length))))
-    }
-
-    #[inline(never)]
-    fn unusual_count(&mut self) -> Option<Option<u64>> {
-        if self.null()? {
-            return Some(None);
-        }
+    /// Reads a count.
+    pub(super) fn count(&mut self) -> Option<u64> {
         let digits = self.digits().filter(|digits| digits.len() <= 15)?;
         let count = digits.iter().fold(0, |count, digit| count * 10 + u64::from(digit - b'0'));
-        (count <= GREATEST_COUNT).then_some(Some(count))
+        (count <= GREATEST_COUNT).then_some(count)
     }
 
     /// Goes over any value, proving it valid. `depth` is how deep it lies.
@@ -412,64 +365,29 @@ impl<'line, S: Scan> Cursor<'line, S> {
     }
 }
 
+/// The whole number with which some bytes begin, and how many digits it has: at most seven, and no point or exponent
+/// comes after them.
+#[inline(always)]
+pub(super) fn short_number(chunk: &[u8; STEP]) -> Option<(u64, usize)> {
+    let digits = u64::from_le_bytes(*chunk.first_chunk()?) ^ 0x3030_3030_3030_3030;
+    // The high half of a byte that is no digit isn't 0, or isn't after 6 is added. What is carried over comes after
+    // the first such byte, and only the first counts.
+    let others = (digits | digits.wrapping_add(0x0606_0606_0606_0606)) & 0xf0f0_f0f0_f0f0_f0f0;
+    let length = others.trailing_zeros() / 8;
+    if length == 0 || length == 8 || length > 1 && chunk[0] == b'0' {
+        return None;
+    }
+    // What comes after the digits: a comma or a bracket or space, or else it is no whole number.
+    if matches!(chunk[length as usize], b'.' | b'e' | b'E') {
+        return None;
+    }
+    Some((eight_digits(digits << (64 - 8 * length)), length as usize))
+}
+
 /// The number that eight digits are, each a byte of 0 to 9, the first one lowest.
 #[inline(always)]
 fn eight_digits(digits: u64) -> u64 {
     let pairs = (digits.wrapping_mul(10) + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
     (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff
-}
-
-/// The keys of one kind of object: those that are read, and others that were met. The first in the list is none: it
-/// stands before the first key of an object.
-pub(super) struct Keys<F> {
-    pub(super) list: Box<[Key<F>; 256]>,
-    length: u8,
-    field_of: fn(&str) -> Option<F>,
-}
-
-/// A key as it stands in lines, from its quote to its colon. One line of the processor's cache.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-pub(super) struct Key<F> {
-    text: Text,
-    /// What it says; None of a key that isn't read.
-    pub(super) field: Option<F>,
-    /// The key that came after it last, and another one that came before that.
-    next: u8,
-    second: u8,
-}
-
-impl<F: Copy> Keys<F> {
-    /// Stands for keys that are too long to be foretold, and for those that are too many.
-    const NAMELESS: u8 = 1;
-
-    pub(super) fn new(field_of: fn(&str) -> Option<F>) -> Keys<F> {
-        let none = Key { text: Text::NONE, field: None, next: 0, second: 0 };
-        Keys { list: Box::new([none; 256]), length: 2, field_of }
-    }
-
-    /// The place of a key, which is learnt if it is new. `text` is how it stands in the line.
-    fn find(&mut self, name: &str, text: &[u8]) -> u8 {
-        let known = &self.list[..usize::from(self.length)];
-        let same = |key: &Key<F>| key.text.as_bytes() == text;
-        if let Some(place) = known.iter().skip(2).position(same) {
-            return place as u8 + 2;
-        }
-        let field = (self.field_of)(name);
-        let place = self.length;
-        // The last place is for a key that is read but can't be kept: it is made anew each time.
-        let is_kept = text.len() <= STEP && place < u8::MAX;
-        if !is_kept && field.is_none() {
-            return Self::NAMELESS;
-        }
-        let key = &mut self.list[usize::from(if is_kept { place } else { u8::MAX })];
-        key.field = field;
-        if is_kept {
-            key.text = Text::new(text);
-            self.length += 1;
-            return place;
-        }
-        u8::MAX
-    }
 }

@@ -37,6 +37,7 @@ mod fields;
 mod gemini_cli;
 mod helicone;
 mod interactions;
+mod joint;
 mod langfuse;
 mod litellm;
 mod live;

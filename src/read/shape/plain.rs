@@ -4,7 +4,7 @@
 //! The lines of a log are written by one program: keys come in one order, with the same space or none between them,
 //! and few spellings of project, model, status and the like come again and again. So the reader
 //!
-//! - foretells each key from the key before it and compares it whole, colon included, before it looks for one;
+//! - goes from value to value by [joints](super::joint): all that stands between two of them is compared in one step;
 //! - looks at 32 bytes of a string in one step, for its end and for all that is unusual in it;
 //! - reads times and counts, and copies every value that decides a fact into the line's *spelling*, unread.
 //!
@@ -26,12 +26,12 @@
 use super::canonical::{self, Field};
 #[cfg(target_arch = "x86_64")]
 use super::cursor::Avx2;
-use super::cursor::{Cursor, Escapes, Keys, Portable, Scan, Text};
+use super::cursor::{Cursor, Escapes, Portable, STEP, Scan, short_number};
+use super::joint::{Joints, Kept, Keys, Kind, Target, Value};
 use super::spelling::Spelling;
-use super::usage_metadata::{GREATEST_SUM, Member};
 use crate::types::day::{Clock, Instant};
 use crate::types::detail::Detail;
-use crate::types::meter::{ByModality, Modality, QUANTITIES};
+use crate::types::meter::{ByModality, MODALITIES};
 use crate::types::usage::Counts;
 
 /// What is read of a plain line.
@@ -53,41 +53,16 @@ pub struct Plain<'line> {
 
 /// Reads plain lines, and learns from each how the next one goes.
 pub struct PlainReader {
-    fields: Keys<Field>,
-    members: Keys<Member>,
-    details: Keys<Entry>,
-    quantities: Keys<Quantity>,
+    joints: Joints,
     clock: Clock,
     spelling: Spelling,
     has_avx2: bool,
 }
 
-/// Of an entry of token details.
-#[derive(Clone, Copy)]
-enum Entry {
-    Modality,
-    TokenCount,
-}
-
-/// A meter of `quantities`, by its place.
-#[derive(Clone, Copy)]
-struct Quantity(u8);
-
 impl Default for PlainReader {
     fn default() -> PlainReader {
-        let detail = |name: &str| match name {
-            "modality" => Some(Entry::Modality),
-            "tokenCount" => Some(Entry::TokenCount),
-            _ => None,
-        };
-        fn quantity(name: &str) -> Option<Quantity> {
-            QUANTITIES.iter().position(|meter| meter.name() == name).map(|place| Quantity(place as u8))
-        }
         PlainReader {
-            fields: Keys::new(Field::from_name),
-            members: Keys::new(Member::from_name),
-            details: Keys::new(detail),
-            quantities: Keys::new(quantity),
+            joints: Joints::default(),
             clock: Clock::default(),
             spelling: Spelling::default(),
             has_avx2: has_avx2(),
@@ -158,333 +133,172 @@ impl PlainReader {
         end: usize,
         plain: &mut Plain<'line>,
     ) -> Option<()> {
-        *plain = Plain::default();
         let mut cursor = Cursor::<S>::new(bytes);
-        let spelling = &mut self.spelling;
-        spelling.clear();
-        let (mut has_time, mut has_usage) = (false, false);
-        let mut seen = 0u32;
-        let mut key = 0;
-        cursor.expect(b'{')?;
+        let PlainReader { joints, spelling, .. } = self;
+        let mut values = Values::new(spelling);
+        let (mut keys, mut place, mut at) = (0, 0, 0);
         loop {
-            key = cursor.key(&mut self.fields, key)?;
-            let Some(field) = self.fields.list[usize::from(key)].field else {
-                cursor.skip(0)?;
-                if cursor.comma(b'}')? {
-                    continue;
-                }
-                break;
-            };
-            let bit = 1 << field as u32;
-            if seen & bit != 0 {
+            let window = bytes.get(at..)?.first_chunk()?;
+            let before = place;
+            place = joints.list[usize::from(before)].next[0];
+            if !S::begins(window, &joints.list[usize::from(place)].text) {
+                place = joints.other::<S>(before, window, bytes, at)?;
+            }
+            let joint = &joints.list[usize::from(place)];
+            if keys & joint.keys != 0 {
                 return None;
             }
-            seen |= bit;
-            match field {
-                Field::Timestamp => {
-                    cursor.expect(b'"')?;
-                    let text = cursor.string(Escapes::Unusual)?;
-                    plain.at = self.clock.parse(text)?;
-                    has_time = true;
+            keys |= joint.keys;
+            at += joint.text.length();
+            let value = joint.value;
+            let chunk = window[joint.text.length()..].first_chunk()?;
+            if value.kind <= Kind::SkippedText {
+                let run = S::plain_run(chunk);
+                if run < STEP && chunk[run] == b'"' {
+                    values.keep(value.place, at, at + run);
+                    at += run + 1;
+                    if value.tag != 0 {
+                        values.spelling.push_short(value.tag, chunk, run)?;
+                    }
+                    continue;
                 }
-                // One place for all of them: as many as there are fields would not fit where code is fast.
-                Field::RequestId
-                | Field::ApiKeyId
-                | Field::Region
-                | Field::ProjectId
-                | Field::Model
-                | Field::Method
-                | Field::ServiceTier
-                | Field::UsageTier
-                | Field::Channel
-                | Field::Service
-                | Field::BaseModel
-                | Field::ModelVersion => {
-                    let text = cursor.text()?;
-                    match field {
-                        Field::RequestId => plain.request_id = text,
-                        Field::ApiKeyId => plain.api_key_id = text,
-                        Field::Region => plain.region = text,
-                        _ => {
-                            if let Field::ProjectId = field {
-                                plain.project_id = text;
-                            }
-                            spelling.push(field as u8, bytes, cursor.at - 1, text.len())?;
+            } else if value.kind <= Kind::Number {
+                if let Some((number, length)) = short_number(chunk) {
+                    if value.kind == Kind::Count {
+                        values.counts[usize::from(value.place)] += number;
+                    } else {
+                        values.keep(value.place, at, at + length);
+                        if value.tag != 0 {
+                            values.spelling.push_short(value.tag, chunk, length)?;
                         }
                     }
+                    at += length;
+                    continue;
                 }
-                Field::Status => {
-                    if cursor.peek()? == b'"' {
-                        let text = cursor.text()?;
-                        spelling.push(Spelling::STATUS_TEXT, bytes, cursor.at - 1, text.len())?;
-                    } else {
-                        let digits = cursor.digits()?;
-                        spelling.push(field as u8, bytes, cursor.at, digits.len())?;
-                    }
-                }
-                Field::Tools => {
-                    if !cursor.null()? {
-                        let start = cursor.at;
-                        cursor.tools()?;
-                        spelling.push(field as u8, bytes, cursor.at, cursor.at - start)?;
-                    }
-                }
-                Field::LatencyMs => {
-                    if !cursor.null()? {
-                        plain.latency_ms = cursor.number()?;
-                    }
-                }
-                Field::Labels => {
-                    if !cursor.null()? {
-                        let start = cursor.at;
-                        cursor.labels()?;
-                        plain.labels = &bytes[start..cursor.at];
-                    }
-                }
-                Field::UsageMetadata => {
-                    if !cursor.null()? {
-                        has_usage = true;
-                        cursor.usage(&mut self.members, &mut self.details, &mut plain.counts, spelling)?;
-                    }
-                }
-                Field::Quantities => {
-                    if !cursor.null()? {
-                        has_usage |= cursor.quantities(&mut self.quantities, &mut plain.counts)?;
-                    }
-                }
-                // Rare, and much about it can be wrong.
-                Field::CachedContent => return None,
-            }
-            if !cursor.comma(b'}')? {
+            } else if value.kind == Kind::End {
                 break;
             }
+            cursor.at = at;
+            values.read(value, &mut cursor)?;
+            at = cursor.at;
         }
-        if !has_time {
+        let line = &bytes[..at];
+        let ends = matches!(bytes.get(at..end)?, [] | [b'\n', ..] | [b'\r'] | [b'\r', b'\n', ..]);
+        if !ends || line.len() > LONGEST || !cursor.is_ascii && std::str::from_utf8(line).is_err() {
             return None;
         }
-        spelling.push(if has_usage { Spelling::WITH_USAGE } else { Spelling::WITHOUT_USAGE }, bytes, 0, 0)?;
-        let length = cursor.at;
-        let ends = matches!(bytes.get(length..end)?, [] | [b'\n', ..] | [b'\r'] | [b'\r', b'\n', ..]);
-        plain.line = &bytes[..length];
-        if !ends || !cursor.is_ascii && std::str::from_utf8(plain.line).is_err() {
-            return None;
+        let (keys, nulls) = (Keys(keys), values.nulls);
+        let tag = if keys.has_usage(nulls) { Spelling::WITH_USAGE } else { Spelling::WITHOUT_USAGE };
+        values.spelling.push(tag, &[])?;
+        let kept = |place: Kept| {
+            let [start, end] = values.kept[place as usize];
+            line.get(start as usize..end as usize)
+        };
+        plain.at = self.clock.parse(kept(Kept::Timestamp)?)?;
+        plain.line = line;
+        plain.request_id = kept(Kept::RequestId)?;
+        plain.project_id = kept(Kept::ProjectId)?;
+        plain.api_key_id = kept(Kept::ApiKeyId)?;
+        plain.region = kept(Kept::Region)?;
+        plain.latency_ms = kept(Kept::LatencyMs)?;
+        plain.labels = kept(Kept::Labels)?;
+        set_counts(&mut plain.counts, &values.counts);
+        plain.counts.total = keys.has_total(nulls).then_some(values.counts[usize::from(Target::TOTAL.0)]);
+        plain.counts.thoughts_outside = keys.is_live(nulls);
+        Some(())
+    }
+}
+
+/// The values of a line that is being read.
+struct Values<'r> {
+    /// From where to where what is kept goes.
+    kept: [[u32; 2]; Kept::COUNT],
+    counts: [u64; Target::COUNT],
+    /// A bit for each target whose count is null.
+    nulls: u64,
+    spelling: &'r mut Spelling,
+}
+
+impl<'r> Values<'r> {
+    #[inline(always)]
+    fn new(spelling: &'r mut Spelling) -> Values<'r> {
+        spelling.clear();
+        Values { kept: [[0; 2]; Kept::COUNT], counts: [0; Target::COUNT], nulls: 0, spelling }
+    }
+
+    #[inline(always)]
+    fn keep(&mut self, place: u8, start: usize, end: usize) {
+        self.kept[usize::from(place) % Kept::COUNT] = [start as u32, end as u32];
+    }
+
+    /// Reads any value.
+    #[inline(never)]
+    fn read<S: Scan>(&mut self, value: Value, cursor: &mut Cursor<'_, S>) -> Option<()> {
+        let Value { kind, place, tag } = value;
+        if kind > Kind::SkippedText {
+            cursor.space();
+        }
+        let start = cursor.at;
+        match kind {
+            Kind::Nothing => {}
+            Kind::Text | Kind::SkippedText => {
+                let escapes = if kind == Kind::Text { Escapes::Unusual } else { Escapes::Skipped };
+                let text = cursor.string(escapes)?;
+                self.keep(place, start, start + text.len());
+                if tag != 0 {
+                    self.spelling.push(tag, text)?;
+                }
+            }
+            Kind::Skipped => cursor.skip(0)?,
+            Kind::Count if cursor.null()? => self.nulls |= 1 << place,
+            Kind::Count => self.counts[usize::from(place)] += cursor.count()?,
+            // A status.
+            Kind::Number if tag != 0 => {
+                cursor.text_or_digits()?;
+                self.spelling.push(tag, &cursor.bytes[start..cursor.at])?;
+            }
+            _ if cursor.null()? => {}
+            Kind::Number => {
+                cursor.number()?;
+                self.keep(place, start, cursor.at);
+            }
+            Kind::Labels => {
+                cursor.labels()?;
+                self.keep(Kept::Labels as u8, start, cursor.at);
+            }
+            Kind::Tools => {
+                cursor.tools()?;
+                self.spelling.push(Field::Tools as u8, &cursor.bytes[start..cursor.at])?;
+            }
+            Kind::End | Kind::Unknown => return None,
         }
         Some(())
     }
 }
 
+/// A longer line isn't plain, so that sums of forged details stay in 64 bits, and places in a line in 32.
+const LONGEST: usize = 1 << 24;
+
+#[inline(always)]
+fn set_counts(counts: &mut Counts, values: &[u64; Target::COUNT]) {
+    let count = |target: Target| values[usize::from(target.0)];
+    let details = |first: Target, details: &mut ByModality| {
+        details.copy_from_slice(&values[usize::from(first.0)..usize::from(first.0) + MODALITIES]);
+    };
+    counts.prompt = count(Target::PROMPT);
+    counts.cached = count(Target::CACHED);
+    counts.candidates = count(Target::CANDIDATES);
+    counts.tool = count(Target::TOOL);
+    counts.thoughts = count(Target::THOUGHTS);
+    details(Target::PROMPT_DETAILS, &mut counts.prompt_details);
+    details(Target::CACHED_DETAILS, &mut counts.cached_details);
+    details(Target::CANDIDATES_DETAILS, &mut counts.candidates_details);
+    details(Target::TOOL_DETAILS, &mut counts.tool_details);
+    counts.quantities.copy_from_slice(&values[usize::from(Target::QUANTITIES.0)..]);
+}
+
 /// What only the record has.
 impl<'line, S: Scan> Cursor<'line, S> {
-    /// Reads usageMetadata.
-    #[inline(always)]
-    fn usage(
-        &mut self,
-        members: &mut Keys<Member>,
-        entries: &mut Keys<Entry>,
-        counts: &mut Counts,
-        spelling: &mut Spelling,
-    ) -> Option<()> {
-        self.expect(b'{')?;
-        if self.peek()? == b'}' {
-            self.at += 1;
-            return Some(());
-        }
-        // Of two members that say the same the first of these counts, wherever it stands.
-        let (mut has_candidates, mut has_prompt_details, mut has_candidates_details) = (false, false, false);
-        let mut seen = 0u32;
-        let mut key = 0;
-        loop {
-            key = self.key(members, key)?;
-            if let Some(member) = members.list[usize::from(key)].field {
-                let bit = 1 << member as u32;
-                if seen & bit != 0 {
-                    return None;
-                }
-                seen |= bit;
-                match member {
-                    Member::PromptTokenCount
-                    | Member::CandidatesTokenCount
-                    | Member::ResponseTokenCount
-                    | Member::TotalTokenCount
-                    | Member::ThoughtsTokenCount
-                    | Member::CachedContentTokenCount
-                    | Member::ToolUsePromptTokenCount => {
-                        let count = self.count()?;
-                        match (member, count) {
-                            (Member::PromptTokenCount, _) => counts.prompt = count.unwrap_or(0),
-                            (Member::CandidatesTokenCount, Some(count)) => {
-                                (counts.candidates, has_candidates) = (count, true);
-                            }
-                            (Member::ResponseTokenCount, Some(count)) => {
-                                counts.thoughts_outside = true;
-                                counts.candidates = if has_candidates { counts.candidates } else { count };
-                            }
-                            (Member::TotalTokenCount, _) => counts.total = count,
-                            (Member::ThoughtsTokenCount, _) => counts.thoughts = count.unwrap_or(0),
-                            (Member::CachedContentTokenCount, _) => counts.cached = count.unwrap_or(0),
-                            (Member::ToolUsePromptTokenCount, _) => counts.tool = count.unwrap_or(0),
-                            _ => {}
-                        }
-                    }
-                    Member::PromptTokensDetails
-                    | Member::PromptTokenDetails
-                    | Member::CandidatesTokensDetails
-                    | Member::ResponseTokensDetails
-                    | Member::CacheTokensDetails
-                    | Member::ToolUsePromptTokensDetails => {
-                        let mut details = ByModality::default();
-                        let is_there = self.details(entries, &mut details)?;
-                        match member {
-                            Member::PromptTokensDetails if is_there => {
-                                (counts.prompt_details, has_prompt_details) = (details, true);
-                            }
-                            Member::PromptTokenDetails if is_there && !has_prompt_details => {
-                                counts.prompt_details = details;
-                            }
-                            Member::CandidatesTokensDetails if is_there => {
-                                (counts.candidates_details, has_candidates_details) = (details, true);
-                            }
-                            Member::ResponseTokensDetails if is_there => {
-                                counts.thoughts_outside = true;
-                                if !has_candidates_details {
-                                    counts.candidates_details = details;
-                                }
-                            }
-                            Member::CacheTokensDetails => counts.cached_details = details,
-                            Member::ToolUsePromptTokensDetails => counts.tool_details = details,
-                            _ => {}
-                        }
-                    }
-                    Member::ServiceTier => {
-                        let text = self.text()?;
-                        spelling.push(Spelling::SERVED, self.bytes, self.at - 1, text.len())?;
-                    }
-                    // Another bill's.
-                    Member::TrafficType => return None,
-                }
-            } else {
-                self.skip(1)?;
-            }
-            if !self.comma(b'}')? {
-                return Some(());
-            }
-        }
-    }
-
-    /// Adds up a list of `{modality, tokenCount}` by modality; gives whether it is one, and not null.
-    #[inline(always)]
-    fn details(&mut self, entries: &mut Keys<Entry>, sums: &mut ByModality) -> Option<bool> {
-        if self.null()? {
-            return Some(false);
-        }
-        self.expect(b'[')?;
-        if self.peek()? == b']' {
-            self.at += 1;
-            return Some(true);
-        }
-        loop {
-            if let Some(modality) = self.usual_entry() {
-                let sum = &mut sums[modality as usize];
-                *sum = (*sum + self.count()?.unwrap_or(0)).min(GREATEST_SUM);
-                self.expect(b'}')?;
-                if !self.comma(b']')? {
-                    return Some(true);
-                }
-                continue;
-            }
-            self.expect(b'{')?;
-            let (mut modality, mut tokens) = (None, None);
-            let mut key = 0;
-            loop {
-                key = self.key(entries, key)?;
-                match entries.list[usize::from(key)].field {
-                    Some(Entry::Modality) if modality.is_none() => {
-                        self.expect(b'"')?;
-                        let word = std::str::from_utf8(self.string(Escapes::Unusual)?).ok()?;
-                        modality = Some(Modality::from_log(word).filter(|_| !word.is_empty())?);
-                    }
-                    Some(Entry::TokenCount) if tokens.is_none() => tokens = Some(self.count()?.unwrap_or(0)),
-                    Some(_) => return None,
-                    None => self.skip(3)?,
-                }
-                if !self.comma(b'}')? {
-                    break;
-                }
-            }
-            let sum = &mut sums[modality.unwrap_or(Modality::Text) as usize];
-            *sum = (*sum + tokens.unwrap_or(0)).min(GREATEST_SUM);
-            if !self.comma(b']')? {
-                return Some(true);
-            }
-        }
-    }
-
-    /// Reads an entry of details up to its count, if it is written as nearly all are.
-    #[inline(always)]
-    fn usual_entry(&mut self) -> Option<Modality> {
-        /// How one begins, and what comes between its modality and its count: with spaces and without.
-        const STYLES: [(Text, Text); 2] = [
-            (Text::new(br#"{"modality":""#), Text::new(br#"","tokenCount":"#)),
-            (Text::new(br#"{"modality": ""#), Text::new(br#"", "tokenCount": "#)),
-        ];
-        const fn word(word: &[u8; 8]) -> u64 {
-            u64::from_le_bytes(*word)
-        }
-        let chunk = self.chunk()?;
-        for (head, middle) in &STYLES {
-            if !S::begins(chunk, head) {
-                continue;
-            }
-            let start = usize::from(head.length);
-            let name = u64::from_le_bytes(*chunk[start..].first_chunk()?);
-            const FIVE: u64 = u64::MAX >> 24;
-            const SIX: u64 = u64::MAX >> 16;
-            let (modality, length) = match name & FIVE {
-                five if five == word(b"TEXT\"\0\0\0") => (Modality::Text, 4),
-                _ => match name & SIX {
-                    six if six == word(b"IMAGE\"\0\0") => (Modality::Image, 5),
-                    six if six == word(b"AUDIO\"\0\0") => (Modality::Audio, 5),
-                    six if six == word(b"VIDEO\"\0\0") => (Modality::Video, 5),
-                    _ if name == word(b"DOCUMENT") => (Modality::Document, 8),
-                    _ => return None,
-                },
-            };
-            let end = self.at + start + length;
-            if !S::begins(self.bytes.get(end..)?.first_chunk()?, middle) {
-                return None;
-            }
-            self.at = end + usize::from(middle.length);
-            return Some(modality);
-        }
-        None
-    }
-
-    /// Reads `quantities`; whether there is one.
-    #[inline(never)]
-    fn quantities(&mut self, keys: &mut Keys<Quantity>, counts: &mut Counts) -> Option<bool> {
-        self.expect(b'{')?;
-        if self.peek()? == b'}' {
-            self.at += 1;
-            return Some(false);
-        }
-        let (mut key, mut seen, mut is_any) = (0, 0u32, false);
-        loop {
-            key = self.key(keys, key)?;
-            let Quantity(place) = keys.list[usize::from(key)].field?;
-            if seen & 1 << place != 0 {
-                return None;
-            }
-            seen |= 1 << place;
-            if let Some(count) = self.count()? {
-                is_any = true;
-                counts.quantities[usize::from(place)] = count;
-            }
-            if !self.comma(b'}')? {
-                return Some(is_any);
-            }
-        }
-    }
-
     /// Reads a list of texts.
     #[inline(never)]
     fn tools(&mut self) -> Option<()> {

@@ -27,7 +27,6 @@ impl Spelling {
     const LONGEST: usize = 480;
     /// Tags beside those of the fields.
     pub(super) const SERVED: u8 = 0x1c;
-    pub(super) const STATUS_TEXT: u8 = 0x1d;
     pub(super) const WITH_USAGE: u8 = 0x1e;
     pub(super) const WITHOUT_USAGE: u8 = 0x1f;
 
@@ -39,21 +38,29 @@ impl Spelling {
         self.length = 0;
     }
 
-    /// Appends the `length` bytes that end at `end`.
+    /// Appends the first bytes of a chunk.
     #[inline(always)]
-    pub(super) fn push(&mut self, tag: u8, bytes: &[u8], end: usize, length: usize) -> Option<()> {
-        let (from, to) = (end - length, self.length + 1);
-        if to + length > Spelling::LONGEST {
+    pub(super) fn push_short(&mut self, tag: u8, chunk: &[u8; STEP], length: usize) -> Option<()> {
+        let to = self.length + 1;
+        if to > Spelling::LONGEST {
             return None;
         }
         self.bytes[to - 1] = tag;
-        self.length = to + length;
         // A whole step, whose length the compiler knows; what is beyond the length is overwritten.
-        if length <= STEP {
-            self.bytes[to..to + STEP].copy_from_slice(bytes.get(from..from + STEP)?);
-        } else {
-            self.bytes[to..to + length].copy_from_slice(&bytes[from..end]);
+        self.bytes[to..to + STEP].copy_from_slice(chunk);
+        self.length = to + length;
+        Some(())
+    }
+
+    /// Appends a value of any length.
+    pub(super) fn push(&mut self, tag: u8, value: &[u8]) -> Option<()> {
+        let (to, end) = (self.length + 1, self.length + 1 + value.len());
+        if end > Spelling::LONGEST {
+            return None;
         }
+        self.bytes[to - 1] = tag;
+        self.bytes[to..end].copy_from_slice(value);
+        self.length = end;
         Some(())
     }
 }

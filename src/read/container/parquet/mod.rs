@@ -3,6 +3,10 @@
 //! isn't: the end of a Parquet file says where its columns are. What a row says is for `rows` to write as a line, or for
 //! `shape::columns` to read as it is.
 
+mod hybrid;
+mod leaf;
+mod row_groups;
+
 use std::fs::File;
 use std::io::Read as _;
 use std::ops::Range;
@@ -12,17 +16,17 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use arrow_array::RecordBatch;
-use arrow_schema::{DataType, FieldRef, Schema};
+use arrow_schema::ArrowError;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
 use parquet::basic::ConvertedType;
-use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::ChunkReader;
 use parquet::schema::types::Type;
 use xxhash_rust::xxh3::Xxh3;
 
+use self::row_groups::RowGroups;
 use super::rows::Columns;
 use super::{Container, MAGIC_OF_PARQUET};
 use crate::error::{Error, Result};
@@ -56,15 +60,21 @@ pub struct Rows {
     mask: ProjectionMask,
     batch_rows: usize,
     runs: std::vec::IntoIter<Run>,
-    reader: Option<ParquetRecordBatchReader>,
+    /// Whether rows are read by their columns, which are read as fast as can be.
+    is_by_pages: bool,
+    reader: Option<Batches>,
     batch: Option<RecordBatch>,
     /// The number of the row that comes next, from 0.
     row: u64,
     ended_by: Option<(Reason, String)>,
     /// The part that says what is known of the whole input.
     is_first: bool,
+    /// Of what is stored: bytes and hash, once that part is read.
+    stored_hash: Option<(u64, String)>,
     progress: Arc<Progress>,
 }
+
+type Batches = Box<dyn Iterator<Item = std::result::Result<RecordBatch, ArrowError>> + Send>;
 
 /// Row groups that one reader reads.
 #[derive(Clone)]
@@ -116,11 +126,13 @@ impl Rows {
             mask: ProjectionMask::all(),
             batch_rows: TOLD_BY,
             runs: Vec::new().into_iter(),
+            is_by_pages: false,
             reader: None,
             batch: None,
             row: 0,
             ended_by: None,
             is_first: true,
+            stored_hash: None,
             progress,
         };
         let metadata = match metadata {
@@ -168,15 +180,17 @@ impl Rows {
         self.row += block.rows.as_ref().map_or(0, RecordBatch::num_rows) as u64;
         // What is missing stands for one row, so that no two blocks begin at one.
         self.row += u64::from(block.ended_by.is_some());
+        if !found && self.is_first {
+            // While other threads read other parts.
+            self.stored_hash = Some(self.stored.hash()?);
+        }
         Ok(found)
     }
 
     /// What is known of the input after its last row; None from all parts but one.
     pub fn finish(self, lines: u64) -> Result<Option<InputSummary>> {
-        if !self.is_first {
-            return Ok(None);
-        }
-        let (bytes, hash) = self.stored.hash()?;
+        let Some((bytes, hash)) = &self.stored_hash else { return Ok(None) };
+        let (bytes, hash) = (*bytes, hash.clone());
         Ok(Some(InputSummary {
             name: self.name.clone(),
             bytes,
@@ -231,11 +245,9 @@ impl Rows {
         parts: usize,
     ) -> Vec<Rows> {
         let mut left = Vec::new();
-        if matches!(shape.read, Read::AsItIs(_)) {
-            self.metadata = self.metadata.map(with_words_as_coded);
-            if !settings.detail {
-                left = self.columns_only_shown();
-            }
+        self.is_by_pages = matches!(shape.read, Read::AsItIs(_)) && !settings.detail;
+        if self.is_by_pages {
+            left = self.columns_only_shown();
         }
         let is_left = |path: &[&str]| left.iter().any(|name| name == path[0]);
         let mask = self.columns_that(|path| shape.fields.keep(path) && !is_left(path));
@@ -257,10 +269,12 @@ impl Rows {
             batch_rows,
             row: runs.first().map_or(0, |run| run.first_row),
             runs: runs.into_iter(),
+            is_by_pages: self.is_by_pages,
             reader: None,
             batch: None,
             ended_by: None,
             is_first: place == 0,
+            stored_hash: None,
             progress: self.progress.clone(),
         };
         chunks.into_iter().enumerate().map(part).collect()
@@ -333,7 +347,9 @@ impl Rows {
             };
             self.row = run.first_row;
             self.progress.bytes.fetch_add(run.bytes, Ordering::Relaxed);
-            let part = Part { groups: run.groups, mask: &self.mask, batch_rows: self.batch_rows };
+            let Rows { mask, batch_rows, is_by_pages, .. } = self;
+            let (batch_rows, is_by_pages) = (*batch_rows, *is_by_pages);
+            let part = Part { groups: run.groups, mask, batch_rows, is_by_pages };
             match self.stored.reader(&self.name, metadata, &part)? {
                 Ok(reader) => self.reader = Some(reader),
                 Err(why) => {
@@ -350,6 +366,7 @@ struct Part<'m> {
     groups: Range<usize>,
     mask: &'m ProjectionMask,
     batch_rows: usize,
+    is_by_pages: bool,
 }
 
 impl Stored {
@@ -382,17 +399,25 @@ impl Stored {
         name: &str,
         metadata: &ArrowReaderMetadata,
         part: &Part<'_>,
-    ) -> Result<std::result::Result<ParquetRecordBatchReader, String>> {
+    ) -> Result<std::result::Result<Batches, String>> {
         fn build<T: ChunkReader + 'static>(
             from: T,
             metadata: &ArrowReaderMetadata,
             part: &Part<'_>,
-        ) -> std::result::Result<ParquetRecordBatchReader, String> {
+        ) -> std::result::Result<Batches, String> {
+            let from = if part.is_by_pages {
+                match RowGroups::new(from, metadata, part.mask, part.groups.clone(), part.batch_rows) {
+                    Ok(groups) => return Ok(Box::new(groups)),
+                    Err(from) => from,
+                }
+            } else {
+                from
+            };
             let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(from, metadata.clone())
                 .with_row_groups(part.groups.clone().collect())
                 .with_projection(part.mask.clone())
                 .with_batch_size(part.batch_rows);
-            sound(|| builder.build())
+            sound(|| builder.build()).map(|reader| Box::new(reader) as Batches)
         }
         let reader = match &self.place {
             // Each reader has a file of its own: readers move its place.
@@ -505,54 +530,6 @@ impl Leaves<'_> {
             }
             false => kept,
         }
-    }
-}
-
-/// Asks for texts as `shape::columns` reads them fastest: words by their codes where the file has dictionaries of them,
-/// others where they lie.
-fn with_words_as_coded(metadata: ArrowReaderMetadata) -> ArrowReaderMetadata {
-    let mut leaf = 0;
-    let groups = metadata.metadata().row_groups();
-    let fields = metadata.schema().fields().iter().map(|field| as_coded(field, groups, &mut leaf));
-    let schema = Schema::new(fields.collect::<Vec<_>>());
-    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
-    ArrowReaderMetadata::try_new(metadata.metadata().clone(), options).unwrap_or(metadata)
-}
-
-/// A column with its texts as they are asked for. `leaf` counts the leaves of the schema.
-fn as_coded(field: &FieldRef, groups: &[RowGroupMetaData], leaf: &mut usize) -> FieldRef {
-    let first = *leaf;
-    let data_type = match field.data_type() {
-        DataType::Utf8 => {
-            let is_coded = |group: &RowGroupMetaData| {
-                let column = group.columns().get(first);
-                column.is_some_and(|column| column.dictionary_page_offset().is_some())
-            };
-            // An id stands once, whatever the writer made of it.
-            let is_word = !field.name().ends_with("_id") || field.name() == "project_id";
-            *leaf += 1;
-            match is_word && groups.iter().all(is_coded) {
-                true => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
-                false => DataType::Utf8View,
-            }
-        }
-        DataType::Struct(members) => {
-            DataType::Struct(members.iter().map(|member| as_coded(member, groups, leaf)).collect())
-        }
-        DataType::List(item) => DataType::List(as_coded(item, groups, leaf)),
-        other => {
-            *leaf += leaves(other);
-            other.clone()
-        }
-    };
-    Arc::new(field.as_ref().clone().with_data_type(data_type))
-}
-
-fn leaves(data_type: &DataType) -> usize {
-    match data_type {
-        DataType::Struct(members) => members.iter().map(|member| leaves(member.data_type())).sum(),
-        DataType::List(item) | DataType::Map(item, _) => leaves(item.data_type()),
-        _ => 1,
     }
 }
 
