@@ -14,7 +14,7 @@
 //! without it, however much comes of it.
 //!
 //! **Invariants**
-//! - In memory are at most [`Reach::stored`] bytes of the input, and [`Reach::held`] bytes and a step of each run ahead.
+//! - In memory are at most `Reach::stored` bytes of the input, and `Reach::held` bytes and a step of each run ahead.
 //! - Nothing is given that a reader without help would not give.
 
 use std::collections::VecDeque;
