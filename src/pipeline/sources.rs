@@ -76,7 +76,12 @@ impl<'s> Sources<'s> {
 
     fn find_next(&self, block: &mut Block) -> Result<Next> {
         while !self.failed.load(Ordering::Relaxed) {
-            let open = self.state().open.clone();
+            let mut open = self.state().open.clone();
+            if !open.is_empty() {
+                // Each thread stays with one of its own as long as there are as many: what is known of it is near.
+                let first = rayon::current_thread_index().unwrap_or(0) % open.len();
+                open.rotate_left(first);
+            }
             for source in &open {
                 if let Ok(mut stream) = source.try_lock()
                     && self.advance(source, &mut stream, block)?

@@ -118,7 +118,9 @@ impl Usage {
             _ => first_of(Meter::OutputThinking),
         };
         // Which of them are 0 nobody foresees, so each is put down, and the next one over it where it is.
-        let mut found = [(Slot(0), 0); 4 * MODALITIES];
+        self.quantities.clear();
+        self.quantities.reserve(4 * MODALITIES);
+        let room = self.quantities.spare_capacity_mut();
         let mut count = 0;
         for (slot, tokens) in [
             (first_of(Meter::Input), std::array::from_fn(|modality| prompt[modality] - cached[modality])),
@@ -129,12 +131,12 @@ impl Usage {
             // Most are of text alone.
             let modalities = if tokens[1..].iter().all(|tokens| *tokens == 0) { 1 } else { MODALITIES };
             for (modality, &tokens) in tokens[..modalities].iter().enumerate() {
-                found[count] = (Slot(slot.0 + modality as u8), tokens);
+                room[count].write((Slot(slot.0 + modality as u8), tokens));
                 count += usize::from(tokens > 0);
             }
         }
-        self.quantities.clear();
-        self.quantities.extend_from_slice(&found[..count]);
+        // SAFETY: there is room for all, and so many were written, one after the other.
+        unsafe { self.quantities.set_len(count) };
         self.prompt = counts.prompt;
         self.cached = counts.cached;
         self.tool = counts.tool;

@@ -245,6 +245,9 @@ impl<R: ChunkReader> Leaf<R> {
             match self.pages.get_next_page()? {
                 None => return Ok(None),
                 Some(Page::DictionaryPage { buf, num_values, .. }) => {
+                    if !matches!(self.dictionary, Dictionary::None) {
+                        return Err(broken("two dictionaries"));
+                    }
                     self.dictionary = self.kind.dictionary(Buffer::from(buf), num_values as usize)?;
                 }
                 Some(page) => self.page = Some(self.kind.open(page)?),
@@ -265,7 +268,7 @@ impl<R: ChunkReader> Leaf<R> {
             Some(hybrid) => {
                 levels.resize(before + slots, 0);
                 hybrid
-                    .fill(&mut levels[before..], |level| level as u8)
+                    .fill(&mut levels[before..], |level| kind.level.min(level as u8))
                     .ok_or_else(|| broken("levels end too early"))?;
                 count(&levels[before..], kind.level)
             }
@@ -327,11 +330,13 @@ impl<R: ChunkReader> Leaf<R> {
             }
             Values::Codes(codes) => {
                 let codes = ScalarBuffer::from(spread(codes, levels, nulls.is_some(), there));
-                let texts = match &self.dictionary {
-                    Dictionary::Texts(texts) => texts.clone(),
+                let words = match &self.dictionary {
+                    Dictionary::Texts(words) => words.clone(),
                     _ => Arc::new(StringArray::new_null(0)),
                 };
-                Arc::new(DictionaryArray::<Int32Type>::try_new(PrimitiveArray::new(codes, nulls), texts)?)
+                let codes = PrimitiveArray::new(codes, nulls);
+                // SAFETY: each code was found to have a word when it was taken; where none is, nothing is there.
+                Arc::new(unsafe { DictionaryArray::<Int32Type>::new_unchecked(codes, words) })
             }
             Values::Views(Views { texts, pages, are_ascii }) => {
                 let texts = spread(texts, levels, nulls.is_some(), there).into();
@@ -507,18 +512,16 @@ impl Values {
             (_, Dictionary::None) => codes.is_empty().then_some(()),
             (Values::Eight(values), Dictionary::Eight(known)) => look_up(codes, known, values),
             (Values::Four(values), Dictionary::Four(known)) => look_up(codes, known, values),
-            (Values::Codes(own), _) => {
-                own.extend(codes.iter().map(|code| *code as i32));
-                Some(())
+            (Values::Codes(own), Dictionary::Texts(words)) => {
+                are_known(codes, words.len()).then(|| own.extend(codes.iter().map(|code| *code as i32)))
             }
             // After texts that stand in a page.
             (Values::Views(views), Dictionary::Texts(words)) if !views.texts.is_empty() => {
                 views.push_words(codes.iter().copied(), words)
             }
-            _ => {
-                *self = Values::Codes(codes.iter().map(|code| *code as i32).collect());
-                Some(())
-            }
+            (_, Dictionary::Texts(words)) => are_known(codes, words.len())
+                .then(|| *self = Values::Codes(codes.iter().map(|code| *code as i32).collect())),
+            _ => None,
         }
     }
 
