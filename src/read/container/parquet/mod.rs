@@ -1,11 +1,13 @@
 //! Owns Parquet: each row is an item, with the columns that somebody reads. Row groups are shared among threads, each with
 //! its own reader; a row's number is known from the groups before it. Files and objects of a store are read so, a stream
-//! isn't: the end of a Parquet file says where its columns are. What a row says is for `rows` to write as a line, or for
-//! `shape::columns` to read as it is.
+//! isn't: the end of a Parquet file says where its columns are. Canonical records are read by `row_groups`, what that doesn't
+//! know and other shapes by the arrow reader. What a row says is for `rows` to write as a line, or for `shape::columns` to
+//! read as it is.
 
 mod hybrid;
 mod leaf;
 mod row_groups;
+mod values;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -43,7 +45,7 @@ use crate::types::reason::Reason;
 const FEWEST_ROWS: u64 = 1 << 14;
 /// Bytes of a batch of rows, as far as the file tells; and its rows. What is read of them fits the second-level cache.
 const BATCH: u64 = 2 << 20;
-const ROWS_OF_BATCH: u64 = 4 << 10;
+const ROWS_OF_BATCH: u64 = 2 << 10;
 /// So that a thread that has read its parts helps others with theirs.
 const PARTS_A_THREAD: usize = 4;
 /// Rows that are looked at to tell a shape.
