@@ -8,7 +8,7 @@ use crate::quota::evidence::Evidence;
 use crate::types::day::Day;
 use crate::types::meter::Meter;
 use crate::types::request::MethodKind;
-use crate::types::tally::{Beside, Cell, CellKey, Groups};
+use crate::types::tally::{Beside, Cells, Groups};
 use crate::types::tier::{Channel, UsageTier, words};
 
 words! {
@@ -76,7 +76,7 @@ impl Warning {
 /// The warnings of a day's cells, 429 bodies and calls in two shapes, none that counts nothing.
 pub fn warnings(
     day: Day,
-    cells: &[(&CellKey, &Cell)],
+    cells: &Cells,
     groups: &Groups,
     books: &Books,
     bodies: &Evidence<'_>,
@@ -119,7 +119,7 @@ pub type Twice = BTreeMap<(&'static str, &'static str), u64>;
 /// Looks for the same calls in two shapes. Where both know a call's id it is one request, and stands under one of them
 /// alone. Where they don't, two logs of the same calls come to the same sums: as many requests of a model on the day that
 /// went well, with as many input and as many output tokens. Other calls do that hardly ever, unless they are very few.
-pub fn twice(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups, books: &Books) -> Twice {
+pub fn twice(day: Day, cells: &Cells, groups: &Groups, books: &Books) -> Twice {
     let mut sums: BTreeMap<(&str, &'static str), [u64; 3]> = BTreeMap::new();
     for (key, cell) in cells {
         let facts = &groups[key.group.0 as usize];

@@ -26,7 +26,7 @@
 //! | [`mediate`] | which record of an identity counts | know a price, a limit, a day |
 //! | [`memory`] | how much of what was read stands in memory, the temporary file for the rest | know what the bytes are |
 //! | [`tally`] | the hot loop beside reading: guided requests into cells and series, and back | know a price |
-//! | [`traffic`] | a day's traffic in the temporary file | add anything up |
+//! | [`cells`], [`traffic`] | a day's cells and traffic in the temporary file | judge a request |
 //! | [`charge`] | one function per charging rule (C1 to C11) | know a price that isn't in a book, touch a float |
 //! | [`walk`] | days in order, what each hands on to the next | look at a request, decide a rule |
 //! | [`quota`] | use of quota against limits (Q1 to Q9) | know a price |
@@ -53,6 +53,7 @@
 
 pub mod balance;
 pub mod books;
+pub mod cells;
 pub mod charge;
 pub mod cli;
 pub mod error;

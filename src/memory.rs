@@ -2,14 +2,13 @@
 //! read back in pieces. What they are is for whoever spills them. The file has no name, so nothing is left of it however
 //! the run ends.
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use crate::error::{Error, Result};
-use crate::types::piece::{Held, Piece};
+use crate::types::piece::Piece;
 
 /// How much memory a run may take for requests, and where it goes on when that is full.
 #[derive(Clone, Debug)]
@@ -55,8 +54,12 @@ impl Memory {
     /// Writes bytes to the file; gives where they begin.
     pub fn spill(&self, bytes: &[u8]) -> Result<u64> {
         let failed = |error: io::Error| {
-            Error::io("write a temporary file", &self.folder, &error)
-                .or_hint("check the disk, or allow more memory by --memory")
+            let told = Error::io("write a temporary file", &self.folder, &error);
+            let elsewhere = "name a folder on another disk by TMPDIR, or allow more memory by --memory";
+            match error.kind() {
+                io::ErrorKind::StorageFull => told.hint(format!("free some space there, {elsewhere}")),
+                _ => told.or_hint(format!("check the disk, {elsewhere}")),
+            }
         };
         let mut spilled = self.file.lock().expect("no thread panicked");
         if spilled.is_none() {
@@ -78,25 +81,6 @@ impl Memory {
         let spilled = spilled.as_mut().expect("a piece is in the file");
         spilled.file.seek(SeekFrom::Start(piece.at)).map_err(failed)?;
         spilled.file.read_exact(bytes).map_err(failed)
-    }
-
-    /// Keeps what was made of requests: in the file when they are there.
-    pub fn hold(&self, bytes: Vec<u8>) -> Result<Held> {
-        if self.file.lock().expect("no thread panicked").is_none() {
-            return Ok(Held::InMemory(bytes));
-        }
-        Ok(Held::Spilled(Piece { at: self.spill(&bytes)?, length: bytes.len() as u32 }))
-    }
-
-    pub fn held<'h>(&self, held: &'h Held) -> Result<Cow<'h, [u8]>> {
-        match held {
-            Held::InMemory(bytes) => Ok(Cow::Borrowed(bytes)),
-            Held::Spilled(piece) => {
-                let mut bytes = vec![0; piece.length as usize];
-                self.read(*piece, &mut bytes)?;
-                Ok(Cow::Owned(bytes))
-            }
-        }
     }
 }
 

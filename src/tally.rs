@@ -1,7 +1,7 @@
 //! Owns the hot loop beside reading: every request is guided (day, usage tier, context band) and added to its cell and
 //! its series as soon as it is read; what turns out not to count is taken back. Knows no price.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use crate::books::Books;
 use crate::books::accounts::{StudioTerms, Timeline};
+use crate::cells;
 use crate::error::Result;
 use crate::memory::Memory;
 use crate::prefetch::prefetch;
@@ -19,7 +20,8 @@ use crate::types::meter::Slot;
 use crate::types::piece::Piece;
 use crate::types::request::{Facts, MethodKind};
 use crate::types::tally::{
-    Arrival, Beside, Cell, CellKey, DayTraffic, GroupId, Overflow, Part, SeriesKey, Tally, Traffic,
+    Arrival, Beside, Cell, CellKey, Cells, DayTraffic, GroupId, Overflow, Part, SeriesKey, SpilledCells,
+    Tally, Traffic,
 };
 use crate::types::tier::{Channel, ContextBand, UsageTier};
 use crate::types::usage::Usage;
@@ -57,6 +59,8 @@ pub struct Tallier<'b> {
     days: Vec<OpenDay>,
     /// Arrivals that are in the temporary file.
     spilled: Vec<(Day, Part, Piece)>,
+    /// Cells that are.
+    spilled_cells: Vec<(Day, SpilledCells)>,
     /// See [`Tally::everything`].
     everything: i128,
 }
@@ -174,6 +178,7 @@ impl<'b> Tallier<'b> {
             open: Vec::new(),
             days: Vec::new(),
             spilled: Vec::new(),
+            spilled_cells: Vec::new(),
             everything: 0,
         }
     }
@@ -212,23 +217,38 @@ impl<'b> Tallier<'b> {
         self.everything -= everything(request.usage);
     }
 
-    /// What arrivals take of memory.
+    /// What arrivals and cells take of memory.
     pub fn bytes(&self) -> usize {
-        self.days.iter().map(|open| open.arrivals.bytes()).sum()
+        self.days.iter().map(|open| open.arrivals.bytes()).sum::<usize>() + self.bytes_of_cells()
     }
 
-    /// Moves all arrivals to the temporary file.
+    fn bytes_of_cells(&self) -> usize {
+        let (keys, open) = (self.keys.capacity(), self.open.capacity());
+        keys * size_of::<CellKey>() + open * size_of::<Open>() + self.places.allocation_size()
+    }
+
+    /// Moves all arrivals to the temporary file, and the cells when they are what memory is full of: the next requests
+    /// are likely of the same ones.
     pub fn spill(&mut self, memory: &Memory) -> Result<()> {
-        for place in 0..self.days.len() {
-            let day = self.days[place].day;
-            let series = day_traffic(day, &[&*self]);
-            self.days[place].arrivals = Log::default();
+        for open in 0..self.days.len() {
+            let day = self.days[open].day;
+            let series = self.day_traffic(&self.days[open]);
+            self.days[open].arrivals = Log::default();
             let part_of = |group: GroupId| {
                 let facts = self.guides[group.0 as usize].facts.as_ref().expect("groups are met first");
                 Part::of(&facts.project_id)
             };
             let pieces = traffic::spill(&series, part_of, memory)?;
             self.spilled.extend(pieces.into_iter().map(|(part, piece)| (day, part, piece)));
+        }
+        if memory.is_full(self.bytes_of_cells().saturating_mul(2)) {
+            let mut places: Vec<usize> = (0..self.open.len()).collect();
+            places.sort_unstable_by_key(|place| self.keys[*place].day);
+            let cells = places.into_iter().map(|place| (&self.keys[place], &self.open[place].cell));
+            self.spilled_cells.extend(cells::spill(cells, memory)?);
+            (self.keys, self.open, self.days) = (Vec::new(), Vec::new(), Vec::new());
+            self.places = HashMap::default();
+            self.guides.iter_mut().for_each(|guide| guide.recent = Guide::default().recent);
         }
         Ok(())
     }
@@ -392,84 +412,86 @@ impl Open {
     }
 }
 
-/// The sums of all threads. No cell is left of requests that were all taken back.
+/// The sums of all threads.
 pub fn sum_up(talliers: Vec<Tallier<'_>>) -> std::result::Result<(Tally, Traffic), Overflow> {
     let everything: i128 = talliers.iter().map(|tallier| tallier.everything).sum();
     let everything = i64::try_from(everything).map_err(|_| Overflow)?;
-    let days: BTreeSet<Day> =
-        talliers.iter().flat_map(|tallier| tallier.days.iter().map(|open| open.day)).collect();
-    let all: Vec<&Tallier<'_>> = talliers.iter().collect();
-    let days = days.into_par_iter().map(|day| (day, day_traffic(day, &all))).collect();
+    let (cells, days) = rayon::join(|| merge_cells(&talliers), || merge_traffic(&talliers));
+    let mut tally = Tally { cells, everything: everything as u64, ..Tally::default() };
     let mut traffic = Traffic { days, ..Traffic::default() };
-    let mut tally = Tally { everything: everything as u64, ..Tally::default() };
-    tally.cells.reserve(talliers.iter().map(|tallier| tallier.open.len()).max().unwrap_or(0));
     for tallier in talliers {
-        for (key, open) in tallier.keys.into_iter().zip(tallier.open) {
-            tally.cells.entry(key).or_default().merge(&open.cell);
+        for (day, spilled) in tallier.spilled_cells {
+            tally.spilled.entry(day).or_default().push(spilled);
         }
         for (day, part, piece) in tallier.spilled {
             traffic.spilled.entry((day, part)).or_default().push(piece);
         }
     }
-    tally.cells.retain(|_, cell| cell.requests > 0);
+    // No cell is left of requests that were all taken back. Of a day that is in the file too, nobody knows yet.
+    for (_, cells) in tally.cells.iter_mut().filter(|(day, _)| !tally.spilled.contains_key(day)) {
+        cells.retain(|_, cell| cell.requests > 0);
+    }
     Ok((tally, traffic))
 }
 
-/// Sorts the arrivals of a day, of all threads, by series.
-fn day_traffic(day: Day, talliers: &[&Tallier<'_>]) -> DayTraffic {
-    let mut series: HashMap<SeriesKey, u32, FixedState> = HashMap::default();
-    let mut keys: Vec<(SeriesKey, usize)> = Vec::new();
-    // A thread's logs with, for each of its cells, its series: dated and not.
-    let mut logs: Vec<(&Log, Vec<u32>)> = Vec::new();
+fn merge_cells(talliers: &[Tallier<'_>]) -> BTreeMap<Day, Cells> {
+    let mut of_days: BTreeMap<Day, Vec<(&CellKey, &Cell)>> = BTreeMap::new();
     for tallier in talliers {
-        let Some(open) = tallier.days.iter().find(|open| open.day == day) else { continue };
-        let mut of_cells = vec![u32::MAX; 2 * tallier.open.len()];
+        for (key, open) in tallier.keys.iter().zip(&tallier.open) {
+            of_days.entry(key.day).or_default().push((key, &open.cell));
+        }
+    }
+    let merge = |(day, of_day): (Day, Vec<(&CellKey, &Cell)>)| {
+        let mut cells = Cells::default();
+        for (key, cell) in of_day {
+            cells.entry(*key).and_modify(|own| own.merge(cell)).or_insert_with(|| cell.clone());
+        }
+        (day, cells)
+    };
+    of_days.into_par_iter().map(merge).collect()
+}
+
+fn merge_traffic(talliers: &[Tallier<'_>]) -> BTreeMap<Day, DayTraffic> {
+    let logs: Vec<_> =
+        talliers.iter().flat_map(|tallier| tallier.days.iter().map(move |open| (tallier, open))).collect();
+    let sort = |(tallier, open): (&Tallier<'_>, &OpenDay)| (open.day, tallier.day_traffic(open));
+    let sorted: Vec<_> = logs.into_par_iter().map(sort).collect();
+    let mut days: BTreeMap<Day, DayTraffic> = BTreeMap::new();
+    for (day, traffic) in sorted {
+        days.entry(day).or_default().add(traffic);
+    }
+    days
+}
+
+impl Tallier<'_> {
+    /// Sorts the arrivals of a day by series.
+    fn day_traffic(&self, open: &OpenDay) -> DayTraffic {
+        let mut places: HashMap<SeriesKey, u32, FixedState> = HashMap::default();
+        let mut series: Vec<(SeriesKey, usize)> = Vec::new();
+        // For each cell its series: dated and not.
+        let mut of_cells = vec![u32::MAX; 2 * self.open.len()];
         for logged in open.arrivals.iter() {
             let place = &mut of_cells[logged.cell as usize];
             if *place == u32::MAX {
-                let key = &tallier.keys[logged.place() as usize];
-                let key =
-                    SeriesKey { group: key.group, usage_tier: key.usage_tier, undated: logged.is_undated() };
-                *place = *series.entry(key).or_insert_with(|| {
-                    keys.push((key, 0));
-                    keys.len() as u32 - 1
+                let CellKey { group, usage_tier, .. } = self.keys[logged.place() as usize];
+                let key = SeriesKey { group, usage_tier, undated: logged.is_undated() };
+                *place = *places.entry(key).or_insert_with(|| {
+                    series.push((key, 0));
+                    series.len() as u32 - 1
                 });
             }
-            keys[*place as usize].1 += 1;
+            series[*place as usize].1 += 1;
         }
-        logs.push((&open.arrivals, of_cells));
-    }
-
-    let count = keys.iter().map(|(_, count)| count).sum();
-    let mut arrivals = vec![Arrival::default(); count];
-    // Each task has some series to itself, and goes through all the logs for them.
-    let mut tasks = Vec::new();
-    let (mut rest, mut first) = (&mut arrivals[..], 0);
-    while !rest.is_empty() {
-        let wanted = count.div_ceil(rayon::current_num_threads());
-        let (mut next, mut length) = (first, 0);
-        while next < keys.len() && length < wanted {
-            length += keys[next].1;
-            next += 1;
-        }
-        let (own, others) = rest.split_at_mut(length);
-        tasks.push((first..next, own));
-        (rest, first) = (others, next);
-    }
-    tasks.into_par_iter().for_each(|(own, arrivals)| {
-        let mut ends: Vec<usize> = keys[own.clone()]
+        let mut ends: Vec<usize> = series
             .iter()
             .scan(0, |begin, (_, count)| Some(std::mem::replace(begin, *begin + count)))
             .collect();
-        for (log, of_cells) in &logs {
-            for logged in log.iter() {
-                let series = of_cells[logged.cell as usize] as usize;
-                if let Some(end) = series.checked_sub(own.start).and_then(|series| ends.get_mut(series)) {
-                    arrivals[*end] = logged.arrival();
-                    *end += 1;
-                }
-            }
+        let mut arrivals = vec![Arrival::default(); series.iter().map(|(_, count)| count).sum()];
+        for logged in open.arrivals.iter() {
+            let end = &mut ends[of_cells[logged.cell as usize] as usize];
+            arrivals[*end] = logged.arrival();
+            *end += 1;
         }
-    });
-    DayTraffic::new(keys, arrivals)
+        DayTraffic::new(series, arrivals)
+    }
 }

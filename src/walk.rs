@@ -16,7 +16,7 @@ use crate::types::cache::CacheEvent;
 use crate::types::carry::Carry;
 use crate::types::charge::{AccountDay, Payment, Standing};
 use crate::types::day::{Day, Window};
-use crate::types::tally::{Cell, CellKey, Groups};
+use crate::types::tally::{Cells, Groups};
 use crate::types::tier::UsageTier;
 
 /// A gap of more days than this outside a window isn't published: a clock was likely wrong.
@@ -145,7 +145,7 @@ impl<'r> Walk<'r> {
     pub fn day(
         &mut self,
         day: Day,
-        cells: &[(&'r CellKey, &'r Cell)],
+        cells: &Cells,
         events: Vec<&'r CacheEvent>,
         rated: &mut Rated<'r>,
     ) -> Result<WalkedDay<'r>> {

@@ -12,7 +12,7 @@ use crate::types::carry::{AccountUse, Carry};
 use crate::types::charge::{AccountDay, Payment, Standing};
 use crate::types::day::{Day, Instant};
 use crate::types::money::Pico;
-use crate::types::tally::{Cell, CellKey, Groups};
+use crate::types::tally::{Cells, Groups};
 use crate::types::tier::UsageTier;
 
 /// A billing account; None: the projects that have none.
@@ -150,7 +150,7 @@ impl<'r> AccountsSoFar<'r> {
 /// `flag` is that of projects without a timeline.
 pub fn usage_tiers<'r>(
     day: Day,
-    cells: &[(&CellKey, &Cell)],
+    cells: &Cells,
     groups: &Groups,
     flag: Option<UsageTier>,
     books: &'r Books,
@@ -158,7 +158,7 @@ pub fn usage_tiers<'r>(
     let last = Instant(day.next().start().0 - 1);
     let timeline = |project: &str| books.accounts.timeline(project, flag).at(last);
     let in_force = books.accounts.projects().map(|project| (&**project, timeline(project)));
-    let requested = cells.iter().map(|(key, _)| (&*groups[key.group.0 as usize].project_id, key.usage_tier));
+    let requested = cells.keys().map(|key| (&*groups[key.group.0 as usize].project_id, key.usage_tier));
     let mut highest: BTreeMap<&str, UsageTier> = BTreeMap::new();
     for (project, usage_tier) in in_force.chain(requested) {
         if let Some(id) = books.accounts.billing_account(project) {

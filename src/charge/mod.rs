@@ -21,7 +21,7 @@ use crate::types::meter::{Meter, Modality, Slot};
 use crate::types::money::Pico;
 use crate::types::reason::Reason;
 use crate::types::request::{Facts, MethodKind, TUNED, Tools};
-use crate::types::tally::{Beside, Cell, CellKey, Groups};
+use crate::types::tally::{Beside, Cell, Cells, Groups};
 use crate::types::tier::{Channel, ContextBand, ServiceTier, UsageTier};
 
 /// What a day's cells cost.
@@ -74,12 +74,7 @@ struct Judged<'r> {
 }
 
 /// Rates the cells of a day. Fails only when a sum of money leaves what a report can hold.
-pub fn rate<'r>(
-    day: Day,
-    cells: &[(&'r CellKey, &'r Cell)],
-    groups: &'r Groups,
-    books: &'r Books,
-) -> Result<Rated<'r>> {
+pub fn rate<'r>(day: Day, cells: &Cells, groups: &'r Groups, books: &'r Books) -> Result<Rated<'r>> {
     let mut rated = Rated::default();
     for (key, cell) in cells {
         let facts = &groups[key.group.0 as usize];

@@ -39,7 +39,7 @@ struct Seen {
 
 impl Accounts {
     pub(super) fn run(&self, entries: &[Entry], signal: &Signal) -> Result<Done> {
-        let options = self.logs.options(Window::default(), None);
+        let options = self.logs.options(Window::default(), None)?;
         let books = self.books.load()?;
         let inputs = self.logs.inputs(entries, None, false)?;
         let (replay, took) = signal.read(&inputs, &books, &options)?;
@@ -47,20 +47,22 @@ impl Accounts {
 
         let mut projects: BTreeMap<&str, Seen> = BTreeMap::new();
         let mut tuned: BTreeSet<&str> = BTreeSet::new();
-        for (key, cell) in &replay.tally.cells {
-            let facts = &replay.groups[key.group.0 as usize];
-            let seen = projects.entry(&facts.project_id).or_default();
-            seen.requests += cell.requests;
-            seen.days.insert(key.day);
-            match facts.usage_tier {
-                Some(usage_tier) => drop(seen.usage_tiers.insert(usage_tier.name())),
-                None => seen.silent = true,
-            }
-            if facts.model.starts_with(TUNED)
-                && facts.base_model.is_empty()
-                && books.accounts.tuned_base(&facts.model).is_none()
-            {
-                tuned.insert(&facts.model);
+        for day in replay.tally.days() {
+            for (key, cell) in replay.cells(day)?.iter() {
+                let facts = &replay.groups[key.group.0 as usize];
+                let seen = projects.entry(&facts.project_id).or_default();
+                seen.requests += cell.requests;
+                seen.days.insert(day);
+                match facts.usage_tier {
+                    Some(usage_tier) => drop(seen.usage_tiers.insert(usage_tier.name())),
+                    None => seen.silent = true,
+                }
+                if facts.model.starts_with(TUNED)
+                    && facts.base_model.is_empty()
+                    && books.accounts.tuned_base(&facts.model).is_none()
+                {
+                    tuned.insert(&facts.model);
+                }
             }
         }
         screen::print(&text(&projects, &tuned))?;

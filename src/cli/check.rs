@@ -8,7 +8,7 @@ use super::inputs::Entry;
 use super::screen::{self, thousands};
 use super::{BookArgs, Done, LogArgs, Signal, WindowArgs, summary};
 use crate::error::Result;
-use crate::pipeline;
+use crate::pipeline::{self, Rating};
 use crate::read::shape::map;
 use crate::types::key::shown;
 use crate::walk::Plan;
@@ -36,16 +36,23 @@ pub struct Check {
 
 impl Check {
     pub(super) fn run(&self, entries: &[Entry], signal: &Signal) -> Result<Done> {
-        let options = self.logs.options(self.window.window()?, None);
+        let options = self.logs.options(self.window.window()?, None)?;
         let books = self.books.load()?;
         let inputs = self.logs.inputs(entries, None, false)?;
         let (replay, took) = signal.read(&inputs, &books, &options)?;
         let plan = Plan::new(&pipeline::days_seen(&replay), options.window, &[]);
         let none = BTreeMap::new();
-        let days = match &plan {
-            Some(plan) => pipeline::rate(&replay, &books, plan, &none, options.usage_tier)?,
-            None => Vec::new(),
-        };
+        let mut closing = summary::Closing::default();
+        let mut requests: BTreeMap<_, u64> = BTreeMap::new();
+        for days in plan.iter().flat_map(|plan| Rating::new(&replay, &books, plan, &none, options.usage_tier))
+        {
+            for day in days? {
+                closing.add(&replay, &day, &books);
+                if !day.cells.is_empty() {
+                    requests.insert(day.day, day.cells.values().map(|cell| cell.requests).sum());
+                }
+            }
+        }
 
         let mut suspended = vec![0; replay.inputs.len()];
         for line in &replay.suspended {
@@ -61,10 +68,6 @@ impl Check {
             let counts = [input.bytes, input.lines, suspended].map(thousands);
             let [bytes, lines, suspended] = counts;
             files.add_row([name, shape.to_string(), container.to_string(), bytes, lines, suspended]);
-        }
-        let mut requests: BTreeMap<_, u64> = BTreeMap::new();
-        for day in days.iter().filter(|day| !day.cells.is_empty()) {
-            requests.insert(day.day, day.cells.iter().map(|(_, cell)| cell.requests).sum());
         }
         let mut by_day = screen::plain_table(&["date", "requests", "first", "last"]);
         for (day, requests) in &requests {
@@ -84,12 +87,8 @@ impl Check {
             }
         }
         summary::read(&replay, &signal.progress, took);
-        summary::table(&replay, &days, &books);
-        summary::accounts(&days);
-        summary::suspense(&replay, &days);
-        summary::assumptions(&days);
-        let whole =
-            replay.deciding_lines(options.window) == 0 && days.iter().all(|day| day.rated.unrated.is_empty());
+        closing.say(&replay);
+        let whole = replay.deciding_lines(options.window) == 0 && closing.is_rated();
         Ok(if whole { Done::Whole } else { Done::WithSuspense })
     }
 }

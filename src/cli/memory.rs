@@ -1,11 +1,12 @@
 //! Owns `--memory`: how it is said, what holds without it, and where the temporary file goes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
 use clap::Args;
 use sysinfo::System;
 
+use crate::error::{Error, Result};
 use crate::memory::Bound;
 
 /// How much memory.
@@ -19,13 +20,14 @@ pub(super) struct MemoryArgs {
 impl MemoryArgs {
     /// The temporary file is in TMPDIR where that is set, else where the output goes: a disk that has room for more than
     /// what may be a part of memory.
-    pub(super) fn bound(&self, out: Option<&Path>) -> Bound {
-        let said = std::env::var_os("TMPDIR").filter(|folder| !folder.is_empty());
-        let folder = match (said, out) {
-            (None, Some(out)) => out.to_path_buf(),
-            _ => std::env::temp_dir(),
-        };
-        Bound { bytes: self.memory.unwrap_or_else(|| of_machine() / 4), folder }
+    pub(super) fn bound(&self, out: Option<&Path>) -> Result<Bound> {
+        let said = std::env::var_os("TMPDIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+        if let Some(said) = said.as_ref().filter(|said| !said.is_dir()) {
+            return Err(Error::usage(format!("TMPDIR: there is no folder {}", said.display()))
+                .hint("requests for which there is no memory go there: make it, or unset TMPDIR"));
+        }
+        let folder = said.or_else(|| out.map(Path::to_path_buf)).unwrap_or_else(std::env::temp_dir);
+        Ok(Bound { bytes: self.memory.unwrap_or_else(|| of_machine() / 4), folder })
     }
 }
 

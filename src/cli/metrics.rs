@@ -32,18 +32,31 @@ pub struct Figures {
 }
 
 impl Figures {
-    pub fn new(replay: &Replay, days: &[DayReport<'_>]) -> Figures {
+    /// Of a run that has read its logs.
+    pub fn new(replay: &Replay) -> Figures {
         let mut suspense = BTreeMap::new();
-        let lines = replay.suspended.iter().map(|line| line.reason);
-        let quantities = days.iter().flat_map(|day| day.rated.unrated.keys().map(|key| key.reason));
-        for reason in lines.chain(quantities) {
-            *suspense.entry(reason.name()).or_default() += 1;
+        for line in &replay.suspended {
+            *suspense.entry(line.reason.name()).or_default() += 1;
         }
-        let charges = days.iter().flat_map(|day| day.rated.charges.values());
-        let rated_cost =
-            charges.fold(Pico::ZERO, |sum, charge| sum.checked_add(charge.rated_cost).unwrap_or(sum));
-        let mut peaks = BTreeMap::new();
-        for (key, used) in days.iter().flat_map(|day| &day.measured.quota) {
+        let inputs = replay.inputs.iter().filter(|input| input.same_as.is_none());
+        Figures {
+            bytes: inputs.map(|input| input.bytes).sum(),
+            records: replay.records.parts().to_vec(),
+            suspense,
+            rated_cost: Pico::ZERO,
+            peaks: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a day.
+    pub fn add(&mut self, day: &DayReport<'_>) {
+        for key in day.rated.unrated.keys() {
+            *self.suspense.entry(key.reason.name()).or_default() += 1;
+        }
+        for charge in day.rated.charges.values() {
+            self.rated_cost = self.rated_cost.checked_add(charge.rated_cost).unwrap_or(self.rated_cost);
+        }
+        for (key, used) in &day.measured.quota {
             for (metric, limit, used) in [
                 ("rpm", used.rpm.limit, used.rpm.peak),
                 ("tpm", used.tpm.limit, used.tpm.peak),
@@ -54,22 +67,10 @@ impl Figures {
                 let share = u128::from(used) * 1_000 / u128::from(limit);
                 if share > u128::from(HIGH) {
                     let names = [key.project_id, key.quota_model, key.usage_tier.name(), metric];
-                    let peak = peaks.entry(names.map(|name| shown(name).into_owned())).or_default();
+                    let peak = self.peaks.entry(names.map(|name| shown(name).into_owned())).or_default();
                     *peak = u64::try_from(share).unwrap_or(u64::MAX).max(*peak);
                 }
             }
-        }
-        Figures {
-            bytes: replay
-                .inputs
-                .iter()
-                .filter(|input| input.same_as.is_none())
-                .map(|input| input.bytes)
-                .sum(),
-            records: replay.records.parts().to_vec(),
-            suspense,
-            rated_cost,
-            peaks,
         }
     }
 

@@ -303,9 +303,9 @@ impl LogArgs {
     }
 
     /// `out` is where the output goes, if to a folder.
-    fn options(&self, window: Window, out: Option<&Path>) -> Options {
-        let memory = Some(self.memory.bound(out));
-        Options { usage_tier: self.inputs.usage_tier(), window, known: None, memory }
+    fn options(&self, window: Window, out: Option<&Path>) -> Result<Options> {
+        let memory = Some(self.memory.bound(out)?);
+        Ok(Options { usage_tier: self.inputs.usage_tier(), window, known: None, memory })
     }
 }
 

@@ -10,8 +10,8 @@ use super::inputs::Entry;
 use super::metrics::{Ended, Figures, MetricsFile};
 use super::{BookArgs, Done, LogArgs, Signal, WindowArgs, screen, summary};
 use crate::error::{Error, Result};
-use crate::pipeline::{self, DayReport, Options};
-use crate::publish::{self, PublishedDay, manifest::State};
+use crate::pipeline::{self, Options, Rating};
+use crate::publish::{self, PublishedDay, Staging, manifest::State};
 use crate::read::is_url;
 use crate::types::day::{Day, Window};
 use crate::types::meter::Meter;
@@ -186,7 +186,7 @@ impl Replay {
         }
         let handed_on = publish::carry::days(&self.out)?;
         let known = window.from.and_then(|from| handed_on.iter().copied().rfind(|day| *day < from));
-        let options = Options { known, ..self.logs.options(window, Some(&self.out)) };
+        let options = Options { known, ..self.logs.options(window, Some(&self.out))? };
         let watch = signal.start(&inputs, Some(LAST_LINE.to_string()));
         let replay = pipeline::replay(&inputs, &books, &options, &signal.progress)?;
         summary::read(&replay, &signal.progress, watch.has_read());
@@ -212,21 +212,33 @@ impl Replay {
         let taken_over = plan.iter().flat_map(|plan| &plan.taken_over);
         let carries = taken_over.map(|day| Ok((*day, publish::carry::of(&self.out, *day)?)));
         let carries = carries.collect::<Result<_>>()?;
-        let days = match &plan {
-            Some(plan) => pipeline::rate(&replay, &books, plan, &carries, options.usage_tier)?,
-            None => Vec::new(),
-        };
-        told.figures = Some(Figures::new(&replay, &days));
         let publish =
             publish::Options { window, close: self.close, detail: self.detail, replace: self.replace, stop };
-        watch.stages(days.len() as u64);
         let publishing = Publishing { watch: &watch, told: &told.published };
-        publish::publish(&output, &days, &replay, &books, &publish, &publishing)?;
+        let days = || plan.iter().flat_map(|plan| plan.days().filter(|day| plan.publishes(*day)));
+        watch.stages(days().count() as u64);
+        let mut figures = Figures::new(&replay);
+        let mut closing = summary::Closing::default();
+        let mut staging = Staging::begin(&output, days(), &replay, &books, &publish, &publishing)?;
+        for days in
+            plan.iter().flat_map(|plan| Rating::new(&replay, &books, plan, &carries, options.usage_tier))
+        {
+            let days = days?;
+            let add = || {
+                for day in &days {
+                    figures.add(day);
+                    closing.add(&replay, day, &books);
+                }
+            };
+            std::thread::scope(|scope| {
+                scope.spawn(add);
+                staging.stage(&days)
+            })?;
+        }
+        told.figures = Some(figures);
+        staging.publish()?;
         drop(watch);
-        summary::table(&replay, &days, &books);
-        summary::accounts(&days);
-        summary::suspense(&replay, &days);
-        summary::assumptions(&days);
+        closing.say(&replay);
         let undated = replay.suspended.iter().any(|line| line.day.is_none());
         self.say_published(&told.published.lock().unwrap_or_else(PoisonError::into_inner), undated);
         for plan in plan.iter().filter(|plan| plan.taken_over.is_empty() && plan.begin < plan.first) {
@@ -243,7 +255,7 @@ impl Replay {
             ));
         }
         self.say_stale()?;
-        Ok(if self.is_whole(&replay, &days, &options) { Done::Whole } else { Done::WithSuspense })
+        Ok(if self.is_whole(&replay, &closing, &options) { Done::Whole } else { Done::WithSuspense })
     }
 
     /// Days that began with something else than the day before now hands on.
@@ -291,13 +303,10 @@ impl Replay {
     }
 
     /// Whether the exit code is 0: nothing in suspense but what is allowed.
-    fn is_whole(&self, replay: &pipeline::Replay, days: &[DayReport<'_>], options: &Options) -> bool {
+    fn is_whole(&self, replay: &pipeline::Replay, closing: &summary::Closing<'_>, options: &Options) -> bool {
         // A patch or delete of an unknown cache has no quantity: it counts as a line.
-        let without_quantity = days.iter().flat_map(|day| &day.rated.unrated);
-        let without_quantity = without_quantity.filter(|(key, _)| key.meter.is_none());
-        let lines = replay.deciding_lines(options.window)
-            + without_quantity.map(|(_, unrated)| unrated.requests).sum::<u64>();
-        let meters = || days.iter().flat_map(|day| &day.rated.meters);
+        let lines = replay.deciding_lines(options.window) + closing.requests_unrated();
+        let meters = || closing.meters().iter();
         let tokens = |of: fn(&crate::balance::Quantities) -> u64| -> u64 {
             meters().filter(|(meter, _)| meter.has_tokens()).map(|(_, sums)| of(sums)).sum()
         };

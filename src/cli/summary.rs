@@ -10,6 +10,7 @@ use comfy_table::ContentArrangement;
 use indicatif::HumanBytes;
 
 use super::screen::{self, counted, dollars, say, thousands};
+use crate::balance::Quantities;
 use crate::books::Books;
 use crate::evidence::{Twice, Warning};
 use crate::pipeline::{DayReport, Replay};
@@ -18,7 +19,7 @@ use crate::read::Progress;
 use crate::read::container::Container;
 use crate::read::shape::{Shape, canonical};
 use crate::suspense::Suspended;
-use crate::types::charge::{Assumption, Resting, Standing, UnratedKey};
+use crate::types::charge::{AccountDay, Assumption, Resting, Standing, UnratedKey};
 use crate::types::key::shown;
 use crate::types::meter::Meter;
 use crate::types::money::Pico;
@@ -118,6 +119,155 @@ fn in_words(took: Duration) -> String {
 /// More rows than a person reads at the end of a run; the reports have them all.
 const MOST_ROWS: usize = 20;
 
+/// What is told of all days at the end, added up day by day.
+#[derive(Default)]
+pub struct Closing<'r> {
+    /// By base model and usage tier.
+    sums: BTreeMap<(&'r str, UsageTier), Sum<'r>>,
+    /// The highest share of any limit by quota model and usage tier, in thousandths, and in words.
+    shares: BTreeMap<(&'r str, UsageTier), (u64, String)>,
+    accounts: BTreeMap<&'r str, AccountSum>,
+    /// Where accounts stand on the last day.
+    last: (Vec<AccountDay<'r>>, BTreeMap<&'r str, Standing>),
+    requests_throttled: u64,
+    requests_spared_at_most: u64,
+    assumptions: BTreeMap<Assumption, Resting>,
+    warnings: BTreeMap<Warning, u64>,
+    twice: Twice,
+    unrated: BTreeMap<Reason, UnratedSum<'r>>,
+    meters: BTreeMap<Meter, Quantities>,
+    /// Requests in suspense that have no quantity.
+    requests_unrated: u64,
+}
+
+#[derive(Default)]
+struct AccountSum {
+    rated: Pico,
+    credit: Pico,
+    net: Pico,
+}
+
+/// Quantities in suspense, of one reason.
+#[derive(Default)]
+struct UnratedSum<'r> {
+    meters: BTreeMap<Meter, u64>,
+    requests: u64,
+    list_cost: Option<Pico>,
+    first: Option<UnratedKey<'r>>,
+}
+
+impl<'r> Closing<'r> {
+    /// Adds a day: they come in order.
+    pub fn add(&mut self, replay: &'r Replay, day: &DayReport<'r>, books: &'r Books) {
+        self.add_sums(replay, day, books);
+        for (key, used) in &day.measured.quota {
+            if let Some(share) = highest_share(used) {
+                let best = self.shares.entry((key.quota_model, key.usage_tier)).or_default();
+                if share > *best {
+                    *best = share;
+                }
+            }
+        }
+        for account in &day.walked.accounts {
+            let Some(id) = account.billing_account else { continue };
+            let sum = self.accounts.entry(id).or_default();
+            for (sum, addend) in [
+                (&mut sum.rated, account.rated_cost),
+                (&mut sum.credit, account.credit),
+                (&mut sum.net, account.net_cost),
+            ] {
+                *sum = sum.checked_add(addend).unwrap_or(*sum);
+            }
+        }
+        self.last = (day.walked.accounts.clone(), day.walked.standings.clone());
+        for upgrade in day.measured.upgrades.values() {
+            self.requests_throttled += upgrade.requests_throttled;
+            self.requests_spared_at_most += upgrade.requests_spared_at_most;
+        }
+        for (assumption, resting) in &day.rated.assumptions {
+            let sum = self.assumptions.entry(*assumption).or_insert(Resting::NOTHING);
+            *sum = sum.checked_add(*resting).unwrap_or(*sum);
+        }
+        for (warning, requests) in &day.warnings {
+            *self.warnings.entry(*warning).or_default() += requests;
+        }
+        for (shapes, requests) in &day.twice {
+            *self.twice.entry(*shapes).or_default() += requests;
+        }
+        for (key, unrated) in &day.rated.unrated {
+            let sum = self.unrated.entry(key.reason).or_default();
+            match key.meter {
+                Some(meter) => {
+                    let quantity = sum.meters.entry(meter).or_default();
+                    *quantity = quantity.saturating_add(unrated.quantity);
+                }
+                None => {
+                    sum.requests += unrated.requests;
+                    self.requests_unrated += unrated.requests;
+                }
+            }
+            if let Some(list_cost) = unrated.list_cost {
+                sum.list_cost = sum.list_cost.unwrap_or_default().checked_add(list_cost);
+            }
+            sum.first.get_or_insert_with(|| key.clone());
+        }
+        for (meter, of_day) in &day.rated.meters {
+            let sums = self.meters.entry(*meter).or_default();
+            sums.tallied += of_day.tallied;
+            sums.charged += of_day.charged;
+            sums.suspended += of_day.suspended;
+        }
+    }
+
+    fn add_sums(&mut self, replay: &'r Replay, day: &DayReport<'r>, books: &'r Books) {
+        for (key, cell) in day.cells.iter() {
+            let facts = &replay.groups[key.group.0 as usize];
+            let sum = self.sums.entry((books.base_model(facts, key.day), key.usage_tier)).or_default();
+            sum.requests += cell.requests;
+            let is_billed = books.methods.find(facts.method).billed;
+            for (slot, quantity) in cell.quantities() {
+                match slot.meter() {
+                    Meter::Input | Meter::InputCached | Meter::InputTool => sum.input += quantity,
+                    Meter::Output | Meter::OutputThinking => sum.output += quantity,
+                    _ => {}
+                }
+                sum.billed += if is_billed { u128::from(quantity) } else { 0 };
+            }
+            sum.quota_models.insert(q1_quota_model(facts, key.usage_tier, key.day, books));
+        }
+        for (key, charge) in &day.rated.charges {
+            let sum = self.sums.entry((key.base_model, key.usage_tier)).or_default();
+            sum.rated = sum.rated.checked_add(charge.rated_cost).unwrap_or(sum.rated);
+            if key.meter != Meter::CacheStorage {
+                sum.charged += u128::from(charge.quantity);
+            }
+        }
+    }
+
+    /// Says all of it.
+    pub fn say(&self, replay: &Replay) {
+        self.table();
+        self.accounts();
+        self.suspense(replay);
+        self.assumptions();
+    }
+
+    /// Whether nothing that was used is in suspense.
+    pub fn is_rated(&self) -> bool {
+        self.unrated.is_empty()
+    }
+
+    /// Requests in suspense that have no quantity.
+    pub fn requests_unrated(&self) -> u64 {
+        self.requests_unrated
+    }
+
+    /// What was used, and what of it is in suspense.
+    pub fn meters(&self) -> &BTreeMap<Meter, Quantities> {
+        &self.meters
+    }
+}
+
 /// What the closing table says of one base model and usage tier.
 #[derive(Default)]
 struct Sum<'r> {
@@ -132,39 +282,161 @@ struct Sum<'r> {
     quota_models: BTreeSet<&'r str>,
 }
 
-/// The closing table over all days: by base model and usage tier, the dearest first, then by pricing tier.
-pub fn table(replay: &Replay, days: &[DayReport<'_>], books: &Books) {
-    let mut sums = sums(replay, days, books);
-    if sums.is_empty() {
-        return;
+/// What is said of them.
+impl Closing<'_> {
+    /// The closing table over all days: by base model and usage tier, the dearest first, then by pricing tier.
+    fn table(&self) {
+        let mut sums: Vec<_> = self.sums.iter().collect();
+        if sums.is_empty() {
+            return;
+        }
+        let mut table =
+            screen::plain_table(&["model", "tier", "requests", "input", "output", "rated USD", "quota"]);
+        // A model's name in pieces is no use: rather one long line.
+        table.set_content_arrangement(ContentArrangement::Disabled);
+        sums.sort_by_key(|(key, sum)| (Reverse((sum.rated, sum.requests)), **key));
+        for ((model, usage_tier), sum) in sums.iter().take(MOST_ROWS) {
+            let shares = sum.quota_models.iter().filter_map(|model| self.shares.get(&(*model, *usage_tier)));
+            let name = if model.is_empty() { "(none)".into() } else { shown(model) };
+            table.add_row(cells(&name, usage_tier.name(), sum, shares.max().map_or("-", |(_, words)| words)));
+        }
+        if sums.len() > MOST_ROWS {
+            table.add_row([format!("(and {} more)", sums.len() - MOST_ROWS)]);
+        }
+        if sums.len() > 1 {
+            for pricing_tier in PricingTier::ALL {
+                let of_tier =
+                    sums.iter().filter(|((_, usage_tier), _)| usage_tier.pricing_tier() == *pricing_tier);
+                let total = Sum::total(of_tier.map(|(_, sum)| *sum));
+                if total.requests > 0 {
+                    table.add_row(cells("all", pricing_tier.name(), &total, ""));
+                }
+            }
+        }
+        say(format_args!("\n{}", table.trim_fmt()));
+        if sums.iter().any(|(_, sum)| sum.charged < sum.billed) {
+            say("(+ ? : more was used than could be priced; it is in suspense)");
+        }
     }
-    let quota = highest_shares(days);
-    let mut table =
-        screen::plain_table(&["model", "tier", "requests", "input", "output", "rated USD", "quota"]);
-    // A model's name in pieces is no use: rather one long line.
-    table.set_content_arrangement(ContentArrangement::Disabled);
-    sums.sort_by_key(|(key, sum)| (Reverse((sum.rated, sum.requests)), *key));
-    for ((model, usage_tier), sum) in sums.iter().take(MOST_ROWS) {
-        let shares = sum.quota_models.iter().filter_map(|model| quota.get(&(*model, *usage_tier)));
-        let name = if model.is_empty() { "(none)".into() } else { shown(model) };
-        table.add_row(cells(&name, usage_tier.name(), sum, shares.max().map_or("-", |(_, words)| words)));
+
+    /// What billing accounts came to, and what the next usage tier would bring.
+    fn accounts(&self) {
+        if !self.accounts.is_empty() {
+            let header = ["billing account", "tier", "rated USD", "credits", "net USD", "next tier"];
+            let mut table = screen::plain_table(&header);
+            table.set_content_arrangement(ContentArrangement::Disabled);
+            let (accounts, standings) = &self.last;
+            for (id, standing) in standings.iter().take(MOST_ROWS) {
+                let sum = &self.accounts[id];
+                table.add_row([
+                    shown(id).into_owned(),
+                    standing.usage_tier.to_string(),
+                    dollars(sum.rated),
+                    dollars(sum.credit),
+                    dollars(sum.net),
+                    next_in_words(standing),
+                ]);
+            }
+            say(format_args!("\n{}", table.trim_fmt()));
+            if self.accounts.len() > MOST_ROWS {
+                say(format_args!("(and {} more)", self.accounts.len() - MOST_ROWS));
+            }
+            for account in accounts {
+                let standing = account.billing_account.and_then(|id| standings.get(id));
+                let cap = standing.and_then(|standing| standing.monthly_cap);
+                if let (Some(id), Some(cap)) =
+                    (account.billing_account, cap.filter(|cap| account.month_cost > *cap))
+                {
+                    say(format_args!(
+                        "{}: {} USD this month, above the cap of {}",
+                        shown(id),
+                        dollars(account.month_cost),
+                        dollars(cap)
+                    ));
+                }
+            }
+        }
+        if self.requests_throttled > 0 {
+            say(format_args!(
+                "\nthe next usage tier's limits would have spared at most {} of {}\n(upgrade.csv, by project and model)",
+                thousands(self.requests_spared_at_most),
+                counted(self.requests_throttled, "throttled request")
+            ));
+        }
     }
-    if sums.len() > MOST_ROWS {
-        table.add_row([format!("(and {} more)", sums.len() - MOST_ROWS)]);
-    }
-    if sums.len() > 1 {
-        for pricing_tier in PricingTier::ALL {
-            let of_tier =
-                sums.iter().filter(|((_, usage_tier), _)| usage_tier.pricing_tier() == *pricing_tier);
-            let total = Sum::total(of_tier.map(|(_, sum)| sum));
-            if total.requests > 0 {
-                table.add_row(cells("all", pricing_tier.name(), &total, ""));
+
+    /// Suspense by reason, with what to do about each, and the warnings.
+    fn suspense(&self, replay: &Replay) {
+        let told: Vec<String> =
+            lines_by_reason(replay).into_iter().chain(self.quantities_by_reason()).collect();
+        if !told.is_empty() {
+            say(format_args!("\nin suspense:\n{}", told.join("\n")));
+        }
+        for name in nearly_all_suspended(replay) {
+            let name = if name == "-" { "the standard input" } else { name };
+            say(format_args!(
+                "\nnearly every line of {name} is in suspense: is it a request log?\n    \
+                 It was read as canonical records: JSON objects with timestamp, project_id, model,\n    \
+                 status and usageMetadata; the README has an example and all fields."
+            ));
+        }
+        if !self.warnings.is_empty() {
+            say("\nwarnings:");
+        }
+        for (warning, requests) in &self.warnings {
+            say(format_args!("  {warning}: {}\n    {}", counted(*requests, "request"), warning.remedy()));
+            if *warning == Warning::MaybeCountedTwice {
+                for ((one, other), requests) in &self.twice {
+                    say(format_args!("    in {one} and in {other}: {}", counted(*requests, "request")));
+                }
             }
         }
     }
-    say(format_args!("\n{}", table.trim_fmt()));
-    if sums.iter().any(|(_, sum)| sum.charged < sum.billed) {
-        say("(+ ? : more was used than could be priced; it is in suspense)");
+
+    /// What rests on assumptions, and between which bounds.
+    fn assumptions(&self) {
+        if self.assumptions.is_empty() {
+            return;
+        }
+        let mut table = screen::plain_table(&["assumed", "requests", "rated USD", "if read otherwise"]);
+        for (assumption, resting) in &self.assumptions {
+            let bounds = match resting.high {
+                Some(high) if high == resting.low && high == Pico::ZERO => "no money".to_string(),
+                Some(high) if high == resting.low => "the same".to_string(),
+                Some(high) => format!("{} to {}", dollars(resting.low), dollars(high)),
+                None => format!("from {}, nothing says to what", dollars(resting.low)),
+            };
+            let (requests, cost) = (thousands(resting.requests), dollars(resting.rated_cost));
+            table.add_row([assumption.to_string(), requests, cost, bounds]);
+        }
+        say(format_args!("\n{}", table.trim_fmt()));
+    }
+
+    fn quantities_by_reason(&self) -> Vec<String> {
+        let told = self.unrated.iter().map(|(reason, sum)| {
+            let (with_tokens, others): (Vec<_>, Vec<_>) =
+                sum.meters.iter().partition(|(meter, _)| meter.has_tokens());
+            let tokens: u64 = with_tokens.iter().map(|(_, quantity)| **quantity).sum();
+            let mut parts: Vec<String> = Vec::new();
+            if tokens > 0 {
+                parts.push(counted(tokens, "token"));
+            }
+            if sum.requests > 0 {
+                parts.push(counted(sum.requests, "request"));
+            }
+            parts.extend(others.iter().map(|(meter, quantity)| format!("{} {meter}", thousands(**quantity))));
+            let cost = sum
+                .list_cost
+                .map(|cost| format!(", {} USD at list price", dollars(cost)))
+                .unwrap_or_default();
+            let first =
+                sum.first.as_ref().map_or(String::new(), |key| match key.detail.contains(key.model) {
+                    true => key.detail.clone(),
+                    false => format!("{}: {}", key.model, key.detail),
+                });
+            format!("  {reason}: {}{cost}\n    first: {first}\n    {}", parts.join(", "), reason.remedy())
+        });
+        told.collect()
     }
 }
 
@@ -193,48 +465,6 @@ fn cells(name: &str, tier: &str, sum: &Sum<'_>, top: &str) -> [String; 7] {
     [name.to_string(), tier.to_string(), requests, input, output, rated, top.to_string()]
 }
 
-fn sums<'r>(
-    replay: &'r Replay,
-    days: &[DayReport<'r>],
-    books: &'r Books,
-) -> Vec<((&'r str, UsageTier), Sum<'r>)> {
-    let mut sums: BTreeMap<(&str, UsageTier), Sum<'_>> = BTreeMap::new();
-    for (key, cell) in days.iter().flat_map(|day| &day.cells) {
-        let facts = &replay.groups[key.group.0 as usize];
-        let sum = sums.entry((books.base_model(facts, key.day), key.usage_tier)).or_default();
-        let inputs = [Meter::Input, Meter::InputCached, Meter::InputTool].map(|meter| cell.tokens(meter));
-        sum.requests += cell.requests;
-        sum.input += inputs.iter().sum::<u64>();
-        sum.output += cell.tokens(Meter::Output) + cell.tokens(Meter::OutputThinking);
-        if books.methods.find(facts.method).billed {
-            sum.billed += cell.quantities().map(|(_, quantity)| u128::from(quantity)).sum::<u128>();
-        }
-        sum.quota_models.insert(q1_quota_model(facts, key.usage_tier, key.day, books));
-    }
-    for (key, charge) in days.iter().flat_map(|day| &day.rated.charges) {
-        let sum = sums.entry((key.base_model, key.usage_tier)).or_default();
-        sum.rated = sum.rated.checked_add(charge.rated_cost).unwrap_or(sum.rated);
-        if key.meter != Meter::CacheStorage {
-            sum.charged += u128::from(charge.quantity);
-        }
-    }
-    sums.into_iter().collect()
-}
-
-/// The highest share of any limit by quota model and usage tier, in thousandths, and in words.
-fn highest_shares<'r>(days: &[DayReport<'r>]) -> BTreeMap<(&'r str, UsageTier), (u64, String)> {
-    let mut highest: BTreeMap<(&str, UsageTier), (u64, String)> = BTreeMap::new();
-    for (key, used) in days.iter().flat_map(|day| &day.measured.quota) {
-        if let Some(share) = highest_share(used) {
-            let best = highest.entry((key.quota_model, key.usage_tier)).or_default();
-            if share > *best {
-                *best = share;
-            }
-        }
-    }
-    highest
-}
-
 /// The highest share of a limit, in thousandths, and in words.
 fn highest_share(used: &QuotaUse) -> Option<(u64, String)> {
     [
@@ -253,74 +483,6 @@ fn highest_share(used: &QuotaUse) -> Option<(u64, String)> {
     .max()
 }
 
-/// What billing accounts came to, and what the next usage tier would bring.
-pub fn accounts(days: &[DayReport<'_>]) {
-    #[derive(Default)]
-    struct Sum {
-        rated: Pico,
-        credit: Pico,
-        net: Pico,
-    }
-    let mut sums: BTreeMap<&str, Sum> = BTreeMap::new();
-    for account in days.iter().flat_map(|day| &day.walked.accounts) {
-        let Some(id) = account.billing_account else { continue };
-        let sum = sums.entry(id).or_default();
-        for (sum, addend) in [
-            (&mut sum.rated, account.rated_cost),
-            (&mut sum.credit, account.credit),
-            (&mut sum.net, account.net_cost),
-        ] {
-            *sum = sum.checked_add(addend).unwrap_or(*sum);
-        }
-    }
-    if !sums.is_empty() {
-        let header = ["billing account", "tier", "rated USD", "credits", "net USD", "next tier"];
-        let mut table = screen::plain_table(&header);
-        table.set_content_arrangement(ContentArrangement::Disabled);
-        let last = days.last().map(|day| &day.walked);
-        for (id, standing) in last.iter().flat_map(|walked| &walked.standings).take(MOST_ROWS) {
-            let sum = &sums[id];
-            table.add_row([
-                shown(id).into_owned(),
-                standing.usage_tier.to_string(),
-                dollars(sum.rated),
-                dollars(sum.credit),
-                dollars(sum.net),
-                next_in_words(standing),
-            ]);
-        }
-        say(format_args!("\n{}", table.trim_fmt()));
-        if sums.len() > MOST_ROWS {
-            say(format_args!("(and {} more)", sums.len() - MOST_ROWS));
-        }
-        for account in last.iter().flat_map(|walked| &walked.accounts) {
-            let standing = account.billing_account.and_then(|id| last?.standings.get(id));
-            let cap = standing.and_then(|standing| standing.monthly_cap);
-            if let (Some(id), Some(cap)) =
-                (account.billing_account, cap.filter(|cap| account.month_cost > *cap))
-            {
-                say(format_args!(
-                    "{}: {} USD this month, above the cap of {}",
-                    shown(id),
-                    dollars(account.month_cost),
-                    dollars(cap)
-                ));
-            }
-        }
-    }
-    let upgrades = days.iter().flat_map(|day| day.measured.upgrades.values());
-    let (throttled, spared) = upgrades.fold((0, 0), |(throttled, spared), upgrade| {
-        (throttled + upgrade.requests_throttled, spared + upgrade.requests_spared_at_most)
-    });
-    if throttled > 0 {
-        say(format_args!(
-            "\nthe next usage tier's limits would have spared at most {} of {}\n(upgrade.csv, by project and model)",
-            thousands(spared),
-            counted(throttled, "throttled request")
-        ));
-    }
-}
-
 /// tier2 since 2026-06-12; tier2 from 250 USD, 30 days.
 fn next_in_words(standing: &Standing) -> String {
     let Some(next) = standing.next else { return "-".to_string() };
@@ -329,70 +491,6 @@ fn next_in_words(standing: &Standing) -> String {
         (None, Some(spend), Some(days)) => format!("{next} from {spend} USD, {days} days"),
         _ => next.to_string(),
     }
-}
-
-/// What rests on assumptions, and between which bounds.
-pub fn assumptions(days: &[DayReport<'_>]) {
-    let mut sums: BTreeMap<Assumption, Resting> = BTreeMap::new();
-    for (assumption, resting) in days.iter().flat_map(|day| &day.rated.assumptions) {
-        let sum = sums.entry(*assumption).or_insert(Resting::NOTHING);
-        *sum = sum.checked_add(*resting).unwrap_or(*sum);
-    }
-    if sums.is_empty() {
-        return;
-    }
-    let mut table = screen::plain_table(&["assumed", "requests", "rated USD", "if read otherwise"]);
-    for (assumption, resting) in sums {
-        let bounds = match resting.high {
-            Some(high) if high == resting.low && high == Pico::ZERO => "no money".to_string(),
-            Some(high) if high == resting.low => "the same".to_string(),
-            Some(high) => format!("{} to {}", dollars(resting.low), dollars(high)),
-            None => format!("from {}, nothing says to what", dollars(resting.low)),
-        };
-        let (requests, cost) = (thousands(resting.requests), dollars(resting.rated_cost));
-        table.add_row([assumption.to_string(), requests, cost, bounds]);
-    }
-    say(format_args!("\n{}", table.trim_fmt()));
-}
-
-/// Suspense by reason, with what to do about each, and the warnings.
-pub fn suspense(replay: &Replay, days: &[DayReport<'_>]) {
-    let told: Vec<String> = lines_by_reason(replay).into_iter().chain(quantities_by_reason(days)).collect();
-    if !told.is_empty() {
-        say(format_args!("\nin suspense:\n{}", told.join("\n")));
-    }
-    for name in nearly_all_suspended(replay) {
-        let name = if name == "-" { "the standard input" } else { name };
-        say(format_args!(
-            "\nnearly every line of {name} is in suspense: is it a request log?\n    \
-             It was read as canonical records: JSON objects with timestamp, project_id, model,\n    \
-             status and usageMetadata; the README has an example and all fields."
-        ));
-    }
-    let mut warnings = BTreeMap::new();
-    for (warning, requests) in days.iter().flat_map(|day| &day.warnings) {
-        *warnings.entry(*warning).or_insert(0) += requests;
-    }
-    if !warnings.is_empty() {
-        say("\nwarnings:");
-    }
-    for (warning, requests) in warnings {
-        say(format_args!("  {warning}: {}\n    {}", counted(requests, "request"), warning.remedy()));
-        if warning == Warning::MaybeCountedTwice {
-            for ((one, other), requests) in twice(days) {
-                say(format_args!("    in {one} and in {other}: {}", counted(requests, "request")));
-            }
-        }
-    }
-}
-
-/// Calls that may stand in the sums twice, by the shapes in which they were logged.
-fn twice(days: &[DayReport<'_>]) -> Twice {
-    let mut sums = Twice::new();
-    for (shapes, requests) in days.iter().flat_map(|day| &day.twice) {
-        *sums.entry(*shapes).or_default() += requests;
-    }
-    sums
 }
 
 /// Inputs that are likely no logs of this API: their lines aren't JSON, or lack what a request has.
@@ -441,50 +539,4 @@ fn unknown_inputs(replay: &Replay) -> String {
         told.push_str(&format!("    (and {} more)\n", unknown.len() - MOST_ROWS));
     }
     told
-}
-
-fn quantities_by_reason(days: &[DayReport<'_>]) -> Vec<String> {
-    #[derive(Default)]
-    struct Sum<'r> {
-        meters: BTreeMap<Meter, u64>,
-        requests: u64,
-        list_cost: Option<Pico>,
-        first: Option<&'r UnratedKey<'r>>,
-    }
-    let mut by_reason: BTreeMap<Reason, Sum<'_>> = BTreeMap::new();
-    for (key, unrated) in days.iter().flat_map(|day| &day.rated.unrated) {
-        let sum = by_reason.entry(key.reason).or_default();
-        match key.meter {
-            Some(meter) => {
-                let quantity = sum.meters.entry(meter).or_default();
-                *quantity = quantity.saturating_add(unrated.quantity);
-            }
-            None => sum.requests += unrated.requests,
-        }
-        if let Some(list_cost) = unrated.list_cost {
-            sum.list_cost = sum.list_cost.unwrap_or_default().checked_add(list_cost);
-        }
-        sum.first.get_or_insert(key);
-    }
-    let told = by_reason.into_iter().map(|(reason, sum)| {
-        let (with_tokens, others): (Vec<_>, Vec<_>) =
-            sum.meters.iter().partition(|(meter, _)| meter.has_tokens());
-        let tokens: u64 = with_tokens.iter().map(|(_, quantity)| **quantity).sum();
-        let mut parts: Vec<String> = Vec::new();
-        if tokens > 0 {
-            parts.push(counted(tokens, "token"));
-        }
-        if sum.requests > 0 {
-            parts.push(counted(sum.requests, "request"));
-        }
-        parts.extend(others.iter().map(|(meter, quantity)| format!("{} {meter}", thousands(**quantity))));
-        let cost =
-            sum.list_cost.map(|cost| format!(", {} USD at list price", dollars(cost))).unwrap_or_default();
-        let first = sum.first.map_or(String::new(), |key| match key.detail.contains(key.model) {
-            true => key.detail.clone(),
-            false => format!("{}: {}", key.model, key.detail),
-        });
-        format!("  {reason}: {}{cost}\n    first: {first}\n    {}", parts.join(", "), reason.remedy())
-    });
-    told.collect()
 }

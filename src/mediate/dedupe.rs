@@ -16,7 +16,7 @@ use std::hash::BuildHasher;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::groups::SharedGroups;
-use super::row::{self, Head, Identity, Row, Shard};
+use super::row::{self, Head, Identity, Row, Shard, Unread};
 use crate::error::{Error, Result};
 use crate::memory::Memory;
 use crate::types::cache::CacheUse;
@@ -159,7 +159,7 @@ impl Dealer {
 /// What became of a row.
 pub enum Settled<'s> {
     /// It counts.
-    Unique(Row<'s>),
+    Unique(Unread<'s>),
     /// Equal to the one that counts in every fact that figures depend on.
     Duplicate(Row<'s>),
     /// Another record of its identity counts.
@@ -186,9 +186,9 @@ pub fn settle<'s>(
     told_below.sort_unstable();
     told_below.dedup();
     let mut told_below = told_below.into_iter().peekable();
-    rows.each(|spot, _| {
+    rows.each(|spot, flags| {
         if told_below.next_if_eq(&spot).is_none() {
-            tell(rows.alone(spot));
+            tell(rows.alone(spot, flags));
         }
     });
 
@@ -199,10 +199,10 @@ pub fn settle<'s>(
             .expect("there is a first one");
         let best_row = rows.read(best);
         if best_row.has(row::USAGE_MISSING) {
-            spots().for_each(|spot| tell(rows.alone(spot)));
+            spots().for_each(|spot| tell(rows.alone(spot, rows.flags(spot))));
             continue;
         }
-        tell(Settled::Unique(best_row));
+        tell(rows.alone(best, rows.flags(best)));
         for row in spots().filter(|spot| *spot != best).map(|spot| rows.read(spot)) {
             let is_same = row.same_figures(&best_row)
                 && (row.group == best_row.group
@@ -260,13 +260,19 @@ impl<'s> Rows<'s> {
     }
 
     /// A row without another one of its identity that would count.
-    fn alone(&self, spot: Spot) -> Settled<'s> {
-        let row = self.read(spot);
+    #[inline(always)]
+    fn alone(&self, spot: Spot, flags: u16) -> Settled<'s> {
+        let (chunk, thread) = self.chunks[spot.chunk()];
+        let row = Unread::new(chunk, spot.offset(), flags);
         if row.has(row::USAGE_MISSING) {
-            Settled::UsageMissing(self.chunks[spot.chunk()].1, row.missing_place())
+            Settled::UsageMissing(thread, row.read().missing_place())
         } else {
             Settled::Unique(row)
         }
+    }
+
+    fn flags(&self, spot: Spot) -> u16 {
+        Row::flags_at(self.chunks[spot.chunk()].0, spot.offset()).0
     }
 
     /// Gives each row's spot, ascending, and its flags.

@@ -40,7 +40,7 @@ const HAS_THOUGHTS: u16 = 16;
 /// The time is in nanoseconds, not in whole milliseconds.
 const IN_NANOS: u16 = 32;
 /// The request's detail follows its body.
-const HAS_DETAIL: u16 = 64;
+pub const HAS_DETAIL: u16 = 64;
 /// The log doesn't say when it was: `at` is what the run was told.
 pub const UNDATED: u16 = 128;
 /// It is of a shape that never says its tokens.
@@ -81,7 +81,7 @@ pub struct Shard {
     /// The chunk that is written, and how much of it is.
     last: Vec<u8>,
     used: usize,
-    /// What the chunks take of memory.
+    /// What the rows of full chunks take of memory.
     bytes: usize,
     /// Chunks that are in the temporary file.
     spilled: Vec<Piece>,
@@ -115,16 +115,16 @@ impl Shard {
         // A row with a long detail has a chunk of its own.
         let mut full = std::mem::replace(&mut self.last, vec![0; longest.max(Shard::CHUNK)]);
         full.truncate(self.used);
-        self.bytes += self.last.len();
+        self.bytes += full.len();
         self.used = 0;
         if !full.is_empty() {
             self.full.push(full);
         }
     }
 
-    /// What its rows take of memory.
+    /// What its rows take of memory; not the room that is left, which every shard has.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.used
     }
 
     /// Moves all rows to the temporary file, by way of `buffer`.
@@ -353,13 +353,7 @@ impl<'s> Row<'s> {
             0 => &[][..],
             _ => &chunk[end + 4..end + 4 + detail_length(chunk, end)],
         };
-        let mut body = &chunk[offset + HEAD..end];
-        let (at, rest) = body.split_at(if flags & IN_NANOS == 0 { MILLIS } else { 8 });
-        body = rest;
-        let mut bytes = [0; 8];
-        bytes[..at.len()].copy_from_slice(at);
-        let number = i64::from_le_bytes(bytes);
-        let at = Instant(if flags & IN_NANOS == 0 { number * NANOS_PER_MILLI } else { number });
+        let (at, mut body) = at_of(&chunk[offset + HEAD..end], flags);
         let group = GroupId(take_varint(&mut body) as u32);
         Row { identity: Row::identity_at(chunk, offset), at, group, flags, figures: body, detail }
     }
@@ -435,6 +429,46 @@ impl<'s> Row<'s> {
     /// What `--detail` shows; empty without it.
     pub fn detail(&self) -> &'s [u8] {
         self.detail
+    }
+}
+
+/// A row of which no more than its flags was looked at.
+#[derive(Clone, Copy)]
+pub struct Unread<'s> {
+    chunk: &'s [u8],
+    offset: usize,
+    flags: u16,
+}
+
+impl<'s> Unread<'s> {
+    /// The row with these flags at `offset` of a chunk.
+    pub fn new(chunk: &'s [u8], offset: usize, flags: u16) -> Unread<'s> {
+        Unread { chunk, offset, flags }
+    }
+
+    pub fn has(&self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+
+    pub fn at(&self) -> Instant {
+        at_of(&self.chunk[self.offset + HEAD..], self.flags).0
+    }
+
+    pub fn read(&self) -> Row<'s> {
+        Row::read(self.chunk, self.offset)
+    }
+}
+
+/// The time with which a body begins, and the rest of it.
+#[inline(always)]
+fn at_of(body: &[u8], flags: u16) -> (Instant, &[u8]) {
+    let mut bytes = [0; 8];
+    if flags & IN_NANOS == 0 {
+        bytes[..MILLIS].copy_from_slice(&body[..MILLIS]);
+        (Instant(i64::from_le_bytes(bytes) * NANOS_PER_MILLI), &body[MILLIS..])
+    } else {
+        bytes.copy_from_slice(&body[..8]);
+        (Instant(i64::from_le_bytes(bytes)), &body[8..])
     }
 }
 

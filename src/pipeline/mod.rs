@@ -10,40 +10,34 @@
 //! all do, so each is added to the sums at once, and the few that don't count are taken back. Rows and traffic for which
 //! there is no memory wait in a temporary file, and are read back a shard, and a part of a day, at a time.
 
+mod rating;
 mod reader;
 mod reading;
 mod settling;
 mod sources;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use rayon::prelude::*;
-
+pub use self::rating::{DayReport, Rating};
 use self::reading::read;
 use self::settling::Settling;
 use crate::balance::{self, Records};
 use crate::books::Books;
-use crate::charge::{self, Rated};
+use crate::cells;
 use crate::error::{Error, Exit, Result};
-use crate::evidence::{self, Twice, Warning};
 use crate::mediate::groups::AllGroups;
 use crate::memory::{Bound, Memory};
-use crate::quota::evidence::{Evidence, q9_evidence};
-use crate::quota::{self, Measured};
 use crate::read::{Inputs, Progress};
 use crate::suspense::Suspended;
 use crate::tally::{Tallier, sum_up};
-use crate::types::cache::CacheEvent;
-use crate::types::carry::Carry;
-use crate::types::charge::{Assumption, Resting};
 use crate::types::day::{Day, Instant, Window};
 use crate::types::detail::Kept;
 use crate::types::origin::InputSummary;
-use crate::types::tally::{Cell, CellKey, Groups, Overflow, Span, Tally, Traffic};
+use crate::types::tally::{Cells, Groups, Overflow, Span, Tally, Traffic};
 use crate::types::tier::UsageTier;
-use crate::walk::{Plan, Walk, WalkedDay};
 
 /// What a run is told besides its logs and books.
 #[derive(Debug, Clone, Default)]
@@ -86,29 +80,22 @@ pub struct Replay {
 }
 
 impl Replay {
+    /// The cells of a day, none of them without requests.
+    pub fn cells(&self, day: Day) -> Result<Cow<'_, Cells>> {
+        let in_memory = self.tally.cells.get(&day);
+        let Some(spilled) = self.tally.spilled.get(&day) else {
+            return Ok(in_memory.map_or_else(Cow::default, Cow::Borrowed));
+        };
+        let mut cells = in_memory.cloned().unwrap_or_default();
+        cells::add(&mut cells, day, spilled, &self.memory)?;
+        cells.retain(|_, cell| cell.requests > 0);
+        Ok(Cow::Owned(cells))
+    }
+
     /// Suspended lines that decide the exit code: with a window, those without a time are told and decide nothing.
     pub fn deciding_lines(&self, window: Window) -> u64 {
         self.suspended.iter().filter(|line| line.day.is_some() || window.is_open()).count() as u64
     }
-}
-
-/// One day, rated and measured.
-#[derive(Debug)]
-pub struct DayReport<'r> {
-    pub day: Day,
-    pub cells: Vec<(&'r CellKey, &'r Cell)>,
-    pub rated: Rated<'r>,
-    pub measured: Measured<'r>,
-    /// What it took over and hands on.
-    pub walked: WalkedDay<'r>,
-    /// Hash of the carry that the day began with; None where it began empty.
-    pub carry_before: Option<String>,
-    /// Requests by what is warned of.
-    pub warnings: BTreeMap<Warning, u64>,
-    /// What 429 bodies say.
-    pub evidence: Evidence<'r>,
-    /// Calls that may be counted twice.
-    pub twice: Twice,
 }
 
 /// Reads logs into sums. Both the lines and, later, the quantities are accounted for, or there is no result.
@@ -192,83 +179,9 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
 
 /// The days that have requests or suspended lines, ascending; days before the window as far as they are summed.
 pub fn days_seen(replay: &Replay) -> Vec<Day> {
-    let mut days: BTreeSet<Day> = replay.tally.cells.keys().map(|key| key.day).collect();
+    let mut days: BTreeSet<Day> = replay.tally.days().collect();
     days.extend(replay.suspended.iter().filter_map(|line| line.day));
     days.into_iter().collect()
-}
-
-/// Applies the books to the sums, day by day: a report for each day that `plan` publishes. `carries` are those of the
-/// published days that it takes over; `usage_tier` is that of projects without a timeline.
-pub fn rate<'r>(
-    replay: &'r Replay,
-    books: &'r Books,
-    plan: &Plan,
-    carries: &'r BTreeMap<Day, Carry<String>>,
-    usage_tier: Option<UsageTier>,
-) -> Result<Vec<DayReport<'r>>> {
-    let mut cells: BTreeMap<Day, Vec<(&CellKey, &Cell)>> = BTreeMap::new();
-    for (key, cell) in &replay.tally.cells {
-        cells.entry(key.day).or_default().push((key, cell));
-    }
-    let mut events: BTreeMap<Day, Vec<&CacheEvent>> = BTreeMap::new();
-    for event in &replay.tally.cache_events {
-        events.entry(event.at.day()).or_default().push(event);
-    }
-    // What a day's requests cost and took of quota depends on no other day.
-    let mut of_days: BTreeMap<Day, (Rated<'r>, Measured<'r>)> = cells
-        .par_iter()
-        .filter(|(day, _)| **day >= plan.begin)
-        .map(|(day, cells)| {
-            let rated = charge::rate(*day, cells, &replay.groups, books)?;
-            Ok((*day, (rated, quota::measure(*day, &replay.traffic, &replay.groups, books, &replay.memory)?)))
-        })
-        .collect::<Result<_>>()?;
-    let mut walk = Walk::new(&replay.groups, books, usage_tier);
-    let mut carry_before = None;
-    let mut reports = Vec::new();
-    for day in plan.days() {
-        let (mut rated, measured) = of_days.remove(&day).unwrap_or_default();
-        let cells = cells.remove(&day).unwrap_or_default();
-        if let Some(carry) = carries.get(&day.previous()) {
-            walk.take_over(carry);
-            carry_before = Some(carry.hash());
-        }
-        let events = events.remove(&day).unwrap_or_default();
-        if !plan.publishes(day) {
-            walk.pass(day, events, &mut rated)?;
-            carry_before = plan.publishes(day.next()).then(|| walk.carry(day).hash());
-            continue;
-        }
-        let walked = walk.day(day, &cells, events, &mut rated)?;
-        // Q6. That throttled requests don't count against quota is assumed; no money rests on it.
-        let throttled = measured.quota.values().map(|row| row.requests_throttled).sum();
-        if throttled > 0 {
-            let resting = Resting { requests: throttled, ..Resting::NOTHING };
-            rated.rest_on(Assumption::ThrottledInRpd, resting)?;
-        }
-        let bodies = q9_evidence(day, &cells, &replay.groups, books);
-        let twice = evidence::twice(day, &cells, &replay.groups, books);
-        let mut warnings = evidence::warnings(day, &cells, &replay.groups, books, &bodies, &twice);
-        let requests: u64 = cells.iter().map(|(_, cell)| cell.requests).sum();
-        if day == plan.first && plan.carry_missing && requests > 0 {
-            warnings.insert(Warning::CarryMissing, requests);
-        }
-        let next = walked.carry.hash();
-        let report = DayReport {
-            day,
-            cells,
-            rated,
-            measured,
-            walked,
-            carry_before,
-            warnings,
-            evidence: bodies,
-            twice,
-        };
-        carry_before = Some(next);
-        reports.push(report);
-    }
-    Ok(reports)
 }
 
 /// Gives freed memory back to the system. The allocator would keep it for each thread's own next use, and the next

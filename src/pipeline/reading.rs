@@ -104,20 +104,22 @@ pub(super) fn read<'b>(
             progress.lines.fetch_add(lines, Ordering::Relaxed);
             reader.spill_if_full(memory)
         };
-        loop {
-            match sources.next(&mut block)? {
-                Next::Block => read(&mut reader, &block)?,
-                Next::InOrder(mut stream) => {
-                    while stream.next(&mut block)? {
-                        read(&mut reader, &block)?;
+        let read_all = || {
+            loop {
+                match sources.next(&mut block)? {
+                    Next::Block => read(&mut reader, &block)?,
+                    Next::InOrder(mut stream) => {
+                        while stream.next(&mut block)? {
+                            read(&mut reader, &block)?;
+                        }
+                        reader.end_parts(&stream, memory)?;
+                        sources.end(*stream);
                     }
-                    reader.end_parts(&stream, memory)?;
-                    sources.close(*stream);
+                    Next::Nothing => return Ok(reader.finish()),
                 }
-                Next::Nothing => break,
             }
-        }
-        Ok(reader.finish())
+        };
+        read_all().inspect_err(|_| sources.fail())
     });
     let threads = threads.into_iter().collect::<Result<Vec<Thread<'_>>>>()?;
 
@@ -134,7 +136,8 @@ pub(super) fn read<'b>(
         records.add(&thread.records);
     }
     let mut summaries: Vec<Option<InputSummary>> = vec![None; inputs.list.len()];
-    for (id, stream) in sources.into_ended() {
+    for stream in sources.into_ended() {
+        let id = stream.input();
         if let Some(summary) = stream.finish(lines[id.0 as usize])? {
             summaries[id.0 as usize] = Some(summary);
         }

@@ -11,13 +11,13 @@ use crate::error::Result;
 use crate::mediate::dedupe::{self, Settled};
 use crate::mediate::groups::SharedGroups;
 use crate::mediate::row::{
-    CACHE, NO_ID, Row, Shard, THOUGHTS_ASSUMED, TOKENS_UNKNOWN, UNDATED, USAGE_MISSING,
+    CACHE, HAS_DETAIL, NO_ID, Row, Shard, THOUGHTS_ASSUMED, TOKENS_UNKNOWN, UNDATED, USAGE_MISSING, Unread,
 };
 use crate::memory::Memory;
 use crate::suspense::Suspended;
 use crate::tally::{Tallied, Tallier};
 use crate::types::cache::{CacheEvent, CacheUse};
-use crate::types::day::{Day, Days};
+use crate::types::day::{Day, Days, Instant};
 use crate::types::detail::Kept;
 use crate::types::tally::Span;
 use crate::types::usage::Usage;
@@ -55,7 +55,7 @@ impl<'b> Settling<'b> {
 
     pub(super) fn settle(&mut self, shards: &[Shard], groups: &SharedGroups, read: &Read<'_>) -> Result<()> {
         dedupe::settle(shards, groups, |settled| match settled {
-            Settled::Unique(row) => self.count(&row, groups, read),
+            Settled::Unique(row) => self.count(row, groups, read),
             Settled::Duplicate(row) => {
                 self.records.duplicates += 1;
                 self.take_back(&row, groups);
@@ -76,7 +76,16 @@ impl<'b> Settling<'b> {
     }
 
     /// Of a request that counts: notes when it was, what it did to a cache, and all of it when requests are kept.
-    fn count(&mut self, row: &Row<'_>, groups: &SharedGroups, read: &Read<'_>) {
+    #[inline(always)]
+    fn count(&mut self, row: Unread<'_>, groups: &SharedGroups, read: &Read<'_>) {
+        // Nearly all lie between others of their day.
+        if row.has(CACHE | HAS_DETAIL) || !self.spans.cover(row.at()) {
+            self.count_further(&row.read(), groups, read);
+        }
+    }
+
+    #[inline(never)]
+    fn count_further(&mut self, row: &Row<'_>, groups: &SharedGroups, read: &Read<'_>) {
         let day = self.days.of(row.at);
         if !self.options.sums(day) {
             return;
@@ -144,6 +153,12 @@ impl Spans {
             Some((last, own)) if *last == day => own.merge(span),
             _ => self.put_away(Some((day, span))),
         }
+    }
+
+    /// Whether an instant lies between others of the day that came last: so the span stays as it is.
+    #[inline(always)]
+    fn cover(&self, at: Instant) -> bool {
+        self.last.is_some_and(|(_, span)| (span.first_at..=span.last_at).contains(&at))
     }
 
     #[inline(never)]

@@ -1,38 +1,47 @@
-//! Owns which input a thread reads next: one large file is shared, many packed ones are spread, and one whose items must
-//! be read in their order is one thread's alone. Leaves to `read` how an input is read, to `reader` what its lines are.
+//! Owns which input a thread reads next, and the blocks that are read ahead: one large file is shared, many packed ones
+//! are spread, and one whose items must be read in their order is one thread's alone. Leaves to `read` how an input is
+//! read, to `reader` what its lines are.
+//!
+//! A thread reads the next block of a stream that no other thread is reading, else takes one that is ready, else opens
+//! the next input, else waits. Of a packed input a block is unpacked about as slowly as its lines are decoded, so who
+//! has such a stream reads on until some blocks are ready: while others take them it goes on unpacking, which nobody else
+//! could do meanwhile, and when nobody does it decodes like the others.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use crate::error::Result;
-use crate::read::lines::Block;
+use crate::read::gz::Ahead;
+use crate::read::lines::{BLOCK, Block};
 use crate::read::stream::Stream;
 use crate::read::{Inputs, Progress};
 use crate::types::origin::InputId;
 
-/// Inputs that wait, and those being read: a thread takes the next block of a stream that no other thread is reading,
-/// else opens the next input, else waits. So threads share one large file and spread over many packed ones. An input
-/// whose items must be read in their order is one thread's alone.
+/// The inputs of a run, for all its threads.
 pub(super) struct Sources<'s> {
     state: Mutex<State>,
-    /// Told whenever an input was opened, or couldn't be.
-    opened: Condvar,
-    ended: Mutex<Vec<(InputId, Stream)>>,
+    /// Told whenever there may be something to do for a thread that waits.
+    changed: Condvar,
     inputs: &'s Inputs,
     progress: &'s Arc<Progress>,
-    /// An input can't be read: nobody need go on.
-    failed: AtomicBool,
+    threads: usize,
 }
 
 struct State {
     waiting: std::vec::IntoIter<InputId>,
-    /// Inputs that threads are opening: they will be open, so nobody else leaves until then.
-    opening: usize,
-    open: Vec<Source>,
+    /// Open streams that nobody is reading.
+    idle: Vec<Stream>,
+    /// Threads that open or read one: there may be more to do once they have, so nobody else leaves until then.
+    busy: usize,
+    ready: Vec<Block>,
+    /// What of open streams may be read ahead, by the input.
+    ahead: Vec<(InputId, Arc<Ahead>)>,
+    /// Buffers for blocks.
+    spare: Vec<Block>,
+    /// Streams that were read, in the order in which they ended.
+    ended: Vec<Stream>,
+    /// There will be no result: nobody need go on.
+    failed: bool,
 }
-
-/// None when it has ended.
-type Source = Arc<Mutex<Option<Stream>>>;
 
 /// What a thread is given to do.
 pub(super) enum Next {
@@ -49,101 +58,173 @@ impl<'s> Sources<'s> {
         Sources {
             state: Mutex::new(State {
                 waiting: unique.collect::<Vec<_>>().into_iter(),
-                opening: 0,
-                open: Vec::new(),
+                idle: Vec::new(),
+                busy: 0,
+                ready: Vec::new(),
+                ahead: Vec::new(),
+                spare: Vec::new(),
+                ended: Vec::new(),
+                failed: false,
             }),
-            opened: Condvar::new(),
-            ended: Mutex::default(),
+            changed: Condvar::new(),
             inputs,
             progress,
-            failed: AtomicBool::new(false),
+            threads: rayon::current_num_threads(),
         }
     }
 
-    /// The inputs that were read, in the order in which they ended.
-    pub(super) fn into_ended(self) -> Vec<(InputId, Stream)> {
-        self.ended.into_inner().expect("no thread panicked")
+    /// The inputs that were read.
+    pub(super) fn into_ended(self) -> Vec<Stream> {
+        self.state.into_inner().expect("no thread panicked").ended
     }
 
     /// Fills `block` with lines that nobody has yet, or gives an input that one thread reads.
     pub(super) fn next(&self, block: &mut Block) -> Result<Next> {
-        let next = self.find_next(block);
-        if next.is_err() {
-            self.failed.store(true, Ordering::Relaxed);
-        }
-        next
-    }
-
-    fn find_next(&self, block: &mut Block) -> Result<Next> {
-        while !self.failed.load(Ordering::Relaxed) {
-            let mut open = self.state().open.clone();
-            if !open.is_empty() {
-                // Each thread stays with one of its own as long as there are as many: what is known of it is near.
-                let first = rayon::current_thread_index().unwrap_or(0) % open.len();
-                open.rotate_left(first);
-            }
-            for source in &open {
-                if let Ok(mut stream) = source.try_lock()
-                    && self.advance(source, &mut stream, block)?
-                {
+        let mut state = self.state();
+        // Nothing was found to help with since this thread last waited.
+        let mut no_help = false;
+        loop {
+            if state.failed {
+                return Ok(Next::Nothing);
+            } else if let Some(stream) = state.idle.pop() {
+                let _busy = self.begin(state);
+                if self.read_on(stream, block)? {
                     return Ok(Next::Block);
                 }
-            }
-            let mut state = self.state();
-            if let Some(id) = state.waiting.next() {
-                state.opening += 1;
-                drop(state);
+            } else if let Some(ready) = state.ready.pop() {
+                let read = std::mem::replace(block, ready);
+                state.spare.extend(Some(read).filter(Block::is_small));
+                return Ok(Next::Block);
+            } else if let Some(id) = state.waiting.next() {
+                let _busy = self.begin(state);
                 if let Some(stream) = self.open(id)? {
                     return Ok(Next::InOrder(Box::new(stream)));
                 }
-            } else if let Some(source) = state.open.first().cloned() {
+            } else if state.busy > 0 && no_help {
+                state = self.changed.wait(state).expect("no thread panicked");
+                no_help = false;
+                continue;
+            } else if state.busy > 0 {
+                let ahead = state.ahead.clone();
                 drop(state);
-                let mut stream = source.lock().expect("no thread panicked");
-                if self.advance(&source, &mut stream, block)? {
-                    return Ok(Next::Block);
-                }
-            } else if state.opening > 0 {
-                drop(self.opened.wait(state).expect("no thread panicked"));
+                no_help = !ahead.iter().any(|(_, ahead)| ahead.help(self.threads - 1));
             } else {
                 return Ok(Next::Nothing);
             }
+            state = self.state();
         }
-        Ok(Next::Nothing)
+    }
+
+    /// Takes note that a stream was read to its end.
+    pub(super) fn end(&self, stream: Stream) {
+        let mut state = self.state();
+        state.ahead.retain(|(input, _)| *input != stream.input());
+        state.ended.push(stream);
+    }
+
+    /// Lets the other threads leave: there will be no result.
+    pub(super) fn fail(&self) {
+        self.state().failed = true;
+        self.changed.notify_all();
     }
 
     /// Opens an input for all threads, or gives one that must be read in its order.
     fn open(&self, id: InputId) -> Result<Option<Stream>> {
         let input = &self.inputs.list[id.0 as usize];
-        let (threads, progress) = (rayon::current_num_threads(), self.progress.clone());
-        let streams = Stream::open(id, input, self.inputs.settings_of(id), threads, progress);
-        self.failed.fetch_or(streams.is_err(), Ordering::Relaxed);
-        let mut state = self.state();
-        state.opening -= 1;
-        self.opened.notify_all();
-        let mut streams = streams?;
+        let settings = self.inputs.settings_of(id);
+        let mut streams = Stream::open(id, input, settings, self.threads, self.progress.clone())?;
         let in_order = streams.pop_if(|stream| stream.is_in_order());
-        state.open.extend(streams.into_iter().map(|stream| Arc::new(Mutex::new(Some(stream)))));
+        let mut state = self.state();
+        state.ahead.extend(streams.iter().filter_map(|stream| Some((id, stream.ahead()?))));
+        state.idle.append(&mut streams);
+        drop(state);
+        self.changed.notify_all();
         Ok(in_order)
+    }
+
+    /// Reads blocks until enough are ready, and one more into `block`; false at the end of the stream.
+    fn read_on(&self, mut stream: Stream, block: &mut Block) -> Result<bool> {
+        while stream.next(block)? {
+            let mut state = self.state();
+            let ready: usize = state.ready.iter().map(|ready| ready.bytes().len()).sum();
+            let goes_on = stream.is_packed() && ready < self.threads * BLOCK && !state.failed;
+            if !goes_on {
+                state.idle.push(stream);
+                self.changed.notify_one();
+                return Ok(true);
+            }
+            let spare = state.spare.pop().unwrap_or_default();
+            state.ready.push(std::mem::replace(block, spare));
+            self.changed.notify_one();
+        }
+        self.end(stream);
+        Ok(false)
+    }
+
+    fn begin(&self, mut state: MutexGuard<'_, State>) -> Busy<'_, 's> {
+        state.busy += 1;
+        Busy(self)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no thread panicked")
     }
+}
 
-    /// Takes the next block of a stream, or closes it at its end.
-    fn advance(&self, source: &Source, stream: &mut Option<Stream>, block: &mut Block) -> Result<bool> {
-        let Some(open) = stream else { return Ok(false) };
-        if open.next(block)? {
-            return Ok(true);
+/// A thread that opens or reads a stream, until it has: also if it panics.
+struct Busy<'a, 's>(&'a Sources<'s>);
+
+impl Drop for Busy<'_, '_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.busy -= 1;
+        state.failed |= std::thread::panicking();
+        if state.busy == 0 {
+            self.0.changed.notify_all();
         }
-        if let Some(ended) = stream.take() {
-            self.close(ended);
-        }
-        self.state().open.retain(|other| !Arc::ptr_eq(other, source));
-        Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// What a thread is told that waits for one which is at work on the only input.
+    fn told_while(end: impl FnOnce(&Sources<'_>) + Send) -> Next {
+        let (inputs, progress, both) = (Inputs::default(), Arc::default(), Barrier::new(2));
+        let sources = Sources::new(&inputs, &progress);
+        std::thread::scope(|scope| {
+            let at_work = scope.spawn(|| {
+                let _busy = sources.begin(sources.state());
+                both.wait();
+                std::thread::sleep(Duration::from_millis(20));
+                end(&sources);
+            });
+            both.wait();
+            let next = sources.next(&mut Block::default()).expect("nothing is read");
+            let _ = at_work.join();
+            next
+        })
     }
 
-    pub(super) fn close(&self, ended: Stream) {
-        self.ended.lock().expect("no thread panicked").push((ended.input(), ended));
+    #[test]
+    fn nobody_waits_for_a_thread_that_panicked_or_failed() {
+        assert!(matches!(told_while(|_| {}), Next::Nothing));
+        assert!(matches!(told_while(|_| panic!("as an input might make it")), Next::Nothing));
+        assert!(matches!(
+            told_while(|sources| {
+                sources.state().ready.push(Block::default());
+                sources.fail();
+            }),
+            Next::Nothing
+        ));
+        let given = told_while(|sources| {
+            sources.state().ready.push(Block::default());
+            sources.changed.notify_one();
+        });
+        assert!(matches!(given, Next::Block));
     }
 }

@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::books::Books;
 use crate::error::{Error, Exit, Result};
 use crate::pipeline::{DayReport, Replay};
-use crate::report;
+use crate::report::{self, Rows};
 use crate::suspense::Suspended;
 use crate::types::day::{Day, Window};
 use crate::types::key::shown;
@@ -65,121 +65,225 @@ impl Watcher for () {
     fn swapped(&self, _: &PublishedDay) {}
 }
 
-/// Publishes the days, and the undated lines of each input.
-pub fn publish(
-    output: &Output,
-    days: &[DayReport<'_>],
-    replay: &Replay,
-    books: &Books,
-    options: &Options<'_>,
-    watcher: &impl Watcher,
-) -> Result<()> {
-    for report in days {
-        refuse_foreign(&output.root().join(report.day.to_string()))?;
-    }
-    let undated = output.root().join(UNDATED);
-    if undated.is_symlink() {
-        refuse_foreign(&undated)?;
-    }
-    let run = Run::new(replay, options.window);
-    let mut staged = Vec::new();
-    let mut less = Vec::new();
-    for report in days {
-        let state = manifest::state(report.day, replay.last_read, options.close);
-        let manifest = Manifest::new(report, replay, &books.editions, state);
-        if !options.replace {
-            less.extend(less_than_before(output.root(), &manifest, &run)?);
-        }
-        staged.push((report, manifest));
-    }
-    if !less.is_empty() {
-        return Err(Error::new(format!(
-            "a published day would lose requests, so nothing was published:\n{}",
-            less.join("\n")
-        ))
-        .hint("give all logs of the day (a Pacific day lies in two UTC days), or --replace"));
-    }
-    let stop = || options.stop.load(Ordering::Relaxed);
-    let partly = |error: Error, published: &[PublishedDay]| {
-        let new = match (published.len(), published.first().zip(published.last())) {
-            (1, Some((only, _))) => format!("1 day is new: {}", only.day),
-            (days, Some((first, last))) => format!("{days} days are new: {} to {}", first.day, last.day),
-            _ => "no day is new".to_string(),
-        };
-        Error { what: format!("{}\n{new}", error.what), ..error }
-    };
-    let staging = stage_all(output, &staged, replay, books, &run, options, watcher);
-    let undated = match staging {
-        Ok(undated) => undated,
-        Err(error) => {
-            // What was staged is of no use; the error is what matters.
-            let _ = output.sweep();
-            return Err(partly(error, &[]));
-        }
-    };
-
-    let mut published: Vec<PublishedDay> = Vec::new();
-    watcher.swapping();
-    for (report, manifest) in &staged {
-        if stop() {
-            return Err(partly(interrupted(), &published));
-        }
-        output.swap(&report.day.to_string()).map_err(|error| partly(error, &published))?;
-        published.push(PublishedDay { day: report.day, state: manifest.state });
-        watcher.swapped(&published[published.len() - 1]);
-    }
-    for (name, has_lines) in &undated {
-        let result = if *has_lines { output.swap(name) } else { output.remove(name) };
-        result.map_err(|error| partly(error, &published))?;
-    }
-    output.sweep().map_err(|error| partly(error, &published))
+/// What is staged beside the published days, all of it before any of it is published. Given up when it is dropped before.
+pub struct Staging<'p, W: Watcher> {
+    output: &'p Output,
+    replay: &'p Replay,
+    books: &'p Books,
+    options: &'p Options<'p>,
+    watcher: &'p W,
+    run: Run,
+    /// By day.
+    suspended: BTreeMap<Option<Day>, Vec<&'p Suspended>>,
+    staged: Vec<PublishedDay>,
+    /// What speaks against it.
+    less: Vec<String>,
+    is_over: bool,
 }
 
-/// Writes all folders beside the published ones; gives the undated ones, and whether each has lines.
-fn stage_all(
-    output: &Output,
-    days: &[(&DayReport<'_>, Manifest)],
-    replay: &Replay,
-    books: &Books,
-    run: &Run,
-    options: &Options<'_>,
-    watcher: &impl Watcher,
-) -> Result<BTreeMap<String, bool>> {
-    let stop = || options.stop.load(Ordering::Relaxed);
-    let mut suspended: BTreeMap<Option<Day>, Vec<&Suspended>> = BTreeMap::new();
-    for line in &replay.suspended {
-        suspended.entry(line.day).or_default().push(line);
-    }
-    let undated = suspended.remove(&None).unwrap_or_default();
-    let stage = |(report, manifest): &(&DayReport<'_>, Manifest)| {
-        if stop() {
-            return Err(interrupted());
+impl<'p, W: Watcher> Staging<'p, W> {
+    /// `days` are those that will be staged.
+    pub fn begin(
+        output: &'p Output,
+        days: impl IntoIterator<Item = Day>,
+        replay: &'p Replay,
+        books: &'p Books,
+        options: &'p Options<'p>,
+        watcher: &'p W,
+    ) -> Result<Staging<'p, W>> {
+        for day in days {
+            refuse_foreign(&output.root().join(day.to_string()))?;
         }
-        let folder = output.stage(&report.day.to_string())?;
-        let lines = suspended.get(&Some(report.day)).map_or(&[][..], Vec::as_slice);
-        stage_day(&folder, report, lines, replay, books, options.detail)?;
-        write::file(&folder.join("carry.json"), report.walked.carry.text().as_bytes())?;
-        write_json(&folder.join("manifest.json"), manifest)?;
-        write_json(&folder.join("run.json"), run)?;
-        watcher.staged();
+        let undated = output.root().join(UNDATED);
+        if undated.is_symlink() {
+            refuse_foreign(&undated)?;
+        }
+        let mut suspended: BTreeMap<Option<Day>, Vec<&Suspended>> = BTreeMap::new();
+        for line in &replay.suspended {
+            suspended.entry(line.day).or_default().push(line);
+        }
+        let run = Run::new(replay, options.window);
+        let (staged, less) = (Vec::new(), Vec::new());
+        Ok(Staging { output, replay, books, options, watcher, run, suspended, staged, less, is_over: false })
+    }
+
+    /// Writes some days beside the published ones, unless a day was already found that would be less than before.
+    pub fn stage(&mut self, reports: &[DayReport<'_>]) -> Result<()> {
+        let mut days = Vec::new();
+        for report in reports {
+            let state = manifest::state(report.day, self.replay.last_read, self.options.close);
+            let manifest = Manifest::new(report, self.replay, &self.books.editions, state);
+            if !self.options.replace {
+                self.less.extend(less_than_before(self.output.root(), &manifest, &self.run)?);
+            }
+            days.push((report, manifest));
+        }
+        if !self.less.is_empty() {
+            return Ok(());
+        }
+        self.stage_all(&days).map_err(|error| partly(error, &[]))?;
+        let new = |(report, manifest): &(&DayReport<'_>, Manifest)| PublishedDay {
+            day: report.day,
+            state: manifest.state,
+        };
+        self.staged.extend(days.iter().map(new));
         Ok(())
-    };
-    on_all_cores(days, stage)?;
-    let with_lines: BTreeSet<InputId> = undated.iter().map(|line| line.input).collect();
-    let mut folders = BTreeMap::new();
-    for (place, input) in replay.inputs.iter().enumerate() {
-        let id = InputId(place as u32);
-        let name = undated_name(&input.name);
-        folders.entry(name.clone()).or_insert(false);
-        if with_lines.contains(&id) {
-            let folder = output.stage(&name)?;
-            let lines = undated.iter().copied().filter(|line| line.input == id);
-            write::report(&folder, report::suspense::of_lines(lines, &replay.inputs))?;
-            write_json(&folder.join("run.json"), run)?;
-            folders.insert(name, true);
+    }
+
+    /// Publishes all that was staged, and the undated lines of each input.
+    pub fn publish(mut self) -> Result<()> {
+        if !self.less.is_empty() {
+            return Err(Error::new(format!(
+                "a published day would lose requests, so nothing was published:\n{}",
+                self.less.join("\n")
+            ))
+            .hint("give all logs of the day (a Pacific day lies in two UTC days), or --replace"));
+        }
+        let undated = self.stage_undated().map_err(|error| partly(error, &[]))?;
+        self.is_over = true;
+        self.watcher.swapping();
+        for (place, day) in self.staged.iter().enumerate() {
+            let partly = |error| partly(error, &self.staged[..place]);
+            self.refuse_when_stopped().map_err(partly)?;
+            self.output.swap(&day.day.to_string()).map_err(partly)?;
+            self.watcher.swapped(day);
+        }
+        let partly = |error| partly(error, &self.staged);
+        for (name, has_lines) in &undated {
+            let result = if *has_lines { self.output.swap(name) } else { self.output.remove(name) };
+            result.map_err(partly)?;
+        }
+        self.output.sweep().map_err(partly)
+    }
+
+    fn stage_all(&self, days: &[(&DayReport<'_>, Manifest)]) -> Result<()> {
+        let folders = days.iter().map(|(report, _)| self.output.stage(&report.day.to_string()));
+        let folders = folders.collect::<Result<Vec<_>>>()?;
+        // Large tables first, so that in the end no thread waits long for another one.
+        let of_days = |table| (0..days.len()).map(move |day| (day, table));
+        let tables: Vec<(usize, Table)> = TABLES.into_iter().flat_map(of_days).collect();
+        let left: Vec<AtomicUsize> = days.iter().map(|_| AtomicUsize::new(TABLES.len())).collect();
+        on_all_cores(&tables, |(place, table)| {
+            self.refuse_when_stopped()?;
+            let ((report, manifest), folder) = (&days[*place], &folders[*place]);
+            if let Some(rows) = self.table(*table, report)? {
+                write::report(folder, rows)?;
+            }
+            if left[*place].fetch_sub(1, Ordering::AcqRel) == 1 {
+                write::file(&folder.join("carry.json"), report.walked.carry.text().as_bytes())?;
+                write_json(&folder.join("manifest.json"), manifest)?;
+                write_json(&folder.join("run.json"), &self.run)?;
+                self.watcher.staged();
+            }
+            Ok(())
+        })
+    }
+
+    /// The rows of a table; None of one that isn't wanted.
+    fn table(&self, table: Table, report: &DayReport<'_>) -> Result<Option<Rows>> {
+        let (day, walked, measured) = (report.day, &report.walked, &report.measured);
+        let (cells, groups, books, inputs) =
+            (&report.cells, &self.replay.groups, self.books, &self.replay.inputs);
+        Ok(Some(match table {
+            Table::Traffic => report::traffic::rows(day, measured),
+            Table::Tally => report::tally::rows(day, cells, &walked.storage, groups, books),
+            Table::Usage => report::usage::rows(day, cells, groups, books),
+            Table::Charges => report::charges::rows(day, &report.rated, books),
+            Table::Suspense => {
+                let lines = self.suspended.get(&Some(day)).map_or(&[][..], Vec::as_slice);
+                let mut rows = report::suspense::of_lines(lines.iter().copied(), inputs);
+                report::suspense::add_quantities(&mut rows, day, &report.rated.unrated);
+                rows
+            }
+            Table::Quota => report::quota::rows(day, measured),
+            Table::Upgrade => report::upgrade::rows(day, measured),
+            Table::Evidence => report::evidence::rows(day, &report.evidence),
+            Table::DataUse => report::data_use::rows(day, cells, groups),
+            Table::Accounts => report::accounts::rows(day, &walked.accounts, &walked.standings),
+            Table::Credits => report::credits::rows(day, &walked.payments),
+            Table::Requests if self.options.detail => {
+                let kept = self.replay.kept.get(&day).map_or(&[][..], Vec::as_slice);
+                report::requests::rows(day, kept, groups, books, inputs)?
+            }
+            Table::Requests => return Ok(None),
+        }))
+    }
+
+    /// Stages the undated lines of each input; gives the folders, and whether each has lines.
+    fn stage_undated(&self) -> Result<BTreeMap<String, bool>> {
+        let undated = self.suspended.get(&None).map_or(&[][..], Vec::as_slice);
+        let with_lines: BTreeSet<InputId> = undated.iter().map(|line| line.input).collect();
+        let mut folders = BTreeMap::new();
+        for (place, input) in self.replay.inputs.iter().enumerate() {
+            let id = InputId(place as u32);
+            let name = undated_name(&input.name);
+            folders.entry(name.clone()).or_insert(false);
+            if with_lines.contains(&id) {
+                let folder = self.output.stage(&name)?;
+                let lines = undated.iter().copied().filter(|line| line.input == id);
+                write::report(&folder, report::suspense::of_lines(lines, &self.replay.inputs))?;
+                write_json(&folder.join("run.json"), &self.run)?;
+                folders.insert(name, true);
+            }
+        }
+        Ok(folders)
+    }
+
+    fn refuse_when_stopped(&self) -> Result<()> {
+        if self.options.stop.load(Ordering::Relaxed) { Err(interrupted()) } else { Ok(()) }
+    }
+}
+
+/// What was staged is of no use, and whatever went wrong is what matters.
+impl<W: Watcher> Drop for Staging<'_, W> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let _ = self.output.sweep();
         }
     }
-    Ok(folders)
+}
+
+/// A table of a day.
+#[derive(Clone, Copy)]
+enum Table {
+    Traffic,
+    Tally,
+    Usage,
+    Charges,
+    Suspense,
+    Quota,
+    Upgrade,
+    Evidence,
+    DataUse,
+    Accounts,
+    Credits,
+    Requests,
+}
+
+/// The largest first, as a rule.
+const TABLES: [Table; 12] = [
+    Table::Requests,
+    Table::Traffic,
+    Table::Tally,
+    Table::Charges,
+    Table::Usage,
+    Table::Suspense,
+    Table::Quota,
+    Table::Upgrade,
+    Table::Evidence,
+    Table::DataUse,
+    Table::Accounts,
+    Table::Credits,
+];
+
+/// An error that ends publishing, with the days that are new all the same.
+fn partly(error: Error, published: &[PublishedDay]) -> Error {
+    let new = match (published.len(), published.first().zip(published.last())) {
+        (1, Some((only, _))) => format!("1 day is new: {}", only.day),
+        (days, Some((first, last))) => format!("{days} days are new: {} to {}", first.day, last.day),
+        _ => "no day is new".to_string(),
+    };
+    Error { what: format!("{}\n{new}", error.what), ..error }
 }
 
 /// Does `work` for each item, on all cores. Polars has threads of its own: a thread of rayon's that waits for one of them
@@ -196,37 +300,6 @@ fn on_all_cores<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) ->
         let threads: Vec<_> = (0..rayon::current_num_threads()).map(|_| scope.spawn(worker)).collect();
         threads.into_iter().try_for_each(|thread| thread.join().expect("no thread panicked"))
     })
-}
-
-fn stage_day(
-    folder: &Path,
-    report: &DayReport<'_>,
-    lines: &[&Suspended],
-    replay: &Replay,
-    books: &Books,
-    detail: bool,
-) -> Result<()> {
-    let (day, groups, cells, walked) = (report.day, &replay.groups, &report.cells, &report.walked);
-    let mut suspense = report::suspense::of_lines(lines.iter().copied(), &replay.inputs);
-    report::suspense::add_quantities(&mut suspense, day, &report.rated.unrated);
-    // One after the other: rows are many, and written they are few bytes.
-    write::report(folder, report::usage::rows(day, cells, groups, books))?;
-    write::report(folder, report::charges::rows(day, &report.rated, books))?;
-    write::report(folder, report::credits::rows(day, &walked.payments))?;
-    write::report(folder, report::accounts::rows(day, &walked.accounts, &walked.standings))?;
-    write::report(folder, report::quota::rows(day, &report.measured))?;
-    write::report(folder, report::upgrade::rows(day, &report.measured))?;
-    write::report(folder, report::evidence::rows(day, &report.evidence))?;
-    write::report(folder, report::data_use::rows(day, cells, groups))?;
-    write::report(folder, suspense)?;
-    write::report(folder, report::traffic::rows(day, &report.measured, &replay.memory)?)?;
-    write::report(folder, report::tally::rows(day, cells, &walked.storage, groups, books))?;
-    if detail {
-        let kept = replay.kept.get(&day).map_or(&[][..], Vec::as_slice);
-        let rows = report::requests::rows(day, kept, groups, books, &replay.inputs)?;
-        write::report(folder, rows)?;
-    }
-    Ok(())
 }
 
 /// Where the undated lines of an input go: its file name, and a hash of its path so that two of one name differ.

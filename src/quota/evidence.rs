@@ -8,7 +8,7 @@ use crate::books::Books;
 use crate::books::limits::Metric;
 use crate::types::day::Day;
 use crate::types::quota_use::QuotaKey;
-use crate::types::tally::{Cell, CellKey, Groups};
+use crate::types::tally::{Cells, Groups};
 use crate::types::tier::UsageTier;
 use crate::types::violation::Violation;
 
@@ -43,12 +43,7 @@ pub struct Seen {
 }
 
 /// Q9. What 429 bodies say of limits and usage tiers, beside what was taken for them.
-pub fn q9_evidence<'r>(
-    day: Day,
-    cells: &[(&CellKey, &Cell)],
-    groups: &'r Groups,
-    books: &'r Books,
-) -> Evidence<'r> {
+pub fn q9_evidence<'r>(day: Day, cells: &Cells, groups: &'r Groups, books: &'r Books) -> Evidence<'r> {
     let mut evidence = Evidence::default();
     for (key, cell) in cells {
         let facts = &groups[key.group.0 as usize];

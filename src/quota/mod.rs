@@ -15,12 +15,11 @@ use crate::error::Result;
 use crate::memory::Memory;
 use crate::traffic;
 use crate::types::day::{Day, Instant};
-use crate::types::piece::Held;
-use crate::types::quota_use::{DayUse, MinuteUse, QuotaKey, QuotaUse, Upgrade};
+use crate::types::quota_use::{DayUse, Minute, MinuteUse, QuotaKey, QuotaUse, Upgrade};
 use crate::types::request::{Facts, Outcome};
 use crate::types::tally::{Arrival, DayTraffic, Groups, Part, SeriesKey, Traffic};
 use crate::types::tier::{ServiceTier, UsageTier};
-use window::{Second, Series};
+use window::{Peak, Second, Series};
 
 /// A day's use of quota.
 #[derive(Debug, Default)]
@@ -28,7 +27,7 @@ pub struct Measured<'r> {
     pub quota: BTreeMap<QuotaKey<'r>, QuotaUse>,
     /// Packed by [`window::pack`]: they are many, and only published. None of keys with requests of which the log doesn't
     /// say when they were.
-    pub minutes: BTreeMap<QuotaKey<'r>, Held>,
+    pub minutes: BTreeMap<QuotaKey<'r>, Vec<u8>>,
     /// Of rows that have a next usage tier.
     pub upgrades: BTreeMap<QuotaKey<'r>, Upgrade>,
     /// All requests, also those that count against no quota, by hour from the day's midnight.
@@ -52,7 +51,7 @@ pub fn measure<'r>(
     let mut measured = Measured::default();
     let in_memory = traffic.days.get(&day).into_iter();
     if !Part::all().any(|part| traffic.spilled.contains_key(&(day, part))) {
-        measured.add(day, in_memory.flat_map(DayTraffic::series), groups, books, memory)?;
+        measured.add(day, in_memory.flat_map(DayTraffic::series), groups, books);
         return Ok(measured);
     }
     for part in Part::all() {
@@ -61,7 +60,7 @@ pub fn measure<'r>(
         let of_part =
             |(key, _): &(&SeriesKey, &[Arrival])| Part::of(&groups[key.group.0 as usize].project_id) == part;
         let in_memory = in_memory.clone().flat_map(DayTraffic::series).filter(of_part);
-        measured.add(day, in_memory.chain(spilled.series()), groups, books, memory)?;
+        measured.add(day, in_memory.chain(spilled.series()), groups, books);
     }
     Ok(measured)
 }
@@ -74,8 +73,7 @@ impl<'r> Measured<'r> {
         series: impl Iterator<Item = (&'s SeriesKey, &'s [Arrival])>,
         groups: &'r Groups,
         books: &'r Books,
-        memory: &Memory,
-    ) -> Result<()> {
+    ) {
         let mut rows: BTreeMap<QuotaKey<'r>, Vec<Series<'s>>> = BTreeMap::new();
         for (key, arrivals) in series {
             let facts = &groups[key.group.0 as usize];
@@ -102,14 +100,13 @@ impl<'r> Measured<'r> {
             }
         }
         let rows: Vec<Vec<Row<'r>>> =
-            models.par_iter().map(|tiers| measure_model(tiers, day, books, memory)).collect::<Result<_>>()?;
+            models.par_iter().map(|tiers| measure_model(tiers, day, books)).collect();
         for Row { key, used, hours, minutes, upgrade } in rows.into_iter().flatten() {
             self.quota.insert(key, used);
             self.hours.iter_mut().zip(hours).for_each(|(sum, requests)| *sum += requests);
             self.minutes.extend(minutes.map(|minutes| (key, minutes)));
             self.upgrades.extend(upgrade.map(|upgrade| (key, upgrade)));
         }
-        Ok(())
     }
 }
 
@@ -118,16 +115,11 @@ struct Row<'r> {
     key: QuotaKey<'r>,
     used: QuotaUse,
     hours: Hours,
-    minutes: Option<Held>,
+    minutes: Option<Vec<u8>>,
     upgrade: Option<Upgrade>,
 }
 
-fn measure_model<'r>(
-    tiers: &Tiers<'r, '_>,
-    day: Day,
-    books: &Books,
-    memory: &Memory,
-) -> Result<Vec<Row<'r>>> {
+fn measure_model<'r>(tiers: &Tiers<'r, '_>, day: Day, books: &Books) -> Vec<Row<'r>> {
     let seconds: Vec<Vec<Second>> = tiers.iter().map(|(_, series)| window::by_second(series)).collect();
     let measure = |((key, series), of_key): (&(QuotaKey<'r>, Vec<Series<'_>>), &Vec<Second>)| {
         // Where the log doesn't say when some requests were nothing is known of minutes.
@@ -135,14 +127,16 @@ fn measure_model<'r>(
         let undated = undated.map(|series| Arrival::count(series.arrivals));
         // What is taken back may stand in another piece than what was added.
         let dated = undated.fold(0, u64::wrapping_add) == 0;
-        let minutes = dated.then(|| memory.hold(window::pack(&window::by_minute(of_key))));
-        Ok(Row {
+        let minutes = window::by_minute(of_key);
+        let mut hours = Hours::default();
+        minutes.iter().for_each(|(minute, sums)| hours[*minute as usize / 60] += sums.requests);
+        Row {
             key: *key,
-            used: quota_use(key, of_key, dated, &seconds, day, books),
-            hours: window::by_hour(of_key),
-            minutes: minutes.transpose()?,
+            used: quota_use(key, of_key, &minutes, dated, &seconds, day, books),
+            hours,
+            minutes: dated.then(|| window::pack(&minutes)),
             upgrade: dated.then(|| upgrade::upgrade(key, of_key, &seconds, day, books)).flatten(),
-        })
+        }
     };
     // Where all requests were taken back there is nothing.
     let rows = tiers.iter().zip(&seconds).filter(|(_, of_key)| !of_key.is_empty());
@@ -178,43 +172,39 @@ fn q9_limit(key: &QuotaKey<'_>, metric: Metric, day: Day, books: &Books) -> Opti
 fn quota_use(
     key: &QuotaKey<'_>,
     seconds: &[Second],
+    minutes: &[(u32, Minute)],
     dated: bool,
     over_tiers: &[Vec<Second>],
     day: Day,
     books: &Books,
 ) -> QuotaUse {
     let limit = |metric| q9_limit(key, metric, day, books);
-    let last = seconds.last().map_or(0, |second| second.second);
+    let (rpm, tpm) = (limit(Metric::Rpm), limit(Metric::Tpm));
+    let peaks = dated.then(|| window::peaks(seconds, [rpm, tpm]));
+    let minute_use = |limit: Option<u64>, peak: Option<Peak>| MinuteUse {
+        limit,
+        peak: peak.map(|peak| peak.peak),
+        peak_at: peak
+            .and_then(|peak| peak.at)
+            .map(|second| Instant::from_seconds(day.start().seconds() + i64::from(second))),
+        peak_minute: peak.map(|peak| peak.minute),
+        over_seconds: limit.and(peak).map(|peak| peak.over_seconds),
+    };
     // Q5. What was used before an upgrade still counts that day, so days are summed over usage tiers.
-    let used = |weight: fn(&Second) -> u64| {
-        over_tiers.iter().flatten().filter(|second| second.second <= last).map(weight).sum()
-    };
-    let minute_use = |metric, weight: fn(&Second) -> u64| {
-        let limit = limit(metric);
-        if !dated {
-            return MinuteUse { limit, ..MinuteUse::default() };
-        }
-        let counted: Vec<(u32, u64)> = seconds
-            .iter()
-            .filter(|second| second.counted > 0)
-            .map(|second| (second.second, weight(second)))
-            .collect();
-        let (peak, peak_at) = window::peak(&counted);
-        MinuteUse {
-            limit,
-            peak: Some(peak),
-            peak_at: peak_at.map(|second| Instant::from_seconds(day.start().seconds() + i64::from(second))),
-            peak_minute: Some(window::peak_minute(&counted)),
-            over_seconds: limit.map(|limit| window::over_seconds(&counted, limit)),
-        }
-    };
+    let last = seconds.last().map_or(0, |second| second.second);
+    let (mut rpd_used, mut tpd_used) = (0, 0);
+    for second in over_tiers.iter().flatten().filter(|second| second.second <= last) {
+        rpd_used += second.counted;
+        tpd_used += second.input_tokens;
+    }
+    let total = |part: fn(&Minute) -> u64| minutes.iter().map(|(_, sums)| part(sums)).sum();
     QuotaUse {
-        requests: seconds.iter().map(|second| second.requests).sum(),
-        requests_counted: seconds.iter().map(|second| second.counted).sum(),
-        requests_throttled: seconds.iter().map(|second| second.throttled).sum(),
-        rpd: DayUse { limit: limit(Metric::Rpd), used: used(|second| second.counted) },
-        rpm: minute_use(Metric::Rpm, |second| second.counted),
-        tpm: minute_use(Metric::Tpm, |second| second.input_tokens),
-        tpd: DayUse { limit: limit(Metric::Tpd), used: used(|second| second.input_tokens) },
+        requests: total(|sums| sums.requests),
+        requests_counted: total(|sums| sums.requests_counted),
+        requests_throttled: total(|sums| sums.requests_throttled),
+        rpd: DayUse { limit: limit(Metric::Rpd), used: rpd_used },
+        rpm: minute_use(rpm, peaks.map(|[requests, _]| requests)),
+        tpm: minute_use(tpm, peaks.map(|[_, input_tokens]| input_tokens)),
+        tpd: DayUse { limit: limit(Metric::Tpd), used: tpd_used },
     }
 }

@@ -18,6 +18,19 @@ pub fn upgrade(
     let next = key.usage_tier.next()?;
     let limit = |metric| books.limits.find(key.quota_model, next, metric, day);
     let (rpm, tpm, rpd) = (limit(Metric::Rpm), limit(Metric::Tpm), limit(Metric::Rpd));
+    let requests_throttled = seconds.iter().map(|second| second.throttled).sum();
+    let spared = if requests_throttled > 0 { spared(seconds, over_tiers, rpm, tpm, rpd) } else { 0 };
+    Some(Upgrade { next, rpm, tpm, rpd, requests_throttled, requests_spared_at_most: spared })
+}
+
+/// Throttled requests that are within limits if none is throttled.
+fn spared(
+    seconds: &[Second],
+    over_tiers: &[Vec<Second>],
+    rpm: Option<u64>,
+    tpm: Option<u64>,
+    rpd: Option<u64>,
+) -> u64 {
     let within = |used: u64, limit: Option<u64>| limit.is_none_or(|limit| used <= limit);
     let mut of_day: Vec<(u32, u64)> =
         over_tiers.iter().flatten().map(|second| (second.second, second.admitted())).collect();
@@ -41,6 +54,5 @@ pub fn upgrade(
             spared += second.throttled;
         }
     }
-    let requests_throttled = seconds.iter().map(|second| second.throttled).sum();
-    Some(Upgrade { next, rpm, tpm, rpd, requests_throttled, requests_spared_at_most: spared })
+    spared
 }

@@ -1,7 +1,6 @@
 //! Owns sums over time: by second, by calendar minute, over any 60 consecutive seconds (Q7). Seconds are counted from
 //! the day's midnight Pacific, so days of 23 and 25 hours need nothing. Knows no limit but the one it is given.
 
-use super::Hours;
 use crate::types::quota_use::Minute;
 use crate::types::tally::Arrival;
 use crate::types::varint::{push_varint, take_varint};
@@ -29,17 +28,19 @@ impl Second {
         Second { second, ..Second::default() }
     }
 
+    #[inline(always)]
     fn add(&mut self, request: Marked) {
         let arrival = request.arrival();
+        let (counted, throttled) = (request.is_counted(), request.is_throttled());
+        let refused = throttled && !counted;
+        // No branches: outcomes come in no order.
+        let tokens_if = |holds| if holds { arrival.input_tokens() } else { 0 };
         arrival.put(&mut self.requests, 1);
-        arrival.put(&mut self.throttled, u64::from(request.is_throttled()));
-        if request.is_counted() {
-            arrival.put(&mut self.counted, 1);
-            arrival.put(&mut self.input_tokens, arrival.input_tokens());
-        } else if request.is_throttled() {
-            arrival.put(&mut self.refused, 1);
-            arrival.put(&mut self.input_tokens_refused, arrival.input_tokens());
-        }
+        arrival.put(&mut self.counted, u64::from(counted));
+        arrival.put(&mut self.throttled, u64::from(throttled));
+        arrival.put(&mut self.input_tokens, tokens_if(counted));
+        arrival.put(&mut self.refused, u64::from(refused));
+        arrival.put(&mut self.input_tokens_refused, tokens_if(refused));
     }
 
     /// Requests that would count if none had been throttled.
@@ -63,43 +64,73 @@ pub struct Series<'r> {
     pub undated: bool,
 }
 
+impl<'r> Series<'r> {
+    fn requests(&self) -> impl Iterator<Item = Marked> + use<'r> {
+        let marks = Marked::marks(self.counted, self.throttled);
+        self.arrivals.iter().map(move |arrival| Marked(arrival.bits() | marks))
+    }
+}
+
 /// No day has more.
-const SECONDS: usize = 25 * 3600;
+const MINUTES: usize = 25 * 60;
+const SECONDS: usize = MINUTES * 60;
 
 /// The arrivals of several series by second, ascending.
 pub fn by_second(series: &[Series<'_>]) -> Vec<Second> {
-    let requests = series.iter().flat_map(|series| {
-        let marks = Marked::marks(series.counted, series.throttled);
-        series.arrivals.iter().map(move |arrival| Marked(arrival.bits() | marks))
-    });
     let count: usize = series.iter().map(|series| series.arrivals.len()).sum();
     let mut seconds: Vec<Second> = if count > 4 * SECONDS {
         // Nearly every second has some, and copies to be sorted would be the most that is in memory.
         let mut seconds: Vec<Second> = (0..SECONDS as u32).map(Second::at).collect();
+        let requests = series.iter().flat_map(Series::requests);
         requests.for_each(|request| seconds[request.second() as usize].add(request));
         seconds
     } else {
-        let mut marked = Vec::with_capacity(count);
-        marked.extend(requests);
-        sort(&mut marked);
-        let seconds = marked.chunk_by(|one, next| one.second() == next.second());
-        let sum = |second: &[Marked]| {
-            let mut sums = Second::at(second[0].second());
-            second.iter().for_each(|request| sums.add(*request));
-            sums
-        };
-        seconds.map(sum).collect()
+        sorted(series, count)
     };
     // Of a second whose requests were all taken back nothing is left.
     seconds.retain(|second| second.requests > 0);
     seconds
 }
 
-/// Requests by hour from the day's midnight.
-pub fn by_hour(seconds: &[Second]) -> Hours {
-    let mut hours = Hours::default();
-    seconds.iter().for_each(|second| hours[second.second as usize / 3600] += second.requests);
-    hours
+/// As [`by_second`]: sorts requests by minute, and adds those of a minute up by second.
+fn sorted(series: &[Series<'_>], count: usize) -> Vec<Second> {
+    let mut ends = [0u32; MINUTES];
+    for series in series {
+        series.arrivals.iter().for_each(|arrival| ends[arrival.minute_of_day()] += 1);
+    }
+    let mut end = 0;
+    for minute in &mut ends {
+        (*minute, end) = (end, end + *minute);
+    }
+    let mut requests = vec![Marked::default(); count];
+    for series in series {
+        for request in series.requests() {
+            let end = &mut ends[request.arrival().minute_of_day()];
+            requests[*end as usize] = request;
+            *end += 1;
+        }
+    }
+    let mut seconds = Vec::with_capacity(count.min(SECONDS));
+    let mut of_minute = [Second::default(); 60];
+    let mut begin = 0;
+    for (minute, end) in (0..).zip(ends) {
+        let first = minute * 60;
+        // A bit for each second that has some.
+        let mut found = 0u64;
+        for request in &requests[begin..end as usize] {
+            let second = request.second() - first;
+            found |= 1 << second;
+            of_minute[second as usize].add(*request);
+        }
+        while found != 0 {
+            let second = found.trailing_zeros();
+            found &= found - 1;
+            let sums = std::mem::take(&mut of_minute[second as usize]);
+            seconds.push(Second { second: first + second, ..sums });
+        }
+        begin = end as usize;
+    }
+    seconds
 }
 
 /// Minutes as few bytes.
@@ -157,31 +188,6 @@ impl Marked {
     }
 }
 
-/// Sorts by second: many by radix, 9 bits at once.
-fn sort(marked: &mut Vec<Marked>) {
-    const MANY: usize = 1 << 10;
-    const BITS: u32 = 9;
-    if marked.len() < MANY {
-        return marked.sort_unstable_by_key(|request| request.second());
-    }
-    let mut sorted = vec![Marked::default(); marked.len()];
-    for pass in 0..2 {
-        let digit = |request: Marked| (request.second() >> (pass * BITS)) as usize & ((1 << BITS) - 1);
-        let mut starts = [0; 1 << BITS];
-        marked.iter().for_each(|request| starts[digit(*request)] += 1);
-        let mut start = 0;
-        for place in &mut starts {
-            (*place, start) = (start, start + *place);
-        }
-        for request in marked.iter() {
-            let place = &mut starts[digit(*request)];
-            sorted[*place] = *request;
-            *place += 1;
-        }
-        std::mem::swap(marked, &mut sorted);
-    }
-}
-
 /// Sums by minute from the day's midnight, of `seconds` that ascend; of minutes with a request.
 pub fn by_minute(seconds: &[Second]) -> Vec<(u32, Minute)> {
     let minutes = seconds.chunk_by(|one, next| one.second / 60 == next.second / 60);
@@ -198,42 +204,52 @@ pub fn by_minute(seconds: &[Second]) -> Vec<(u32, Minute)> {
     minutes.map(sum).collect()
 }
 
-/// The highest sum over 60 consecutive seconds, and the earliest of `seconds` that begins such a window; None when the
-/// highest sum is 0. A highest window always begins at a second with something in it, so those are enough to try.
-pub fn peak(seconds: &[(u32, u64)]) -> (u64, Option<u32>) {
-    let (mut peak, mut peak_at) = (0, None);
-    let (mut end, mut sum) = (0, 0);
-    for (start, &(second, weight)) in seconds.iter().enumerate() {
-        while end < seconds.len() && seconds[end].0 < second + WINDOW {
-            sum += seconds[end].1;
-            end += 1;
-        }
-        if sum > peak {
-            (peak, peak_at) = (sum, Some(seconds[start].0));
-        }
-        sum -= weight;
-    }
-    (peak, peak_at)
+/// What counts against limits, of requests or of input tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Peak {
+    /// The highest sum over 60 consecutive seconds.
+    pub peak: u64,
+    /// The earliest second with a counted request that begins such a window; None when the peak is 0.
+    pub at: Option<u32>,
+    /// The highest sum over a calendar minute.
+    pub minute: u64,
+    /// Seconds with a counted request whose trailing 60 seconds, itself among them, exceed the limit.
+    pub over_seconds: u64,
 }
 
-/// The highest sum over a calendar minute.
-pub fn peak_minute(seconds: &[(u32, u64)]) -> u64 {
-    let minutes = seconds.chunk_by(|one, next| one.0 / 60 == next.0 / 60);
-    minutes.map(|minute| minute.iter().map(|(_, weight)| weight).sum()).max().unwrap_or(0)
-}
-
-/// Of `seconds` those whose trailing 60 seconds, itself among them, exceed `limit`.
-pub fn over_seconds(seconds: &[(u32, u64)], limit: u64) -> u64 {
-    let (mut start, mut sum, mut over) = (0, 0, 0);
-    for &(second, weight) in seconds {
-        sum += weight;
-        while seconds[start].0 + WINDOW <= second {
-            sum -= seconds[start].1;
-            start += 1;
+/// The peaks of counted requests and of their input tokens; none exceeds the limit where there is none.
+///
+/// A highest window may end at a second with a counted request, so the windows that do are enough to try. The first of
+/// those that are highest begins the earliest: any other one that begins before it would have to end before it, too.
+pub fn peaks(seconds: &[Second], limits: [Option<u64>; 2]) -> [Peak; 2] {
+    let mut peaks = [Peak::default(); 2];
+    let weights = |second: &Second| [second.counted, second.input_tokens];
+    let (mut sums, mut sums_of_minute) = ([0; 2], [0; 2]);
+    let (mut begin, mut minute) = (0, 0);
+    for second in seconds.iter().filter(|second| second.counted > 0) {
+        if second.second / 60 != minute {
+            (minute, sums_of_minute) = (second.second / 60, [0; 2]);
         }
-        over += u64::from(sum > limit);
+        // A second without a counted request weighs nothing, and begins no window.
+        while seconds[begin].counted == 0 || seconds[begin].second + WINDOW <= second.second {
+            for (sum, weight) in sums.iter_mut().zip(weights(&seconds[begin])) {
+                *sum -= weight;
+            }
+            begin += 1;
+        }
+        let first = seconds[begin].second;
+        for (place, weight) in weights(second).into_iter().enumerate() {
+            let (peak, sum, of_minute) = (&mut peaks[place], &mut sums[place], &mut sums_of_minute[place]);
+            *sum += weight;
+            *of_minute += weight;
+            if *sum > peak.peak {
+                (peak.peak, peak.at) = (*sum, Some(first));
+            }
+            peak.minute = peak.minute.max(*of_minute);
+            peak.over_seconds += u64::from(limits[place].is_some_and(|limit| *sum > limit));
+        }
     }
-    over
+    peaks
 }
 
 #[cfg(test)]
@@ -242,8 +258,8 @@ mod tests {
 
     #[test]
     fn seconds_are_the_same_however_they_are_summed() {
-        // Few are compared, more sorted by radix, very many put to the seconds of the day.
-        for requests in [500, 5_000, 4 * SECONDS as u32 + 9] {
+        // Some are sorted by minute, very many put to the seconds of the day.
+        for requests in [5_000, 4 * SECONDS as u32 + 9] {
             let arrival =
                 |place: u32| Arrival::new(place * 7919 % SECONDS as u32, u64::from(place % 11) << 30);
             let all: Vec<Arrival> = (0..requests).map(arrival).collect();
@@ -285,23 +301,47 @@ mod tests {
         assert!(unpack(&pack(&minutes)).eq(minutes));
     }
 
+    /// Seconds, each with a counted request and so many input tokens.
+    fn tokens(seconds: &[(u32, u64)]) -> Vec<Second> {
+        let second =
+            |&(second, input_tokens)| Second { requests: 1, counted: 1, input_tokens, ..Second::at(second) };
+        seconds.iter().map(second).collect()
+    }
+
+    fn peak_of_tokens(seconds: &[(u32, u64)], limit: Option<u64>) -> Peak {
+        peaks(&tokens(seconds), [None, limit])[1]
+    }
+
     #[test]
     fn a_peak_may_lie_across_two_minutes() {
+        let peak = |seconds| {
+            let Peak { peak, at, minute, .. } = peak_of_tokens(seconds, None);
+            (peak, at, minute)
+        };
         let seconds = [(10, 1), (55, 3), (70, 4), (114, 2), (115, 5)];
         // 55 to 114 hold 3 + 4 + 2; the minutes hold 4 and 11.
-        assert_eq!(peak(&seconds[..4]), (9, Some(55)));
-        assert_eq!(peak_minute(&seconds), 11);
-        assert_eq!(peak(&seconds), (11, Some(70)));
-        assert_eq!(peak(&[]), (0, None));
-        assert_eq!(peak(&[(5, 0)]), (0, None));
-        assert_eq!(peak(&[(5, 0), (6, 1)]), (1, Some(5)), "the earliest second that begins such a window");
+        assert_eq!(peak(&seconds[..4]), (9, Some(55), 6));
+        assert_eq!(peak(&seconds), (11, Some(70), 11));
+        assert_eq!(peak(&[]), (0, None, 0));
+        assert_eq!(peak(&[(5, 0)]), (0, None, 0));
+        assert_eq!(peak(&[(5, 0), (6, 1)]), (1, Some(5), 1), "the earliest second that begins such a window");
     }
 
     #[test]
     fn seconds_over_a_limit_look_back_60_seconds() {
-        let seconds = [(0, 5), (59, 1), (60, 1)];
-        assert_eq!(over_seconds(&seconds, 5), 1, "at 59 the sum is 6, at 60 the 5 have gone");
-        assert_eq!(over_seconds(&seconds, 0), 3);
+        let over = |limit| peak_of_tokens(&[(0, 5), (59, 1), (60, 1)], limit).over_seconds;
+        assert_eq!(over(Some(5)), 1, "at 59 the sum is 6, at 60 the 5 have gone");
+        assert_eq!(over(Some(0)), 3);
+        assert_eq!(over(None), 0);
+    }
+
+    #[test]
+    fn what_is_not_counted_is_in_no_window() {
+        let uncounted = |second| Second { requests: 1, throttled: 1, refused: 1, ..Second::at(second) };
+        let counted = |second| Second { requests: 2, counted: 2, input_tokens: 3, ..Second::at(second) };
+        let seconds = [uncounted(0), counted(5), uncounted(30), counted(64), uncounted(65), counted(66)];
+        let peak = |peak, at| Peak { peak, at: Some(at), minute: peak, over_seconds: 2 };
+        assert_eq!(peaks(&seconds, [Some(3), Some(5)]), [peak(4, 5), peak(6, 5)]);
     }
 
     #[test]
@@ -322,9 +362,15 @@ mod tests {
             let highest = (0..300).map(|from| sum(from, from + 59)).max().unwrap();
             let earliest =
                 seconds.iter().map(|second| second.0).find(|&from| sum(from, from + 59) == highest);
-            assert_eq!(peak(&seconds), (highest, earliest.filter(|_| highest > 0)));
+            let minute = (0..5).map(|minute| sum(minute * 60, minute * 60 + 59)).max().unwrap();
             let over = seconds.iter().filter(|second| sum(second.0.saturating_sub(59), second.0) > 3).count();
-            assert_eq!(over_seconds(&seconds, 3), over as u64);
+            let expected = Peak {
+                peak: highest,
+                at: earliest.filter(|_| highest > 0),
+                minute,
+                over_seconds: over as u64,
+            };
+            assert_eq!(peak_of_tokens(&seconds, Some(3)), expected);
         }
     }
 }

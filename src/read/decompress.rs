@@ -1,19 +1,22 @@
 //! Owns unpacking: gz and zst, told by content, of many members or frames. A stream that ends early or fails its check
-//! is told apart from storage that fails.
+//! is told apart from storage that fails. How a gz is inflated is for `gz`.
 
 use std::io::{self, BufReader, Cursor, Read};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use flate2::read::MultiGzDecoder;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Progress;
+use super::gz::{Ahead, Gz};
+
+pub const ENDS_EARLY: &str = "the packed file is broken: it ends early";
+pub const IS_DIFFERENT: &str = "the packed file is broken: it isn't what it was packed as";
 
 /// The bytes of an input, unpacked.
 pub enum Unpacked {
     Plain(Stored),
-    Gz(Box<MultiGzDecoder<Stored>>),
+    Gz(Box<Gz>),
     Zst(Box<zstd::Decoder<'static, BufReader<Stored>>>),
 }
 
@@ -31,15 +34,9 @@ impl Unpacked {
         let mut head = Vec::new();
         source.by_ref().take(4).read_to_end(&mut head)?;
         let magic: Vec<u8> = head.clone();
-        let stored = Stored {
-            source: Box::new(Cursor::new(head).chain(source)),
-            hash: Box::new(Xxh3::new()),
-            bytes: 0,
-            failure: None,
-            progress,
-        };
+        let stored = Stored::new(Box::new(Cursor::new(head).chain(source)), progress);
         Ok(match magic[..] {
-            [0x1f, 0x8b, ..] => Unpacked::Gz(Box::new(MultiGzDecoder::new(stored))),
+            [0x1f, 0x8b, ..] => Unpacked::Gz(Box::new(Gz::new(stored))),
             // A frame of zstd, or a skippable one before it.
             [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => {
                 Unpacked::Zst(Box::new(zstd::Decoder::new(stored)?))
@@ -53,7 +50,7 @@ impl Unpacked {
         loop {
             let read = match self {
                 Unpacked::Plain(stored) => stored.read(buffer),
-                Unpacked::Gz(decoder) => decoder.read(buffer),
+                Unpacked::Gz(gz) => return gz.read(buffer),
                 Unpacked::Zst(decoder) => decoder.read(buffer),
             };
             match read {
@@ -64,30 +61,33 @@ impl Unpacked {
         }
     }
 
-    /// Reads what unpacking left, so that the hash is of the whole; gives the bytes as stored and their hash.
-    pub fn finish(&mut self) -> io::Result<(u64, String)> {
-        let stored = self.stored();
-        io::copy(stored, &mut io::sink())?;
-        Ok((stored.bytes, format!("{:032x}", stored.hash.digest128())))
-    }
-
-    fn told_apart(&mut self, error: io::Error) -> Broken {
-        let plain = matches!(self, Unpacked::Plain(_));
-        match self.stored().failure.take() {
-            Some(failure) => Broken::Storage(failure),
-            None if plain => Broken::Storage(error),
-            None if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Broken::Content("the packed file is broken: it ends early".to_string())
-            }
-            None => Broken::Content("the packed file is broken: it isn't what it was packed as".to_string()),
+    /// What other threads may inflate meanwhile.
+    pub fn ahead(&self) -> Option<Arc<Ahead>> {
+        match self {
+            Unpacked::Gz(gz) => Some(gz.ahead()),
+            Unpacked::Plain(_) | Unpacked::Zst(_) => None,
         }
     }
 
-    fn stored(&mut self) -> &mut Stored {
+    pub fn is_plain(&self) -> bool {
+        matches!(self, Unpacked::Plain(_))
+    }
+
+    /// Reads what unpacking left, so that the hash is of the whole; gives the bytes as stored and their hash.
+    pub fn finish(&mut self) -> io::Result<(u64, String)> {
         match self {
-            Unpacked::Plain(stored) => stored,
-            Unpacked::Gz(decoder) => decoder.get_mut(),
-            Unpacked::Zst(decoder) => decoder.get_mut().get_mut(),
+            Unpacked::Plain(stored) => stored.finish(),
+            Unpacked::Gz(gz) => gz.finish(),
+            Unpacked::Zst(decoder) => decoder.get_mut().get_mut().finish(),
+        }
+    }
+
+    fn told_apart(&mut self, error: io::Error) -> Broken {
+        let Unpacked::Zst(decoder) = self else { return Broken::Storage(error) };
+        match decoder.get_mut().get_mut().failure() {
+            Some(failure) => Broken::Storage(failure),
+            None if error.kind() == io::ErrorKind::UnexpectedEof => Broken::Content(ENDS_EARLY.to_string()),
+            None => Broken::Content(IS_DIFFERENT.to_string()),
         }
     }
 }
@@ -100,6 +100,23 @@ pub struct Stored {
     /// What storage said, kept because an unpacker wraps it in its own words.
     failure: Option<io::Error>,
     progress: Arc<Progress>,
+}
+
+impl Stored {
+    pub fn new(source: Box<dyn Read + Send>, progress: Arc<Progress>) -> Stored {
+        Stored { source, hash: Box::new(Xxh3::new()), bytes: 0, failure: None, progress }
+    }
+
+    /// What storage said, if it failed.
+    pub fn failure(&mut self) -> Option<io::Error> {
+        self.failure.take()
+    }
+
+    /// Reads what is left; gives how many bytes there are, and their hash.
+    pub fn finish(&mut self) -> io::Result<(u64, String)> {
+        io::copy(self, &mut io::sink())?;
+        Ok((self.bytes, format!("{:032x}", self.hash.digest128())))
+    }
 }
 
 impl Read for Stored {

@@ -9,6 +9,7 @@ use arrow_array::RecordBatch;
 
 use super::container::{Container, Cutter, HEAD};
 use super::decompress::{Broken, Unpacked};
+use super::gz::Ahead;
 use super::settings::Settings;
 use super::shape::cursor::MARGIN;
 use super::shape::value::Value;
@@ -19,7 +20,7 @@ use crate::types::origin::{InputId, InputSummary};
 use crate::types::reason::Reason;
 
 /// Bytes read at once: large enough that locking costs nothing, small enough for the second-level cache.
-const BLOCK: usize = 512 << 10;
+pub const BLOCK: usize = 512 << 10;
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Whole lines of one input, in a buffer that is used again and again.
@@ -51,6 +52,11 @@ impl Block {
     /// Lines, each but perhaps the last ended by a newline.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[..self.end]
+    }
+
+    /// Its buffer isn't larger than that of nearly any block.
+    pub fn is_small(&self) -> bool {
+        self.buffer.len() <= 2 * BLOCK + MARGIN
     }
 
     /// The lines, and after them what doesn't count: [`MARGIN`] bytes or more, unless there is no line.
@@ -116,6 +122,16 @@ impl Lines {
 
     pub fn shape(&self) -> Option<&'static Shape> {
         self.shape
+    }
+
+    /// It is unpacked, or made into lines, while it is read.
+    pub fn is_packed(&self) -> bool {
+        self.source.cutter.is_some() || !self.source.unpacked.is_plain()
+    }
+
+    /// What other threads may inflate meanwhile.
+    pub fn ahead(&self) -> Option<Arc<Ahead>> {
+        self.source.unpacked.ahead()
     }
 
     /// Fills `block` with the next lines; false at the end of the input.

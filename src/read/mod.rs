@@ -3,6 +3,7 @@
 
 pub mod container;
 pub mod decompress;
+pub mod gz;
 pub mod json;
 pub mod lines;
 pub mod parts;

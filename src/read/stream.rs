@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::container::parquet::{Rows, Stored, is_parquet};
 use super::container::{Container, MAGIC_OF_PARQUET};
+use super::gz::Ahead;
 use super::lines::{Block, Lines, cannot_read};
 use super::settings::Settings;
 use super::shape::Shape;
@@ -73,6 +74,22 @@ impl Stream {
     /// Its items must be read in their order, by one thread.
     pub fn is_in_order(&self) -> bool {
         self.shape().is_some_and(|shape| shape.merges)
+    }
+
+    /// A block of it takes about as long as what is made of its lines.
+    pub fn is_packed(&self) -> bool {
+        match self {
+            Stream::Lines(lines) => lines.is_packed(),
+            Stream::Rows(_) => false,
+        }
+    }
+
+    /// What other threads may read of it meanwhile.
+    pub fn ahead(&self) -> Option<Arc<Ahead>> {
+        match self {
+            Stream::Lines(lines) => lines.ahead(),
+            Stream::Rows(_) => None,
+        }
     }
 
     /// Fills `block` with the next lines; false at the end.

@@ -7,7 +7,7 @@ use foldhash::HashMap;
 use super::{Kind, Report, Rows, column};
 use crate::types::day::Day;
 use crate::types::meter::Meter;
-use crate::types::tally::{Cell, CellKey, Groups};
+use crate::types::tally::{Cells, Groups};
 
 pub const REPORT: Report = Report {
     name: "data_use",
@@ -25,7 +25,7 @@ pub const REPORT: Report = Report {
 };
 
 /// The rows of one day.
-pub fn rows(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups) -> Rows {
+pub fn rows(day: Day, cells: &Cells, groups: &Groups) -> Rows {
     let mut sums: HashMap<_, [u64; 3]> = HashMap::default();
     for (key, cell) in cells {
         let facts = &groups[key.group.0 as usize];

@@ -12,7 +12,7 @@ use crate::charge::storage::{StorageKey, Stored};
 use crate::types::day::Day;
 use crate::types::meter::{Meter, Modality};
 use crate::types::request::{Facts, Tools};
-use crate::types::tally::{Beside, Cell, CellKey, GroupId, Groups};
+use crate::types::tally::{Beside, Cell, CellKey, Cells, GroupId, Groups};
 use crate::types::tier::ServiceTier;
 use crate::types::violation::Violations;
 
@@ -68,7 +68,7 @@ const CREATES_CACHES: &str = "cachedContents.create";
 /// here: a row per key, or the order of rows would depend on that of the cells.
 pub fn rows(
     day: Day,
-    cells: &[(&CellKey, &Cell)],
+    cells: &Cells,
     storage: &BTreeMap<StorageKey<'_>, Stored>,
     groups: &Groups,
     books: &Books,
@@ -80,7 +80,7 @@ pub fn rows(
         let facts = Facts { usage_tier: None, violations: Violations::default(), shape: "", ..facts };
         let group = *own_group.entry(facts).or_insert(key.group);
         shown
-            .entry(CellKey { group, ..**key })
+            .entry(CellKey { group, ..*key })
             .and_modify(|own| own.to_mut().merge(cell))
             .or_insert(Cow::Borrowed(cell));
     }

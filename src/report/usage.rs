@@ -6,7 +6,7 @@ use super::{Kind, Report, Rows, column};
 use crate::books::Books;
 use crate::types::day::Day;
 use crate::types::meter::Meter;
-use crate::types::tally::{Beside, Cell, CellKey, Groups};
+use crate::types::tally::{Beside, Cells, Groups};
 
 pub const REPORT: Report = Report {
     name: "usage",
@@ -51,7 +51,7 @@ pub const REPORT: Report = Report {
 };
 
 /// The rows of one day.
-pub fn rows(day: Day, cells: &[(&CellKey, &Cell)], groups: &Groups, books: &Books) -> Rows {
+pub fn rows(day: Day, cells: &Cells, groups: &Groups, books: &Books) -> Rows {
     let mut sums = HashMap::default();
     for (key, cell) in cells {
         let facts = &groups[key.group.0 as usize];

@@ -6,10 +6,3 @@ pub struct Piece {
     pub at: u64,
     pub length: u32,
 }
-
-/// Bytes in memory, or where they are in the file.
-#[derive(Debug)]
-pub enum Held {
-    InMemory(Vec<u8>),
-    Spilled(Piece),
-}

@@ -60,6 +60,17 @@ words! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Figure(u8);
 
+impl Figure {
+    /// A number that stands for it, and the figure of one.
+    pub fn code(self) -> u8 {
+        self.0
+    }
+
+    pub fn from_code(code: u8) -> Figure {
+        Figure(code)
+    }
+}
+
 impl From<Slot> for Figure {
     #[inline(always)]
     fn from(slot: Slot) -> Figure {
@@ -146,6 +157,15 @@ impl Cell {
         slots.map(|(figure, quantity)| (Slot(figure.0), quantity))
     }
 
+    /// One with so many requests and these figures.
+    pub fn new(requests: u64, figures: impl IntoIterator<Item = (Figure, u64)>) -> Cell {
+        let mut cell = Cell { requests, ..Cell::default() };
+        for (figure, sum) in figures {
+            *cell.sum_mut(figure) = sum;
+        }
+        cell
+    }
+
     /// Sum over the slots of a meter, whatever the modality.
     pub fn tokens(&self, meter: Meter) -> u64 {
         self.quantities().filter(|(slot, _)| slot.meter() == meter).map(|(_, tokens)| tokens).sum()
@@ -201,15 +221,45 @@ impl Span {
     }
 }
 
+/// The cells of a day.
+pub type Cells = HashMap<CellKey, Cell, FixedState>;
+
 #[derive(Debug, Default)]
 pub struct Tally {
-    pub cells: HashMap<CellKey, Cell, FixedState>,
+    /// Those that are in memory.
+    pub cells: BTreeMap<Day, Cells>,
+    /// The others, in the temporary file.
+    pub spilled: BTreeMap<Day, Vec<SpilledCells>>,
     pub spans: BTreeMap<Day, Span>,
     /// In no order.
     pub cache_events: Vec<CacheEvent>,
     /// All that was added to any cell. While this fits a report's 64-bit column, every sum of a part of it does, so
     /// that forged counts can't make a later sum wrap around.
     pub everything: u64,
+}
+
+/// Cells of a day that are in the temporary file; the same one may be in several pieces.
+#[derive(Clone, Copy, Debug)]
+pub struct SpilledCells {
+    pub piece: Piece,
+    /// Of all of them. It wraps around, as in a cell.
+    pub requests: u64,
+}
+
+impl Tally {
+    /// The days that have requests, ascending.
+    pub fn days(&self) -> impl Iterator<Item = Day> {
+        let in_memory =
+            self.cells.iter().flat_map(|(day, cells)| cells.values().map(|cell| (*day, cell.requests)));
+        let spilled =
+            self.spilled.iter().flat_map(|(day, spilled)| spilled.iter().map(|own| (*day, own.requests)));
+        let mut days: BTreeMap<Day, u64> = BTreeMap::new();
+        for (day, requests) in in_memory.chain(spilled) {
+            let sum = days.entry(day).or_default();
+            *sum = sum.wrapping_add(requests);
+        }
+        days.into_iter().filter(|(_, requests)| *requests > 0).map(|(day, _)| day)
+    }
 }
 
 /// A request of a series, packed into 64 bits: a mark of one that is taken back, the second of its day, its input tokens.
@@ -245,6 +295,10 @@ impl Arrival {
     /// Seconds since the day's midnight.
     pub fn second_of_day(self) -> u32 {
         (self.0 >> Self::TOKEN_BITS) as u32 & ((1 << Self::SECOND_BITS) - 1)
+    }
+
+    pub fn minute_of_day(self) -> usize {
+        self.second_of_day() as usize / 60
     }
 
     pub fn hour_of_day(self) -> usize {
@@ -312,6 +366,8 @@ pub struct DayTraffic {
     /// Each with the place where its arrivals begin.
     keys: Vec<(SeriesKey, usize)>,
     arrivals: Vec<Arrival>,
+    /// Of another thread.
+    more: Option<Box<DayTraffic>>,
 }
 
 impl DayTraffic {
@@ -322,12 +378,26 @@ impl DayTraffic {
             next += length;
             (key, next - length)
         };
-        DayTraffic { keys: series.into_iter().map(begin).collect(), arrivals }
+        DayTraffic { keys: series.into_iter().map(begin).collect(), arrivals, more: None }
     }
 
-    /// Each series with its arrivals, in no order. Those of one in which all are taken back add up to nothing.
+    /// Adds what another thread has of the day.
+    pub fn add(&mut self, other: DayTraffic) {
+        let own = std::mem::replace(self, other);
+        let mut last = &mut self.more;
+        while let Some(more) = last {
+            last = &mut more.more;
+        }
+        *last = Some(Box::new(own));
+    }
+
+    /// Each series with its arrivals, in no order; one may be there several times. Those of one in which all are taken
+    /// back add up to nothing.
     pub fn series(&self) -> impl Iterator<Item = (&SeriesKey, &[Arrival])> {
-        let ends = self.keys.iter().skip(1).map(|(_, begin)| *begin).chain([self.arrivals.len()]);
-        self.keys.iter().zip(ends).map(|((key, begin), end)| (key, &self.arrivals[*begin..end]))
+        let runs = std::iter::successors(Some(self), |run| run.more.as_deref());
+        runs.flat_map(|run| {
+            let ends = run.keys.iter().skip(1).map(|(_, begin)| *begin).chain([run.arrivals.len()]);
+            run.keys.iter().zip(ends).map(|((key, begin), end)| (key, &run.arrivals[*begin..end]))
+        })
     }
 }

@@ -96,13 +96,24 @@ impl Usage {
             "promptTokenCount",
             counts.prompt,
         )?;
-        let cached = with_rest_off_prompt(counts, &prompt)?;
-        let tool = with_rest_as_text(
-            "toolUsePromptTokensDetails",
-            counts.tool_details,
-            "toolUsePromptTokenCount",
-            counts.tool,
-        )?;
+        let mut found = Found { quantities: [(Slot(0), 0); 4 * MODALITIES], count: 0 };
+        // Most requests have neither cached tokens nor those of tools.
+        if counts.cached > 0 || counts.cached_details != [0; MODALITIES] {
+            let cached = with_rest_off_prompt(counts, &prompt)?;
+            found.add(Meter::Input, &std::array::from_fn(|modality| prompt[modality] - cached[modality]));
+            found.add(Meter::InputCached, &cached);
+        } else {
+            found.add(Meter::Input, &prompt);
+        }
+        if counts.tool > 0 || counts.tool_details != [0; MODALITIES] {
+            let tool = with_rest_as_text(
+                "toolUsePromptTokensDetails",
+                counts.tool_details,
+                "toolUsePromptTokenCount",
+                counts.tool,
+            )?;
+            found.add(Meter::InputTool, &tool);
+        }
         let mut output = with_rest_as_text(
             "candidatesTokensDetails",
             counts.candidates_details,
@@ -111,32 +122,12 @@ impl Usage {
         )?;
         let thoughts_added = if thoughts_inside(counts) { 0 } else { counts.thoughts };
         output[0] += thoughts_added;
-
-        let first_of = |meter| Slot::of_tokens(meter, 0);
-        let output_slot = match counts.thoughts {
-            0 => first_of(Meter::Output),
-            _ => first_of(Meter::OutputThinking),
-        };
-        // Which of them are 0 nobody foresees, so each is put down, and the next one over it where it is.
-        self.quantities.clear();
-        self.quantities.reserve(4 * MODALITIES);
-        let room = self.quantities.spare_capacity_mut();
-        let mut count = 0;
-        for (slot, tokens) in [
-            (first_of(Meter::Input), std::array::from_fn(|modality| prompt[modality] - cached[modality])),
-            (first_of(Meter::InputCached), cached),
-            (first_of(Meter::InputTool), tool),
-            (output_slot, output),
-        ] {
-            // Most are of text alone.
-            let modalities = if tokens[1..].iter().all(|tokens| *tokens == 0) { 1 } else { MODALITIES };
-            for (modality, &tokens) in tokens[..modalities].iter().enumerate() {
-                room[count].write((Slot(slot.0 + modality as u8), tokens));
-                count += usize::from(tokens > 0);
-            }
+        match counts.thoughts {
+            0 => found.add(Meter::Output, &output),
+            _ => found.add(Meter::OutputThinking, &output),
         }
-        // SAFETY: there is room for all, and so many were written, one after the other.
-        unsafe { self.quantities.set_len(count) };
+        self.quantities.clear();
+        self.quantities.extend_from_slice(&found.quantities[..found.count]);
         self.prompt = counts.prompt;
         self.cached = counts.cached;
         self.tool = counts.tool;
@@ -146,8 +137,10 @@ impl Usage {
         let parts = self.prompt + self.tool + self.output;
         self.total_mismatch = counts.total.is_some_and(|total| total < parts);
         self.push(Slot::UNEXPLAINED, counts.total.map_or(0, |total| total.saturating_sub(parts)));
-        for (index, &quantity) in counts.quantities.iter().enumerate() {
-            self.push(Slot::of_quantity(index), quantity);
+        if counts.quantities != [0; QUANTITIES.len()] {
+            for (index, &quantity) in counts.quantities.iter().enumerate() {
+                self.push(Slot::of_quantity(index), quantity);
+            }
         }
         Ok(())
     }
@@ -182,6 +175,24 @@ impl Usage {
     }
 }
 
+/// Tokens above 0, ascending by slot.
+struct Found {
+    quantities: [(Slot, u64); 4 * MODALITIES],
+    count: usize,
+}
+
+impl Found {
+    /// Which of them are 0 nobody foresees, so each is put down, and the next one over it where it is.
+    #[inline(always)]
+    fn add(&mut self, meter: Meter, tokens: &ByModality) {
+        let first = Slot::of_tokens(meter, 0);
+        for (modality, &tokens) in tokens.iter().enumerate() {
+            self.quantities[self.count] = (Slot(first.0 + modality as u8), tokens);
+            self.count += usize::from(tokens > 0);
+        }
+    }
+}
+
 /// Gateways disagree on whether candidates contain thoughts; the sum decides: 100 prompt + 50 candidates = 150
 /// total with 20 thoughts means that the 20 are among the 50.
 fn thoughts_inside(counts: &Counts) -> bool {
@@ -210,9 +221,6 @@ fn with_rest_off_prompt(counts: &Counts, prompt: &ByModality) -> Result<ByModali
     let Some(mut rest) = counts.cached.checked_sub(detailed) else {
         return Err(exceeds("cacheTokensDetails", detailed, "cachedContentTokenCount", counts.cached));
     };
-    if counts.cached == 0 {
-        return Ok(cached);
-    }
     for modality in CACHED_ORDER {
         let Some(left) = prompt[modality].checked_sub(cached[modality]) else {
             return Err("cached tokens of a modality exceed the prompt's".to_string());

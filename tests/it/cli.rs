@@ -381,10 +381,26 @@ fn a_full_disk_ends_a_run_that_needs_a_temporary_file_before_anything_is_publish
     {
         let told = stderr(run);
         assert_eq!(run.status.code(), Some(1), "{told}");
-        assert!(told.contains(named) && told.contains("hint: free some space"), "{told}");
+        assert!(told.contains(named) && told.contains("hint: free some space there"), "{told}");
+        assert!(told.contains("TMPDIR") && told.contains("--memory"), "{told}");
     }
     assert!(!folder.join("days").exists());
     assert!(on_disk.is_empty(), "nothing is left of the temporary file: {on_disk:?}");
+}
+
+#[test]
+fn a_folder_for_the_temporary_file_that_is_not_there_is_told_before_anything_is_read() {
+    let folder = scratch();
+    let folder = folder.path();
+    std::fs::write(folder.join("log.jsonl"), "{}\n").expect("a log");
+    let args = ["replay", "log.jsonl", "--usage-tier", "tier1", "--out", "days"];
+    let run = run::command(folder).env("TMPDIR", "missing").args(args).output().expect("the program starts");
+    let told = stderr(&run);
+    assert_eq!(run.status.code(), Some(2), "{told}");
+    assert!(told.contains("error: TMPDIR: there is no folder missing\nhint: "), "{told}");
+    assert!(!folder.join("days").exists());
+    let unset = run::command(folder).env("TMPDIR", "").args(args).output().expect("the program starts");
+    assert_eq!(unset.status.code(), Some(3), "{}", stderr(&unset));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use polars::prelude::*;
 use rerate::books::Books;
-use rerate::pipeline::{self, DayReport, Replay};
+use rerate::pipeline::{self, DayReport, Rating, Replay};
 use rerate::types::carry::Carry;
 use rerate::types::day::{Day, Window};
 use rerate::walk::Plan;
@@ -77,7 +77,8 @@ pub fn stderr(output: &Output) -> String {
 pub fn reports<'r>(replay: &'r Replay, books: &'r Books, window: Window) -> Vec<DayReport<'r>> {
     static NONE: BTreeMap<Day, Carry<String>> = BTreeMap::new();
     let plan = Plan::new(&pipeline::days_seen(replay), window, &[]);
-    plan.map_or_else(Vec::new, |plan| pipeline::rate(replay, books, &plan, &NONE, None).expect("reports"))
+    let rating = plan.iter().flat_map(|plan| Rating::new(replay, books, plan, &NONE, None));
+    rating.flat_map(|days| days.expect("reports")).collect()
 }
 
 /// A CSV file as rows of cells by column.
