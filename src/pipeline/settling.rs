@@ -162,7 +162,12 @@ impl Spans {
     }
 
     #[inline(never)]
-    fn put_away(&mut self, next: Option<(Day, Span)>) {
+    fn put_away(&mut self, mut next: Option<(Day, Span)>) {
+        if let Some((day, span)) = &mut next
+            && let Some(known) = self.days.remove(day)
+        {
+            span.merge(known);
+        }
         if let Some((day, span)) = std::mem::replace(&mut self.last, next) {
             self.days.entry(day).and_modify(|own| own.merge(span)).or_insert(span);
         }

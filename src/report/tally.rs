@@ -12,7 +12,7 @@ use crate::charge::storage::{StorageKey, Stored};
 use crate::types::day::Day;
 use crate::types::meter::{Meter, Modality};
 use crate::types::request::{Facts, Tools};
-use crate::types::tally::{Beside, Cell, CellKey, Cells, GroupId, Groups};
+use crate::types::tally::{Cell, CellKey, Cells, FigureOf, GroupId, Groups};
 use crate::types::tier::ServiceTier;
 use crate::types::violation::Violations;
 
@@ -89,9 +89,6 @@ pub fn rows(
         let facts = groups[group.0 as usize].map_names(|name| name);
         let status = facts.status.to_string();
         let mut push = |meter: &str, modality: Modality, quantity: u64| {
-            if quantity == 0 {
-                return;
-            }
             rows.push([
                 day.into(),
                 facts.project_id.into(),
@@ -113,11 +110,11 @@ pub fn rows(
             ]);
         };
         push("requests", Modality::Any, cell.requests);
-        for beside in Beside::ALL {
-            push(beside.name(), Modality::Any, cell.sum(*beside));
-        }
-        for (slot, quantity) in cell.quantities() {
-            push(slot.meter().name(), slot.modality(), quantity);
+        for (figure, sum) in cell.figures() {
+            match figure.of() {
+                FigureOf::Beside(beside) => push(beside.name(), Modality::Any, sum),
+                FigureOf::Slot(slot) => push(slot.meter().name(), slot.modality(), sum),
+            }
         }
     }
     for (key, stored) in storage {

@@ -60,7 +60,21 @@ words! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Figure(u8);
 
+/// What a figure is the sum of.
+#[derive(Clone, Copy, Debug)]
+pub enum FigureOf {
+    Slot(Slot),
+    Beside(Beside),
+}
+
 impl Figure {
+    pub fn of(self) -> FigureOf {
+        match usize::from(self.0).checked_sub(Slot::COUNT) {
+            None => FigureOf::Slot(Slot(self.0)),
+            Some(beside) => FigureOf::Beside(Beside::ALL[beside]),
+        }
+    }
+
     /// A number that stands for it, and the figure of one.
     pub fn code(self) -> u8 {
         self.0
@@ -153,8 +167,10 @@ impl Cell {
 
     /// Quantities above 0, in no order.
     pub fn quantities(&self) -> impl Iterator<Item = (Slot, u64)> {
-        let slots = self.figures().filter(|(figure, _)| usize::from(figure.0) < Slot::COUNT);
-        slots.map(|(figure, quantity)| (Slot(figure.0), quantity))
+        self.figures().filter_map(|(figure, quantity)| match figure.of() {
+            FigureOf::Slot(slot) => Some((slot, quantity)),
+            FigureOf::Beside(_) => None,
+        })
     }
 
     /// One with so many requests and these figures.
