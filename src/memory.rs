@@ -21,7 +21,7 @@ pub struct Bound {
 /// The memory of a run.
 #[derive(Debug)]
 pub struct Memory {
-    /// Bytes of rows and arrivals that one thread may keep.
+    /// Bytes of rows, cells and arrivals that one thread may keep.
     share: usize,
     folder: PathBuf,
     /// None as long as all fits into memory.

@@ -7,7 +7,7 @@
 //!                └──── suspense ──────────╨───────────────────────────────── suspense ───────────┘
 //! ```
 //! The double line is the one barrier: which record of an identity counts can only be known when all were read. Nearly
-//! all do, so each is added to the sums at once, and the few that don't count are taken back. Rows and traffic for which
+//! all do, so each is added to the sums at once, and the few that don't count are taken back. Rows, cells and traffic for which
 //! there is no memory wait in a temporary file, and are read back a shard, and a part of a day, at a time.
 
 mod rating;
