@@ -28,8 +28,8 @@ pub(super) struct Sources<'s> {
 
 struct State {
     waiting: std::vec::IntoIter<InputId>,
-    /// Open streams that nobody is reading.
-    idle: Vec<Stream>,
+    /// Open streams that nobody is reading, each with the thread that did last.
+    idle: Vec<(Option<usize>, Stream)>,
     /// Threads that open or read one: there may be more to do once they have, so nobody else leaves until then.
     busy: usize,
     ready: Vec<Block>,
@@ -41,6 +41,16 @@ struct State {
     ended: Vec<Stream>,
     /// There will be no result: nobody need go on.
     failed: bool,
+}
+
+impl State {
+    /// A stream to read on: the thread's own if it can be, of which what was learnt and read is near.
+    fn take_idle(&mut self) -> Option<Stream> {
+        let own = rayon::current_thread_index();
+        let place = self.idle.iter().rposition(|(last, _)| *last == own);
+        let place = place.or(self.idle.len().checked_sub(1))?;
+        Some(self.idle.swap_remove(place).1)
+    }
 }
 
 /// What a thread is given to do.
@@ -86,7 +96,7 @@ impl<'s> Sources<'s> {
         loop {
             if state.failed {
                 return Ok(Next::Nothing);
-            } else if let Some(stream) = state.idle.pop() {
+            } else if let Some(stream) = state.take_idle() {
                 let _busy = self.begin(state);
                 if self.read_on(stream, block)? {
                     return Ok(Next::Block);
@@ -136,7 +146,7 @@ impl<'s> Sources<'s> {
         let in_order = streams.pop_if(|stream| stream.is_in_order());
         let mut state = self.state();
         state.ahead.extend(streams.iter().filter_map(|stream| Some((id, stream.ahead()?))));
-        state.idle.append(&mut streams);
+        state.idle.extend(streams.into_iter().map(|stream| (None, stream)));
         drop(state);
         self.changed.notify_all();
         Ok(in_order)
@@ -149,7 +159,7 @@ impl<'s> Sources<'s> {
             let ready: usize = state.ready.iter().map(|ready| ready.bytes().len()).sum();
             let goes_on = stream.is_shared() && ready < self.threads * BLOCK && !state.failed;
             if !goes_on {
-                state.idle.push(stream);
+                state.idle.push((rayon::current_thread_index(), stream));
                 self.changed.notify_one();
                 return Ok(true);
             }

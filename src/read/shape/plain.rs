@@ -4,7 +4,7 @@
 //! The lines of a log are written by one program: keys come in one order, with the same space or none between them,
 //! and few spellings of project, model, status and the like come again and again. So the reader
 //!
-//! - goes from value to value by [joints](super::joint): all that stands between two of them is compared in one step;
+//! - goes from value to value by joints: all that stands between two of them is compared in one step;
 //! - looks at 32 bytes of a string in one step, for its end and for all that is unusual in it;
 //! - reads times and counts, and copies every value that decides a fact into the line's *spelling*, unread.
 //!
