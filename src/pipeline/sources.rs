@@ -3,9 +3,9 @@
 //! read, to `reader` what its lines are.
 //!
 //! A thread reads the next block of a stream that no other thread is reading, else takes one that is ready, else opens
-//! the next input, else waits. Of a packed input a block is unpacked about as slowly as its lines are decoded, so who
-//! has such a stream reads on until some blocks are ready: while others take them it goes on unpacking, which nobody else
-//! could do meanwhile, and when nobody does it decodes like the others.
+//! the next input, else waits. Who has a stream reads on until some blocks are ready, and decodes the one read last, which
+//! is still near. So nobody waits who finds the stream taken; and where unpacking is what takes the time, who has the
+//! stream goes on unpacking, as nobody else could meanwhile, while others take the blocks.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
@@ -147,7 +147,7 @@ impl<'s> Sources<'s> {
         while stream.next(block)? {
             let mut state = self.state();
             let ready: usize = state.ready.iter().map(|ready| ready.bytes().len()).sum();
-            let goes_on = stream.is_packed() && ready < self.threads * BLOCK && !state.failed;
+            let goes_on = stream.is_shared() && ready < self.threads * BLOCK && !state.failed;
             if !goes_on {
                 state.idle.push(stream);
                 self.changed.notify_one();

@@ -69,10 +69,6 @@ impl Unpacked {
         }
     }
 
-    pub fn is_plain(&self) -> bool {
-        matches!(self, Unpacked::Plain(_))
-    }
-
     /// Reads what unpacking left, so that the hash is of the whole; gives the bytes as stored and their hash.
     pub fn finish(&mut self) -> io::Result<(u64, String)> {
         match self {

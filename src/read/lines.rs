@@ -124,11 +124,6 @@ impl Lines {
         self.shape
     }
 
-    /// It is unpacked, or made into lines, while it is read.
-    pub fn is_packed(&self) -> bool {
-        self.source.cutter.is_some() || !self.source.unpacked.is_plain()
-    }
-
     /// What other threads may inflate meanwhile.
     pub fn ahead(&self) -> Option<Arc<Ahead>> {
         self.source.unpacked.ahead()

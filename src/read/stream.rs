@@ -76,12 +76,9 @@ impl Stream {
         self.shape().is_some_and(|shape| shape.merges)
     }
 
-    /// A block of it takes about as long as what is made of its lines.
-    pub fn is_packed(&self) -> bool {
-        match self {
-            Stream::Lines(lines) => lines.is_packed(),
-            Stream::Rows(_) => false,
-        }
+    /// Only one thread at a time can read of it, while others wait for blocks. Parts of a Parquet file are read apart.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Stream::Lines(_))
     }
 
     /// What other threads may read of it meanwhile.

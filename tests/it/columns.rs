@@ -1,6 +1,7 @@
 //! Holds the reader of plain rows against the strict decoder, row by row: whatever it reads of a row, the strict decoder
 //! makes of the line that the row is written as. On believable and awkward records in Parquet, in every layout, with
-//! values, members and whole columns changed. `RERATE_LAWS=10` makes ten times as many files.
+//! values, members and whole columns changed. `RERATE_LAWS=10` makes ten times as many files. And holds what is read of
+//! a file's pages against what the arrow reader makes of them, in every encoding.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -8,10 +9,12 @@ use std::sync::Arc;
 
 use arrow_array::builder::{MapBuilder, StringBuilder};
 use arrow_array::{
-    Array, ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray, TimestampMillisecondArray,
-    TimestampNanosecondArray, TimestampSecondArray,
+    Array, ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray,
 };
-use parquet::basic::Compression;
+use arrow_schema::DataType;
+use parquet::basic::{Compression, Encoding};
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use rerate::books::{Books, Sources};
 use rerate::read::container::parquet::{Rows, Stored};
 use rerate::read::container::rows::Columns;
@@ -71,6 +74,7 @@ fn what_is_read_of_a_plain_row_is_what_the_strict_decoder_makes_of_it() {
     assert!(awkward.len() > 200, "{}", awkward.len());
     let walk: usize = std::env::var("RERATE_LAWS").map_or(1, |times| times.parse().expect("a number"));
     let mut dice = Dice::new(1);
+    let mut pages = 0;
     for _ in 0..120 * walk {
         let from = if dice.below(3) > 0 { &believable } else { &awkward };
         let mut rows: Vec<Row> =
@@ -89,15 +93,81 @@ fn what_is_read_of_a_plain_row_is_what_the_strict_decoder_makes_of_it() {
             _ => rows,
         };
         let arrays = retyped(arrays(&rows), &rows, &mut dice);
-        let compression = dice.pick(&[Compression::SNAPPY, Compression::UNCOMPRESSED]);
         let path = scratch.path().join("log.parquet");
-        std::fs::write(&path, of_arrays(arrays, dice.pick(&[7, 40]), compression)).expect("a log");
+        let written = of_arrays(arrays, dice.pick(&[7, 40]), dice.pick(&WRITERS)());
+        std::fs::write(&path, written).expect("a log");
         both.file(&path);
+        pages += usize::from(pages_are_as_arrow_reads_them(&path));
     }
     let refused_too = both.refused.iter().filter(|key| both.known.contains_key(*key)).count();
     assert_eq!(refused_too, 0, "rows of one key are refused, or none is");
     let (rows, plain) = (both.rows, both.plain);
     assert!(plain > rows / 5, "{plain} of {rows} rows are plain");
+    assert!(pages > 60 * walk, "of {} files {pages} are read by their pages", 120 * walk);
+}
+
+/// How files are written: as nearly all are; with values in pages, not in a dictionary; with pages of another version, or
+/// of few rows; with a dictionary that is soon full; with an encoding that is for the arrow reader.
+const WRITERS: [fn() -> WriterPropertiesBuilder; 7] = [
+    WriterProperties::builder,
+    || WriterProperties::builder().set_compression(Compression::SNAPPY),
+    || WriterProperties::builder().set_dictionary_enabled(false),
+    || WriterProperties::builder().set_writer_version(WriterVersion::PARQUET_2_0),
+    || WriterProperties::builder().set_data_page_row_count_limit(5).set_write_batch_size(3),
+    || WriterProperties::builder().set_dictionary_page_size_limit(40).set_write_batch_size(2),
+    || {
+        WriterProperties::builder()
+            .set_column_dictionary_enabled("model".into(), false)
+            .set_column_encoding("model".into(), Encoding::DELTA_BYTE_ARRAY)
+    },
+];
+
+#[test]
+fn batches_and_pages_end_anywhere() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let path = scratch.path().join("log.parquet");
+    let rows: Vec<Row> = records().iter().cycle().take(5000).cloned().collect();
+    let arrays = arrays(&rows);
+    for (place, properties) in WRITERS[..6].iter().enumerate() {
+        std::fs::write(&path, of_arrays(arrays.clone(), 4700, properties())).expect("a log");
+        assert!(pages_are_as_arrow_reads_them(&path), "{place}");
+    }
+}
+
+/// Holds what is read of pages against what the arrow reader makes of the file; false if it is read by that one.
+fn pages_are_as_arrow_reads_them(path: &Path) -> bool {
+    let (mut names, mut lines, mut is_by_pages) = (Vec::new(), Vec::new(), false);
+    each_block(path, false, |block, _| {
+        let batch = block.rows.as_ref().expect("rows");
+        names = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
+        // What the arrow reader isn't asked for.
+        let is_of_pages =
+            |column: &ArrayRef| matches!(column.data_type(), DataType::Dictionary(..) | DataType::Utf8View);
+        is_by_pages |= batch.columns().iter().any(is_of_pages);
+        lines.extend(lines_of(batch));
+    });
+    let mut by_arrow = Vec::new();
+    // With details no column is read by its pages, and there are some more.
+    each_block(path, true, |block, _| {
+        let batch = block.rows.as_ref().expect("rows");
+        let places = names.iter().map(|name| batch.schema().index_of(name).expect("a column"));
+        by_arrow.extend(lines_of(&batch.project(&places.collect::<Vec<_>>()).expect("columns")));
+    });
+    assert_eq!(lines.len(), by_arrow.len());
+    for (line, by_arrow) in lines.iter().zip(&by_arrow) {
+        assert_eq!(String::from_utf8_lossy(line), String::from_utf8_lossy(by_arrow));
+    }
+    is_by_pages
+}
+
+fn lines_of(batch: &RecordBatch) -> Vec<Vec<u8>> {
+    let cells = Columns::new(batch);
+    let line = |row| {
+        let mut line = Vec::new();
+        cells.write_row(row, &mut line);
+        line
+    };
+    (0..batch.num_rows()).map(line).collect()
 }
 
 #[test]
@@ -108,9 +178,9 @@ fn nearly_every_row_of_a_real_log_is_plain() {
     // In a flat table lists are JSON, which only the strict decoder reads.
     let flat: Vec<Row> = nested.iter().map(partly_flattened).collect();
     for rows in [nested, flat] {
-        std::fs::write(&path, of_arrays(arrays(&rows), 200, Compression::SNAPPY)).expect("a log");
+        std::fs::write(&path, of_arrays(arrays(&rows), 200, WriterProperties::builder())).expect("a log");
         let (mut columns, mut plain) = (ColumnReader::default(), 0);
-        each_block(&path, |block, is_row| {
+        each_block(&path, false, |block, is_row| {
             let batch = block.rows.as_ref().expect("rows");
             if columns.read(batch, is_row) {
                 plain += (0..batch.num_rows())
@@ -122,8 +192,8 @@ fn nearly_every_row_of_a_real_log_is_plain() {
     }
 }
 
-fn each_block(path: &Path, mut then: impl FnMut(&Block, bool)) {
-    let settings = Settings { shape: Some(&canonical::SHAPE), ..Settings::default() };
+fn each_block(path: &Path, detail: bool, mut then: impl FnMut(&Block, bool)) {
+    let settings = Settings { shape: Some(&canonical::SHAPE), detail, ..Settings::default() };
     let stored = Stored::file(path);
     let parts = Rows::open(InputId(0), "log".into(), stored, &settings, 1, Arc::default()).expect("a log");
     for mut part in parts {
@@ -138,7 +208,7 @@ fn each_block(path: &Path, mut then: impl FnMut(&Block, bool)) {
 impl Both<'_> {
     fn file(&mut self, path: &Path) {
         let mut columns = std::mem::take(&mut self.columns);
-        each_block(path, |block, is_row| {
+        each_block(path, false, |block, is_row| {
             let batch = block.rows.as_ref().expect("rows");
             let may_be_plain = columns.read(batch, is_row);
             let cells = Columns::new(batch);

@@ -12,7 +12,7 @@ use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{Field, Fields};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use serde_json::{Value, json};
 
 use crate::awkward::{gz, zst};
@@ -265,7 +265,7 @@ pub fn csv(rows: &[Row]) -> Vec<u8> {
 }
 
 pub fn parquet(rows: &[Row], group: usize, compression: Compression) -> Vec<u8> {
-    of_arrays(arrays(rows), group, compression)
+    of_arrays(arrays(rows), group, WriterProperties::builder().set_compression(compression))
 }
 
 /// The columns of rows, each of one type.
@@ -277,15 +277,16 @@ pub fn arrays(rows: &[Row]) -> Vec<(String, ArrayRef)> {
     columns(rows).into_iter().map(named).collect()
 }
 
-pub fn of_arrays(columns: Vec<(String, ArrayRef)>, group: usize, compression: Compression) -> Vec<u8> {
+pub fn of_arrays(
+    columns: Vec<(String, ArrayRef)>,
+    group: usize,
+    properties: WriterPropertiesBuilder,
+) -> Vec<u8> {
     let batch = RecordBatch::try_from_iter_with_nullable(
         columns.into_iter().map(|(name, array)| (name, array, true)),
     );
     let batch = batch.expect("columns of one length");
-    let properties = WriterProperties::builder()
-        .set_max_row_group_row_count(Some(group))
-        .set_compression(compression)
-        .build();
+    let properties = properties.set_max_row_group_row_count(Some(group)).build();
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).expect("a schema");
     writer.write(&batch).expect("memory takes it");

@@ -3,13 +3,8 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::make_view;
-use arrow_array::types::{
-    ArrowPrimitiveType, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, UInt32Type, UInt64Type,
-};
-use arrow_array::{Array as _, ArrayRef, DictionaryArray, PrimitiveArray, StringArray, StringViewArray};
-use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_array::ArrayRef;
+use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 use parquet::basic::{Encoding, Type as Stored};
 use parquet::column::page::{Page, PageReader as _};
@@ -19,6 +14,7 @@ use parquet::file::reader::ChunkReader;
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::hybrid::Hybrid;
+use super::values::{Dictionary, Encoded, Values};
 
 /// So many items of lists are in no rows that are read together, if the file is sound.
 const MOST_SLOTS: usize = 1 << 22;
@@ -90,39 +86,7 @@ struct Open {
     slots: usize,
 }
 
-enum Encoded {
-    Coded(Hybrid),
-    Plain {
-        bytes: Buffer,
-        /// Where the next value begins.
-        at: usize,
-        is_ascii: bool,
-    },
-}
-
-enum Dictionary {
-    None,
-    Eight(Vec<u64>),
-    Four(Vec<u32>),
-    Texts(Arc<StringArray>),
-}
-
-enum Values {
-    Eight(Vec<u64>),
-    Four(Vec<u32>),
-    Codes(Vec<i32>),
-    Views(Views),
-}
-
-/// Texts, and the pages that they lie in.
-struct Views {
-    texts: Vec<u128>,
-    pages: Vec<Buffer>,
-    /// Of all pages: that they are texts is known without a look at each.
-    are_ascii: bool,
-}
-
-fn broken(what: &str) -> ParquetError {
+pub fn broken(what: &str) -> ParquetError {
     ParquetError::General(what.to_string())
 }
 
@@ -152,30 +116,38 @@ impl<R: ChunkReader> Leaf<R> {
     /// After the slots of lists were taken: where each row's items end, 0 before the first, and the level of each list.
     /// Only slots with items are left of the leaf.
     pub fn lists(&mut self, rows: usize, item_level: u8) -> (Vec<i32>, Vec<u8>) {
-        let (mut ends, mut lists) = (vec![0; rows + 1], vec![0; rows + 1]);
-        let (mut row, mut items) = (0, 0);
-        for slot in 0..self.levels.len() {
-            let level = self.levels[slot];
-            row += usize::from(self.repeats[slot] == 0);
-            self.levels[items] = level;
-            items += usize::from(level >= item_level);
-            ends[row] = items as i32;
-            lists[row] = level;
+        let mut items = 0;
+        let mut end = |level: &u8| {
+            items += i32::from(*level >= item_level);
+            items
+        };
+        let (mut ends, mut lists) = (Vec::with_capacity(rows + 1), Vec::with_capacity(rows + 1));
+        if self.levels.len() == rows {
+            // No list has a second item.
+            ends.push(0);
+            ends.extend(self.levels.iter().map(end));
+            lists.extend_from_slice(&self.levels);
+        } else {
+            (ends, lists) = (vec![0; rows + 1], vec![0; rows + 1]);
+            let mut row = 0;
+            for (level, repeats) in self.levels.iter().zip(&self.repeats) {
+                row += usize::from(*repeats == 0);
+                ends[row] = end(level);
+                lists[row] = *level;
+            }
+            lists.remove(0);
         }
-        self.levels.truncate(items);
-        lists.remove(0);
+        self.keep_items(item_level);
         (ends, lists)
     }
 
     /// Leaves only slots with items of the leaf, of which another's were taken by [`Leaf::lists`].
     pub fn keep_items(&mut self, item_level: u8) {
-        let mut items = 0;
-        for slot in 0..self.levels.len() {
-            let level = self.levels[slot];
-            self.levels[items] = level;
-            items += usize::from(level >= item_level);
+        match count(&self.levels, |level| level >= item_level) {
+            0 => self.levels.clear(),
+            all if all == self.levels.len() => {}
+            _ => self.levels.retain(|level| *level >= item_level),
         }
-        self.levels.truncate(items);
     }
 
     /// Takes the next slots, as many as there are rows.
@@ -204,7 +176,7 @@ impl<R: ChunkReader> Leaf<R> {
             let (mut now, before) = ((rows - begun).min(*slots), repeats.len());
             repeats.resize(before + now, 0);
             page.fill(&mut repeats[before..], |level| level as u8).ok_or_else(early)?;
-            begun += repeats[before..].iter().filter(|level| **level == 0).count();
+            begun += count(&repeats[before..], |level| level == 0);
             while begun == rows
                 && now < *slots
                 && repeats.len() <= MOST_SLOTS
@@ -227,16 +199,7 @@ impl<R: ChunkReader> Leaf<R> {
 
     fn clear(&mut self) {
         self.levels.clear();
-        match &mut self.values {
-            Values::Eight(values) => values.clear(),
-            Values::Four(values) => values.clear(),
-            Values::Codes(codes) => codes.clear(),
-            Values::Views(views) => {
-                views.texts.clear();
-                views.pages.clear();
-                views.are_ascii = true;
-            }
-        }
+        self.values.clear();
     }
 
     /// The page that the next slot is in; None at the end.
@@ -245,7 +208,10 @@ impl<R: ChunkReader> Leaf<R> {
             match self.pages.get_next_page()? {
                 None => return Ok(None),
                 Some(Page::DictionaryPage { buf, num_values, .. }) => {
-                    self.dictionary = self.kind.dictionary(Buffer::from(buf), num_values as usize)?;
+                    if !matches!(self.dictionary, Dictionary::None) {
+                        return Err(broken("two dictionaries"));
+                    }
+                    self.dictionary = Dictionary::new(self.kind.stored, &buf, num_values as usize)?;
                 }
                 Some(page) => self.page = Some(self.kind.open(page)?),
             }
@@ -265,117 +231,26 @@ impl<R: ChunkReader> Leaf<R> {
             Some(hybrid) => {
                 levels.resize(before + slots, 0);
                 hybrid
-                    .fill(&mut levels[before..], |level| level as u8)
+                    .fill(&mut levels[before..], |level| kind.level.min(level as u8))
                     .ok_or_else(|| broken("levels end too early"))?;
-                count(&levels[before..], kind.level)
+                count(&levels[before..], |level| level == kind.level)
             }
         };
         page.slots -= slots;
-        let early = || broken("values end too early");
-        match &mut page.values {
-            Encoded::Coded(hybrid) => {
-                codes.resize(there, 0);
-                hybrid.fill(codes, |code| code).ok_or_else(early)?;
-                values.look_up(codes, dictionary).ok_or_else(|| broken("no such word"))
-            }
-            Encoded::Plain { bytes, at, is_ascii } => {
-                let read = values.read(bytes, at, there, dictionary).ok_or_else(early);
-                if let Values::Views(views) = values {
-                    views.are_ascii &= *is_ascii;
-                }
-                read
-            }
-        }
+        values.take(&mut page.values, there, dictionary, codes)
     }
 
     /// What was taken.
     pub fn array(&mut self) -> std::result::Result<ArrayRef, ArrowError> {
-        let levels = &self.levels[..];
-        let nulls = at_least(levels, self.kind.level);
-        let there = |level: u8| level == self.kind.level;
-        Ok(match &mut self.values {
-            Values::Eight(values) => {
-                let values = spread(values, levels, nulls.is_some(), there);
-                let (values, nulls) = (Buffer::from_vec(values), nulls);
-                match &self.kind.data_type {
-                    DataType::Int64 => primitive::<Int64Type>(values, nulls),
-                    DataType::UInt64 => primitive::<UInt64Type>(values, nulls),
-                    DataType::Float64 => primitive::<Float64Type>(values, nulls),
-                    DataType::Timestamp(TimeUnit::Millisecond, zone) => Arc::new(
-                        PrimitiveArray::<TimestampMillisecondType>::new(values.into(), nulls)
-                            .with_timezone_opt(zone.clone()),
-                    ),
-                    DataType::Timestamp(TimeUnit::Microsecond, zone) => Arc::new(
-                        PrimitiveArray::<TimestampMicrosecondType>::new(values.into(), nulls)
-                            .with_timezone_opt(zone.clone()),
-                    ),
-                    DataType::Timestamp(_, zone) => Arc::new(
-                        PrimitiveArray::<TimestampNanosecondType>::new(values.into(), nulls)
-                            .with_timezone_opt(zone.clone()),
-                    ),
-                    other => unreachable!("{other} has no eight bytes"),
-                }
-            }
-            Values::Four(values) => {
-                let values = Buffer::from_vec(spread(values, levels, nulls.is_some(), there));
-                match &self.kind.data_type {
-                    DataType::Int32 => primitive::<Int32Type>(values, nulls),
-                    DataType::UInt32 => primitive::<UInt32Type>(values, nulls),
-                    DataType::Float32 => primitive::<Float32Type>(values, nulls),
-                    other => unreachable!("{other} has no four bytes"),
-                }
-            }
-            Values::Codes(codes) => {
-                let codes = ScalarBuffer::from(spread(codes, levels, nulls.is_some(), there));
-                let texts = match &self.dictionary {
-                    Dictionary::Texts(texts) => texts.clone(),
-                    _ => Arc::new(StringArray::new_null(0)),
-                };
-                Arc::new(DictionaryArray::<Int32Type>::try_new(PrimitiveArray::new(codes, nulls), texts)?)
-            }
-            Values::Views(Views { texts, pages, are_ascii }) => {
-                let texts = spread(texts, levels, nulls.is_some(), there).into();
-                let pages = std::mem::take(pages);
-                Arc::new(match are_ascii {
-                    // SAFETY: each text was made of bytes of its page, which are ASCII, or it is empty.
-                    true => unsafe { StringViewArray::new_unchecked(texts, pages.into(), nulls) },
-                    false => StringViewArray::try_new(texts, pages, nulls)?,
-                })
-            }
-        })
+        let Leaf { kind: Kind { data_type, level, .. }, levels, values, dictionary, .. } = self;
+        values.array(dictionary, data_type, levels, *level)
     }
 }
 
-fn primitive<T: ArrowPrimitiveType>(values: Buffer, nulls: Option<NullBuffer>) -> ArrayRef {
-    Arc::new(PrimitiveArray::<T>::new(values.into(), nulls))
-}
-
-/// Puts values to their slots; in those where none is stands anything.
-fn spread<T: Copy + Default>(
-    values: &mut Vec<T>,
-    levels: &[u8],
-    has_nulls: bool,
-    is_there: impl Fn(u8) -> bool,
-) -> Vec<T> {
-    if !has_nulls {
-        return std::mem::take(values);
-    }
-    let mut next = 0;
-    let mut spread = Vec::with_capacity(levels.len());
-    // One more, so that there is always a next one.
-    values.push(T::default());
-    spread.extend(levels.iter().map(|level| {
-        let value = values[next];
-        next += usize::from(is_there(*level));
-        value
-    }));
-    spread
-}
-
-/// How many levels are this one.
-fn count(levels: &[u8], wanted: u8) -> usize {
+/// How many levels are so.
+fn count(levels: &[u8], is: impl Fn(u8) -> bool) -> usize {
     // So few at a time that a byte counts them.
-    let of = |levels: &[u8]| levels.iter().map(|level| u8::from(*level == wanted)).sum::<u8>();
+    let of = |levels: &[u8]| levels.iter().map(|level| u8::from(is(*level))).sum::<u8>();
     levels.chunks(255).map(|levels| usize::from(of(levels))).sum()
 }
 
@@ -439,11 +314,7 @@ impl Kind {
             Page::DictionaryPage { .. } => return Err(broken("two dictionaries")),
         };
         let values = match encoding {
-            Encoding::PLAIN => {
-                let bytes = part(&bytes, start, bytes.len())?;
-                let is_ascii = self.stored == Stored::BYTE_ARRAY && bytes.is_ascii();
-                Encoded::Plain { bytes, at: 0, is_ascii }
-            }
+            Encoding::PLAIN => Encoded::plain(self.stored, part(&bytes, start, bytes.len())?),
             Encoding::PLAIN_DICTIONARY | Encoding::RLE_DICTIONARY => {
                 // A page without values may not even have their width.
                 let width = bytes.get(start).copied().unwrap_or(0);
@@ -454,139 +325,4 @@ impl Kind {
         };
         Ok(Open { repeats, levels, values, slots: slots as usize })
     }
-
-    fn dictionary(&self, bytes: Buffer, count: usize) -> Result<Dictionary> {
-        let early = || broken("the dictionary ends too early");
-        Ok(match self.stored {
-            Stored::BYTE_ARRAY => {
-                let (mut texts, mut ends, mut at) = (Vec::with_capacity(bytes.len()), vec![0], 0);
-                for _ in 0..count {
-                    texts.extend_from_slice(&bytes[text_at(&bytes, &mut at).ok_or_else(early)?]);
-                    ends.push(texts.len() as i32);
-                }
-                let ends = OffsetBuffer::new(ends.into());
-                Dictionary::Texts(Arc::new(StringArray::try_new(ends, Buffer::from_vec(texts), None)?))
-            }
-            Stored::INT64 | Stored::DOUBLE => {
-                let bytes = count.checked_mul(8).and_then(|length| bytes.get(..length)).ok_or_else(early)?;
-                Dictionary::Eight(
-                    bytes.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect(),
-                )
-            }
-            _ => {
-                let bytes = count.checked_mul(4).and_then(|length| bytes.get(..length)).ok_or_else(early)?;
-                Dictionary::Four(bytes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect())
-            }
-        })
-    }
-}
-
-/// Where the text is that begins with its length at `at`, which goes on to the next one's.
-#[inline(always)]
-fn text_at(bytes: &[u8], at: &mut usize) -> Option<std::ops::Range<usize>> {
-    let start = *at + 4;
-    let length = u32::from_le_bytes(*bytes.get(*at..start)?.first_chunk()?) as usize;
-    (length <= bytes.len() - start).then(|| {
-        *at = start + length;
-        start..*at
-    })
-}
-
-impl Values {
-    fn new(stored: Stored) -> Values {
-        match stored {
-            Stored::BYTE_ARRAY => Values::Codes(Vec::new()),
-            Stored::INT64 | Stored::DOUBLE => Values::Eight(Vec::new()),
-            _ => Values::Four(Vec::new()),
-        }
-    }
-
-    /// Appends the values that have these codes; None where one has none.
-    fn look_up(&mut self, codes: &[u32], dictionary: &Dictionary) -> Option<()> {
-        match (&mut *self, dictionary) {
-            (_, Dictionary::None) => codes.is_empty().then_some(()),
-            (Values::Eight(values), Dictionary::Eight(known)) => look_up(codes, known, values),
-            (Values::Four(values), Dictionary::Four(known)) => look_up(codes, known, values),
-            (Values::Codes(own), _) => {
-                own.extend(codes.iter().map(|code| *code as i32));
-                Some(())
-            }
-            // After texts that stand in a page.
-            (Values::Views(views), Dictionary::Texts(words)) if !views.texts.is_empty() => {
-                views.push_words(codes.iter().copied(), words)
-            }
-            _ => {
-                *self = Values::Codes(codes.iter().map(|code| *code as i32).collect());
-                Some(())
-            }
-        }
-    }
-
-    /// Appends values that stand in a page themselves, from `at` on; None where there are fewer.
-    fn read(&mut self, bytes: &Buffer, at: &mut usize, count: usize, dictionary: &Dictionary) -> Option<()> {
-        match self {
-            Values::Eight(values) => {
-                let end = at.checked_add(count.checked_mul(8)?)?;
-                let (found, _) = bytes.get(*at..end)?.as_chunks();
-                values.extend(found.iter().map(|value| u64::from_le_bytes(*value)));
-                *at = end;
-            }
-            Values::Four(values) => {
-                let end = at.checked_add(count.checked_mul(4)?)?;
-                let (found, _) = bytes.get(*at..end)?.as_chunks();
-                values.extend(found.iter().map(|value| u32::from_le_bytes(*value)));
-                *at = end;
-            }
-            Values::Codes(_) | Values::Views(_) => {
-                let Views { texts, pages, .. } = self.views(dictionary)?;
-                let page = pages.len() as u32;
-                pages.push(bytes.clone());
-                texts.reserve(count);
-                let bytes = bytes.as_slice();
-                for _ in 0..count {
-                    let text = text_at(bytes, at)?;
-                    texts.push(make_view(&bytes[text.clone()], page, text.start as u32));
-                }
-            }
-        }
-        Some(())
-    }
-
-    /// Texts as they stand in pages, those that were codes until now among them.
-    fn views(&mut self, dictionary: &Dictionary) -> Option<&mut Views> {
-        if !matches!(self, Values::Views(_)) {
-            let mut views = Views { texts: Vec::new(), pages: Vec::new(), are_ascii: true };
-            if let (Values::Codes(codes), Dictionary::Texts(words)) = (&*self, dictionary)
-                && !codes.is_empty()
-            {
-                views.push_words(codes.iter().map(|code| *code as u32), words)?;
-            }
-            *self = Values::Views(views);
-        }
-        let Values::Views(views) = self else { unreachable!("it was just made") };
-        Some(views)
-    }
-}
-
-impl Views {
-    /// Appends words of a dictionary as texts that stand in it.
-    fn push_words(&mut self, codes: impl Iterator<Item = u32>, words: &StringArray) -> Option<()> {
-        let page = self.pages.len() as u32;
-        self.pages.push(words.values().clone());
-        self.are_ascii &= words.values().is_ascii();
-        for code in codes {
-            let code = Some(code as usize).filter(|code| *code < words.len())?;
-            let text = words.value(code).as_bytes();
-            self.texts.push(make_view(text, page, words.value_offsets()[code] as u32));
-        }
-        Some(())
-    }
-}
-
-fn look_up<T: Copy>(codes: &[u32], known: &[T], values: &mut Vec<T>) -> Option<()> {
-    are_known(codes, known.len()).then(|| values.extend(codes.iter().map(|code| known[*code as usize])))
-}
-
-fn are_known(codes: &[u32], words: usize) -> bool {
-    codes.iter().copied().max().is_none_or(|greatest| (greatest as usize) < words)
 }

@@ -1,11 +1,13 @@
 //! Owns Parquet: each row is an item, with the columns that somebody reads. Row groups are shared among threads, each with
 //! its own reader; a row's number is known from the groups before it. Files and objects of a store are read so, a stream
-//! isn't: the end of a Parquet file says where its columns are. What a row says is for `rows` to write as a line, or for
-//! `shape::columns` to read as it is.
+//! isn't: the end of a Parquet file says where its columns are. Canonical records are read by `row_groups`, what that doesn't
+//! know and other shapes by the arrow reader. What a row says is for `rows` to write as a line, or for `shape::columns` to
+//! read as it is.
 
 mod hybrid;
 mod leaf;
 mod row_groups;
+mod values;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -13,7 +15,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
@@ -43,7 +45,7 @@ use crate::types::reason::Reason;
 const FEWEST_ROWS: u64 = 1 << 14;
 /// Bytes of a batch of rows, as far as the file tells; and its rows. What is read of them fits the second-level cache.
 const BATCH: u64 = 2 << 20;
-const ROWS_OF_BATCH: u64 = 4 << 10;
+const ROWS_OF_BATCH: u64 = 2 << 10;
 /// So that a thread that has read its parts helps others with theirs.
 const PARTS_A_THREAD: usize = 4;
 /// Rows that are looked at to tell a shape.
@@ -69,8 +71,8 @@ pub struct Rows {
     ended_by: Option<(Reason, String)>,
     /// The part that says what is known of the whole input.
     is_first: bool,
-    /// Of what is stored: bytes and hash, once that part is read.
-    stored_hash: Option<(u64, String)>,
+    /// Of what is stored: bytes and hash, which the part that ends first finds out, while others are read.
+    stored_hash: Arc<Mutex<Option<(u64, String)>>>,
     progress: Arc<Progress>,
 }
 
@@ -132,7 +134,7 @@ impl Rows {
             row: 0,
             ended_by: None,
             is_first: true,
-            stored_hash: None,
+            stored_hash: Arc::default(),
             progress,
         };
         let metadata = match metadata {
@@ -180,17 +182,25 @@ impl Rows {
         self.row += block.rows.as_ref().map_or(0, RecordBatch::num_rows) as u64;
         // What is missing stands for one row, so that no two blocks begin at one.
         self.row += u64::from(block.ended_by.is_some());
-        if !found && self.is_first {
-            // While other threads read other parts.
-            self.stored_hash = Some(self.stored.hash()?);
+        if !found
+            && let Ok(mut stored_hash) = self.stored_hash.try_lock()
+            && stored_hash.is_none()
+        {
+            *stored_hash = Some(self.stored.hash()?);
         }
         Ok(found)
     }
 
     /// What is known of the input after its last row; None from all parts but one.
     pub fn finish(self, lines: u64) -> Result<Option<InputSummary>> {
-        let Some((bytes, hash)) = &self.stored_hash else { return Ok(None) };
-        let (bytes, hash) = (*bytes, hash.clone());
+        if !self.is_first {
+            return Ok(None);
+        }
+        let stored_hash = self.stored_hash.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (bytes, hash) = match stored_hash {
+            Some(stored_hash) => stored_hash,
+            None => self.stored.hash()?,
+        };
         Ok(Some(InputSummary {
             name: self.name.clone(),
             bytes,
@@ -274,7 +284,7 @@ impl Rows {
             batch: None,
             ended_by: None,
             is_first: place == 0,
-            stored_hash: None,
+            stored_hash: self.stored_hash.clone(),
             progress: self.progress.clone(),
         };
         chunks.into_iter().enumerate().map(part).collect()

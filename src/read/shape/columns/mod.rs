@@ -17,29 +17,28 @@
 //!   that is rare) is given up, never judged.
 //! - What is kept from batch to batch is bounded: beyond so many words of a column its rows aren't plain.
 
-use std::hash::BuildHasher;
+mod counts;
+mod words;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType,
 };
-use arrow_array::{
-    Array, ArrayRef, DictionaryArray, ListArray, MapArray, RecordBatch, StringArray, StringViewArray,
-    StructArray,
-};
+use arrow_array::{Array, ArrayRef, ListArray, MapArray, RecordBatch, StructArray};
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{DataType, Fields, TimeUnit};
 use foldhash::fast::RandomState;
-use hashbrown::{HashSet, HashTable};
+use hashbrown::HashSet;
 
+use self::counts::{Details, MISSING, plain_count, read_counts};
+use self::words::{NO_NUMBER, Text, Texts, Words};
 use super::canonical::{Field, SHAPE};
 use super::plain::Plain;
 use super::usage_metadata::Member;
 use crate::types::day::{Clock, Instant};
-use crate::types::meter::{MODALITIES, Modality, QUANTITIES};
-use crate::types::usage::{Counts, GREATEST_COUNT};
+use crate::types::meter::QUANTITIES;
+use crate::types::usage::Counts;
 
 /// The numbers of a row's words, and whether it has usage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -99,18 +98,8 @@ const HAS_USAGE: u64 = 1 << 63;
 /// A status that is a number has that number as its word's, plus 1; words come after.
 const STATUS_NUMBERS: u32 = 1000;
 
-/// The number of a word that isn't plain.
-const NO_NUMBER: u32 = u32::MAX;
-const LONGEST_WORD: usize = 1 << 10;
-/// Bytes of all words of a column that are kept.
-const MOST_BYTES: usize = 16 << 20;
 const LONGEST_ID: usize = 4 << 10;
-const MOST_DETAILS: usize = 64;
 const MOST_LABELS: usize = 16;
-
-/// A count that isn't there, and one that isn't plain.
-const MISSING: u64 = u64::MAX;
-const NO_COUNT: u64 = u64::MAX - 1;
 
 /// The counts of usageMetadata, and the lists of details: their places.
 mod count {
@@ -198,17 +187,7 @@ impl ColumnReader {
         if !self.plain[row] {
             return None;
         }
-        let request_id = match &self.request_ids {
-            Texts::None => &[],
-            Texts::Text(texts) if texts.is_null(row) => &[][..],
-            Texts::Text(texts) => texts.value(row).as_bytes(),
-            Texts::View(texts) if texts.is_null(row) => &[],
-            Texts::View(texts) => texts.value(row).as_bytes(),
-            Texts::Coded(codes, texts) => match codes.key(row) {
-                Some(code) if texts.is_valid(code) => texts.value(code).as_bytes(),
-                _ => &[],
-            },
-        };
+        let request_id = self.request_ids.bytes(row);
         if request_id.len() > LONGEST_ID {
             return None;
         }
@@ -363,7 +342,7 @@ impl ColumnReader {
         match Text::of(array)? {
             Text::Coded(coded, dictionary) => {
                 words.learn(dictionary);
-                let number = |code: &i32| words.numbers.get(*code as usize).copied().unwrap_or(NO_NUMBER);
+                let number = |code: &i32| words.number_of_code(*code);
                 self.numbers.extend(coded.keys().values().iter().map(number));
             }
             texts => {
@@ -528,92 +507,6 @@ impl ColumnReader {
     }
 }
 
-/// Token details of one kind, entries of all rows one after the other.
-#[derive(Default)]
-struct Details {
-    /// Where each row's entries are; none without the column.
-    offsets: Option<OffsetBuffer<i32>>,
-    modalities: Vec<u8>,
-    tokens: Vec<u64>,
-}
-
-impl Details {
-    /// In the place of a modality that isn't plain.
-    const NO_MODALITY: u8 = MODALITIES as u8;
-
-    fn clear(&mut self) {
-        self.offsets = None;
-        self.modalities.clear();
-        self.tokens.clear();
-    }
-
-    fn read(
-        &mut self,
-        list: &ListArray,
-        above: Option<&NullBuffer>,
-        is_row: bool,
-        plain: &mut [bool],
-    ) -> Option<()> {
-        let entries = list.values().as_struct_opt()?;
-        let DataType::Struct(members) = entries.data_type() else { return None };
-        if !names_differ(members) {
-            return None;
-        }
-        for (member, array) in members.iter().zip(entries.columns()) {
-            let is_missing = array.null_count() == array.len();
-            match member.name().as_str() {
-                "modality" if !is_missing => self.read_modalities(array)?,
-                "tokenCount" if !is_missing => read_counts(array, None, &mut self.tokens)?,
-                name if is_row && !is_spelled_so(name) => return None,
-                _ => {}
-            }
-        }
-        self.modalities.resize(entries.len(), Modality::Text as u8);
-        self.tokens.resize(entries.len(), MISSING);
-        each_null(entries.nulls(), |entry| self.modalities[entry] = Details::NO_MODALITY);
-        // What stands in a list that isn't there doesn't count, nor do writers put anything in it.
-        let nulls = NullBuffer::union(above, list.nulls());
-        each_null(nulls.as_ref(), |row| plain[row] &= list.value_length(row) == 0);
-        self.offsets = Some(list.offsets().clone());
-        Some(())
-    }
-
-    fn read_modalities(&mut self, array: &ArrayRef) -> Option<()> {
-        let modality = |word: &[u8]| match std::str::from_utf8(word) {
-            Ok("") => Modality::Text as u8,
-            Ok(word) => Modality::from_log(word).map_or(Details::NO_MODALITY, |modality| modality as u8),
-            Err(_) => Details::NO_MODALITY,
-        };
-        let text = Text::of(array)?;
-        if let Text::Coded(coded, dictionary) = &text {
-            let known: Vec<u8> =
-                (0..dictionary.len()).map(|code| modality(dictionary.value(code).as_bytes())).collect();
-            let codes = coded.keys().values().iter();
-            self.modalities
-                .extend(codes.map(|code| known.get(*code as usize).copied().unwrap_or(Details::NO_MODALITY)));
-        } else {
-            self.modalities.extend((0..array.len()).map(|entry| modality(text.bytes(entry))));
-        }
-        each_null(array.nulls(), |entry| self.modalities[entry] = Modality::Text as u8);
-        Some(())
-    }
-
-    /// Sums up a row's entries; None where one isn't plain.
-    #[inline(always)]
-    fn add_up(&self, row: usize, sums: &mut [u64; MODALITIES]) -> Option<()> {
-        let Some(offsets) = &self.offsets else { return Some(()) };
-        let entries = items(offsets, row);
-        if entries.len() > MOST_DETAILS {
-            return None;
-        }
-        for entry in entries {
-            *sums.get_mut(usize::from(self.modalities[entry]))? +=
-                plain_count(self.tokens[entry])?.unwrap_or(0);
-        }
-        Some(())
-    }
-}
-
 /// Puts the numbers of a column's words into the keys of its rows.
 struct KeyPart<'k> {
     fact: Fact,
@@ -638,196 +531,6 @@ fn each_null(nulls: Option<&NullBuffer>, then: impl FnMut(usize)) {
     if let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) {
         (!nulls.inner()).set_indices().for_each(then);
     }
-}
-
-/// The words of one column that were met, each with a number; what is empty or null has 0.
-struct Words {
-    hasher: RandomState,
-    table: HashTable<u32>,
-    /// By number; the first is none.
-    texts: Vec<Box<[u8]>>,
-    /// Numbers that aren't words' come first.
-    before: u32,
-    greatest: u32,
-    bytes: usize,
-    /// The dictionary that was learnt last, and the numbers of its words.
-    dictionary: Option<StringArray>,
-    numbers: Vec<u32>,
-}
-
-impl Words {
-    fn new(before: u32, greatest: u32) -> Words {
-        Words {
-            hasher: RandomState::default(),
-            table: HashTable::new(),
-            texts: vec![Box::default()],
-            before,
-            greatest,
-            bytes: 0,
-            dictionary: None,
-            numbers: Vec::new(),
-        }
-    }
-
-    /// The number of a word, a new one if nobody met it; [`NO_NUMBER`] when it is too long, or words are too many.
-    fn number(&mut self, text: &[u8]) -> u32 {
-        if text.is_empty() {
-            return 0;
-        }
-        if text.len() > LONGEST_WORD {
-            return NO_NUMBER;
-        }
-        let Words { hasher, table, texts, before, greatest, bytes, .. } = self;
-        let hash = hasher.hash_one(text);
-        let place = match table.find(hash, |place| *texts[*place as usize] == *text) {
-            Some(place) => *place,
-            None => {
-                let place = texts.len() as u32;
-                if *before + place > *greatest || *bytes + text.len() > MOST_BYTES {
-                    return NO_NUMBER;
-                }
-                *bytes += text.len();
-                texts.push(text.into());
-                table.insert_unique(hash, place, |place| hasher.hash_one(&*texts[*place as usize]));
-                place
-            }
-        };
-        *before + place
-    }
-
-    fn text(&self, number: u32) -> &[u8] {
-        number
-            .checked_sub(self.before)
-            .and_then(|place| self.texts.get(place as usize))
-            .map_or(&[], |text| text)
-    }
-
-    /// Learns the words of a dictionary: as a rule that of the batch before.
-    fn learn(&mut self, dictionary: &StringArray) {
-        let is_same = |own: &StringArray| {
-            own.value_data().as_ptr() == dictionary.value_data().as_ptr()
-                && own.offsets().as_ptr() == dictionary.offsets().as_ptr()
-                && own.len() == dictionary.len()
-        };
-        // The one before is kept, so no other can lie where it does.
-        if !self.dictionary.as_ref().is_some_and(is_same) {
-            self.numbers.clear();
-            for place in 0..dictionary.len() {
-                let number = match dictionary.is_null(place) {
-                    true => 0,
-                    false => self.number(dictionary.value(place).as_bytes()),
-                };
-                self.numbers.push(number);
-            }
-            self.dictionary = Some(dictionary.clone());
-        }
-    }
-}
-
-/// A column of texts.
-enum Text<'a> {
-    Coded(&'a DictionaryArray<Int32Type>, &'a StringArray),
-    View(&'a StringViewArray),
-    Plain(&'a StringArray),
-}
-
-impl<'a> Text<'a> {
-    fn of(array: &'a ArrayRef) -> Option<Text<'a>> {
-        match array.data_type() {
-            DataType::Utf8 => Some(Text::Plain(array.as_string())),
-            DataType::Utf8View => Some(Text::View(array.as_string_view())),
-            DataType::Dictionary(..) => {
-                let coded = array.as_dictionary_opt::<Int32Type>()?;
-                Some(Text::Coded(coded, coded.values().as_string_opt()?))
-            }
-            _ => None,
-        }
-    }
-
-    /// What stands there; anything where it is null.
-    fn bytes(&self, row: usize) -> &'a [u8] {
-        match self {
-            Text::Coded(coded, dictionary) => {
-                let code = coded.keys().values()[row] as usize;
-                if code < dictionary.len() { dictionary.value(code).as_bytes() } else { &[] }
-            }
-            Text::View(texts) => texts.value(row).as_bytes(),
-            Text::Plain(texts) => texts.value(row).as_bytes(),
-        }
-    }
-
-    fn all_are(&self, is: impl Fn(&str) -> bool) -> bool {
-        match self {
-            Text::Coded(_, dictionary) => dictionary.iter().flatten().all(is),
-            Text::View(texts) => texts.iter().flatten().all(is),
-            Text::Plain(texts) => texts.iter().flatten().all(is),
-        }
-    }
-}
-
-/// Texts that are kept while their batch is read.
-enum Texts {
-    None,
-    View(StringViewArray),
-    Text(StringArray),
-    Coded(DictionaryArray<Int32Type>, StringArray),
-}
-
-impl Texts {
-    fn of(array: &ArrayRef) -> Option<Texts> {
-        match array.data_type() {
-            DataType::Utf8 => Some(Texts::Text(array.as_string().clone())),
-            DataType::Utf8View => Some(Texts::View(array.as_string_view().clone())),
-            DataType::Dictionary(..) => {
-                let coded = array.as_dictionary_opt::<Int32Type>()?;
-                Some(Texts::Coded(coded.clone(), coded.values().as_string_opt()?.clone()))
-            }
-            _ => None,
-        }
-    }
-}
-
-#[inline(always)]
-fn plain_count(count: u64) -> Option<Option<u64>> {
-    match count {
-        MISSING => Some(None),
-        NO_COUNT => None,
-        count => Some(Some(count)),
-    }
-}
-
-/// Reads numbers as counts; None of a column that has none. As dataframes write a count that isn't there, a float that
-/// is none is missing.
-fn read_counts(array: &ArrayRef, above: Option<&NullBuffer>, counts: &mut Vec<u64>) -> Option<()> {
-    fn read<T: ArrowPrimitiveType>(
-        array: &ArrayRef,
-        counts: &mut Vec<u64>,
-        count: impl Fn(T::Native) -> u64,
-    ) {
-        counts.extend(array.as_primitive::<T>().values().iter().map(|number| count(*number)));
-    }
-    // A number below 0 is far above as one without a sign.
-    let of_whole = |number: u64| if number <= GREATEST_COUNT { number } else { NO_COUNT };
-    let of_float = |number: f64| match number {
-        number if !number.is_finite() => MISSING,
-        number if number >= 0.0 && number <= GREATEST_COUNT as f64 && number.fract() == 0.0 => number as u64,
-        _ => NO_COUNT,
-    };
-    match array.data_type() {
-        DataType::Int8 => read::<Int8Type>(array, counts, |number| of_whole(i64::from(number) as u64)),
-        DataType::Int16 => read::<Int16Type>(array, counts, |number| of_whole(i64::from(number) as u64)),
-        DataType::Int32 => read::<Int32Type>(array, counts, |number| of_whole(i64::from(number) as u64)),
-        DataType::Int64 => read::<Int64Type>(array, counts, |number| of_whole(number as u64)),
-        DataType::UInt8 => read::<UInt8Type>(array, counts, |number| of_whole(number.into())),
-        DataType::UInt16 => read::<UInt16Type>(array, counts, |number| of_whole(number.into())),
-        DataType::UInt32 => read::<UInt32Type>(array, counts, |number| of_whole(number.into())),
-        DataType::UInt64 => read::<UInt64Type>(array, counts, of_whole),
-        DataType::Float32 => read::<Float32Type>(array, counts, |number| of_float(number.into())),
-        DataType::Float64 => read::<Float64Type>(array, counts, of_float),
-        _ => return None,
-    }
-    each_null(NullBuffer::union(above, array.nulls()).as_ref(), |row| counts[row] = MISSING);
-    Some(())
 }
 
 /// The place of a member that is a count.

@@ -1,0 +1,323 @@
+//! Owns the values of a leaf, from what stands in its pages to an array: numbers, times, and texts as codes or as they
+//! lie in a page. Which slots have one is for `leaf`.
+
+use std::sync::Arc;
+
+use arrow_array::builder::make_view;
+use arrow_array::types::{
+    ArrowPrimitiveType, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, UInt32Type, UInt64Type,
+};
+use arrow_array::{Array as _, ArrayRef, DictionaryArray, PrimitiveArray, StringArray, StringViewArray};
+use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_schema::{ArrowError, DataType, TimeUnit};
+use parquet::basic::Type as Stored;
+use parquet::errors::Result;
+
+use super::hybrid::Hybrid;
+use super::leaf::{at_least, broken};
+
+/// What a page holds.
+pub enum Encoded {
+    Coded(Hybrid),
+    Plain {
+        bytes: Buffer,
+        /// Where the next value begins.
+        at: usize,
+        is_ascii: bool,
+    },
+}
+
+/// The words of a row group, which have codes.
+pub enum Dictionary {
+    None,
+    Eight(Vec<u64>),
+    Four(Vec<u32>),
+    Texts(Arc<StringArray>),
+}
+
+/// The values of some slots that have one.
+pub enum Values {
+    Eight(Vec<u64>),
+    Four(Vec<u32>),
+    Codes(Vec<i32>),
+    Views(Views),
+}
+
+/// Texts, and the pages that they lie in.
+pub struct Views {
+    texts: Vec<u128>,
+    pages: Vec<Buffer>,
+    /// Of all pages: that they are texts is known without a look at each.
+    are_ascii: bool,
+}
+
+impl Encoded {
+    pub fn plain(stored: Stored, bytes: Buffer) -> Encoded {
+        let is_ascii = stored == Stored::BYTE_ARRAY && bytes.is_ascii();
+        Encoded::Plain { bytes, at: 0, is_ascii }
+    }
+}
+
+impl Dictionary {
+    pub fn new(stored: Stored, bytes: &[u8], count: usize) -> Result<Dictionary> {
+        let early = || broken("the dictionary ends too early");
+        Ok(match stored {
+            Stored::BYTE_ARRAY => {
+                let (mut texts, mut ends, mut at) = (Vec::with_capacity(bytes.len()), vec![0], 0);
+                for _ in 0..count {
+                    texts.extend_from_slice(&bytes[text_at(bytes, &mut at).ok_or_else(early)?]);
+                    ends.push(texts.len() as i32);
+                }
+                let ends = OffsetBuffer::new(ends.into());
+                Dictionary::Texts(Arc::new(StringArray::try_new(ends, Buffer::from_vec(texts), None)?))
+            }
+            Stored::INT64 | Stored::DOUBLE => {
+                let bytes = count.checked_mul(8).and_then(|length| bytes.get(..length)).ok_or_else(early)?;
+                Dictionary::Eight(
+                    bytes.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect(),
+                )
+            }
+            _ => {
+                let bytes = count.checked_mul(4).and_then(|length| bytes.get(..length)).ok_or_else(early)?;
+                Dictionary::Four(bytes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect())
+            }
+        })
+    }
+}
+
+/// Where the text is that begins with its length at `at`, which goes on to the next one's.
+#[inline(always)]
+fn text_at(bytes: &[u8], at: &mut usize) -> Option<std::ops::Range<usize>> {
+    let start = *at + 4;
+    let length = u32::from_le_bytes(*bytes.get(*at..start)?.first_chunk()?) as usize;
+    (length <= bytes.len() - start).then(|| {
+        *at = start + length;
+        start..*at
+    })
+}
+
+impl Values {
+    pub fn new(stored: Stored) -> Values {
+        match stored {
+            Stored::BYTE_ARRAY => Values::Codes(Vec::new()),
+            Stored::INT64 | Stored::DOUBLE => Values::Eight(Vec::new()),
+            _ => Values::Four(Vec::new()),
+        }
+    }
+
+    pub fn clear(&mut self) {
+        match self {
+            Values::Eight(values) => values.clear(),
+            Values::Four(values) => values.clear(),
+            Values::Codes(codes) => codes.clear(),
+            Values::Views(views) => {
+                views.texts.clear();
+                views.pages.clear();
+                views.are_ascii = true;
+            }
+        }
+    }
+
+    /// Appends the next values of a page.
+    pub fn take(
+        &mut self,
+        page: &mut Encoded,
+        count: usize,
+        dictionary: &Dictionary,
+        codes: &mut Vec<u32>,
+    ) -> Result<()> {
+        let early = || broken("values end too early");
+        match page {
+            Encoded::Coded(hybrid) => {
+                codes.resize(count, 0);
+                hybrid.fill(codes, |code| code).ok_or_else(early)?;
+                self.look_up(codes, dictionary).ok_or_else(|| broken("no such word"))
+            }
+            Encoded::Plain { bytes, at, is_ascii } => {
+                self.read(bytes, at, count, dictionary).ok_or_else(early)?;
+                if let Values::Views(views) = self {
+                    views.are_ascii &= *is_ascii;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What was taken, each value in its slot: in those whose level is this one.
+    pub fn array(
+        &mut self,
+        dictionary: &Dictionary,
+        data_type: &DataType,
+        levels: &[u8],
+        level: u8,
+    ) -> std::result::Result<ArrayRef, ArrowError> {
+        let nulls = at_least(levels, level);
+        let there = |own: u8| own == level;
+        Ok(match self {
+            Values::Eight(values) => {
+                let values = spread(values, levels, nulls.is_some(), there);
+                let (values, nulls) = (Buffer::from_vec(values), nulls);
+                match data_type {
+                    DataType::Int64 => primitive::<Int64Type>(values, nulls),
+                    DataType::UInt64 => primitive::<UInt64Type>(values, nulls),
+                    DataType::Float64 => primitive::<Float64Type>(values, nulls),
+                    DataType::Timestamp(TimeUnit::Millisecond, zone) => Arc::new(
+                        PrimitiveArray::<TimestampMillisecondType>::new(values.into(), nulls)
+                            .with_timezone_opt(zone.clone()),
+                    ),
+                    DataType::Timestamp(TimeUnit::Microsecond, zone) => Arc::new(
+                        PrimitiveArray::<TimestampMicrosecondType>::new(values.into(), nulls)
+                            .with_timezone_opt(zone.clone()),
+                    ),
+                    DataType::Timestamp(_, zone) => Arc::new(
+                        PrimitiveArray::<TimestampNanosecondType>::new(values.into(), nulls)
+                            .with_timezone_opt(zone.clone()),
+                    ),
+                    other => unreachable!("{other} has no eight bytes"),
+                }
+            }
+            Values::Four(values) => {
+                let values = Buffer::from_vec(spread(values, levels, nulls.is_some(), there));
+                match data_type {
+                    DataType::Int32 => primitive::<Int32Type>(values, nulls),
+                    DataType::UInt32 => primitive::<UInt32Type>(values, nulls),
+                    DataType::Float32 => primitive::<Float32Type>(values, nulls),
+                    other => unreachable!("{other} has no four bytes"),
+                }
+            }
+            Values::Codes(codes) => {
+                let codes = ScalarBuffer::from(spread(codes, levels, nulls.is_some(), there));
+                let words = match dictionary {
+                    Dictionary::Texts(words) => words.clone(),
+                    _ => Arc::new(StringArray::new_null(0)),
+                };
+                let codes = PrimitiveArray::new(codes, nulls);
+                // SAFETY: each code was found to have a word when it was taken; where none is, nothing is there.
+                Arc::new(unsafe { DictionaryArray::<Int32Type>::new_unchecked(codes, words) })
+            }
+            Values::Views(Views { texts, pages, are_ascii }) => {
+                let texts = spread(texts, levels, nulls.is_some(), there).into();
+                let pages = std::mem::take(pages);
+                Arc::new(match are_ascii {
+                    // SAFETY: each text was made of bytes of its page, which are ASCII, or it is empty.
+                    true => unsafe { StringViewArray::new_unchecked(texts, pages.into(), nulls) },
+                    false => StringViewArray::try_new(texts, pages, nulls)?,
+                })
+            }
+        })
+    }
+
+    /// Appends the values that have these codes; None where one has none.
+    fn look_up(&mut self, codes: &[u32], dictionary: &Dictionary) -> Option<()> {
+        match (&mut *self, dictionary) {
+            (_, Dictionary::None) => codes.is_empty().then_some(()),
+            (Values::Eight(values), Dictionary::Eight(known)) => look_up(codes, known, values),
+            (Values::Four(values), Dictionary::Four(known)) => look_up(codes, known, values),
+            (Values::Codes(own), Dictionary::Texts(words)) => {
+                are_known(codes, words.len()).then(|| own.extend(codes.iter().map(|code| *code as i32)))
+            }
+            // After texts that stand in a page.
+            (Values::Views(views), Dictionary::Texts(words)) if !views.texts.is_empty() => {
+                views.push_words(codes.iter().copied(), words)
+            }
+            (_, Dictionary::Texts(words)) => are_known(codes, words.len())
+                .then(|| *self = Values::Codes(codes.iter().map(|code| *code as i32).collect())),
+            _ => None,
+        }
+    }
+
+    /// Appends values that stand in a page themselves, from `at` on; None where there are fewer.
+    fn read(&mut self, bytes: &Buffer, at: &mut usize, count: usize, dictionary: &Dictionary) -> Option<()> {
+        match self {
+            Values::Eight(values) => {
+                let end = at.checked_add(count.checked_mul(8)?)?;
+                let (found, _) = bytes.get(*at..end)?.as_chunks();
+                values.extend(found.iter().map(|value| u64::from_le_bytes(*value)));
+                *at = end;
+            }
+            Values::Four(values) => {
+                let end = at.checked_add(count.checked_mul(4)?)?;
+                let (found, _) = bytes.get(*at..end)?.as_chunks();
+                values.extend(found.iter().map(|value| u32::from_le_bytes(*value)));
+                *at = end;
+            }
+            Values::Codes(_) | Values::Views(_) => {
+                let Views { texts, pages, .. } = self.views(dictionary)?;
+                let page = pages.len() as u32;
+                pages.push(bytes.clone());
+                texts.reserve(count);
+                let bytes = bytes.as_slice();
+                for _ in 0..count {
+                    let text = text_at(bytes, at)?;
+                    texts.push(make_view(&bytes[text.clone()], page, text.start as u32));
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Texts as they stand in pages, those that were codes until now among them.
+    fn views(&mut self, dictionary: &Dictionary) -> Option<&mut Views> {
+        if !matches!(self, Values::Views(_)) {
+            let mut views = Views { texts: Vec::new(), pages: Vec::new(), are_ascii: true };
+            if let (Values::Codes(codes), Dictionary::Texts(words)) = (&*self, dictionary)
+                && !codes.is_empty()
+            {
+                views.push_words(codes.iter().map(|code| *code as u32), words)?;
+            }
+            *self = Values::Views(views);
+        }
+        let Values::Views(views) = self else { unreachable!("it was just made") };
+        Some(views)
+    }
+}
+
+impl Views {
+    /// Appends words of a dictionary as texts that stand in it.
+    fn push_words(&mut self, codes: impl Iterator<Item = u32>, words: &StringArray) -> Option<()> {
+        let page = self.pages.len() as u32;
+        self.pages.push(words.values().clone());
+        self.are_ascii &= words.values().is_ascii();
+        for code in codes {
+            let code = Some(code as usize).filter(|code| *code < words.len())?;
+            let text = words.value(code).as_bytes();
+            self.texts.push(make_view(text, page, words.value_offsets()[code] as u32));
+        }
+        Some(())
+    }
+}
+
+fn look_up<T: Copy>(codes: &[u32], known: &[T], values: &mut Vec<T>) -> Option<()> {
+    are_known(codes, known.len()).then(|| values.extend(codes.iter().map(|code| known[*code as usize])))
+}
+
+fn are_known(codes: &[u32], words: usize) -> bool {
+    codes.iter().copied().max().is_none_or(|greatest| (greatest as usize) < words)
+}
+
+fn primitive<T: ArrowPrimitiveType>(values: Buffer, nulls: Option<NullBuffer>) -> ArrayRef {
+    Arc::new(PrimitiveArray::<T>::new(values.into(), nulls))
+}
+
+/// Puts values to their slots; in those where none is stands anything.
+fn spread<T: Copy + Default>(
+    values: &mut Vec<T>,
+    levels: &[u8],
+    has_nulls: bool,
+    is_there: impl Fn(u8) -> bool,
+) -> Vec<T> {
+    if !has_nulls {
+        return std::mem::take(values);
+    }
+    let mut next = 0;
+    let mut spread = Vec::with_capacity(levels.len());
+    // One more, so that there is always a next one.
+    values.push(T::default());
+    spread.extend(levels.iter().map(|level| {
+        let value = values[next];
+        next += usize::from(is_there(*level));
+        value
+    }));
+    spread
+}
