@@ -219,8 +219,8 @@ impl Replay {
         watch.stages(days().count() as u64);
         let mut figures = Figures::new(&replay);
         let mut closing = summary::Closing::default();
-        // What the days come to is told even when they can't be published.
-        let mut staging = Staging::begin(&output, days(), &replay, &books, &publish, &publishing);
+        // From here on what the days come to is told even when they can't be published.
+        let mut staging = Ok(Staging::begin(&output, days(), &replay, &books, &publish, &publishing)?);
         for days in
             plan.iter().flat_map(|plan| Rating::new(&replay, &books, plan, &carries, options.usage_tier))
         {
