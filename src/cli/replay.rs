@@ -219,7 +219,8 @@ impl Replay {
         watch.stages(days().count() as u64);
         let mut figures = Figures::new(&replay);
         let mut closing = summary::Closing::default();
-        let mut staging = Staging::begin(&output, days(), &replay, &books, &publish, &publishing)?;
+        // From here on what the days come to is told even when they can't be published.
+        let mut staging = Ok(Staging::begin(&output, days(), &replay, &books, &publish, &publishing)?);
         for days in
             plan.iter().flat_map(|plan| Rating::new(&replay, &books, plan, &carries, options.usage_tier))
         {
@@ -230,13 +231,16 @@ impl Replay {
                     closing.add(&replay, day, &books);
                 }
             };
-            std::thread::scope(|scope| {
+            let staged = std::thread::scope(|scope| {
                 scope.spawn(add);
-                staging.stage(&days)
-            })?;
+                staging.as_mut().map_or(Ok(()), |staging| staging.stage(&days))
+            });
+            if let Err(error) = staged {
+                staging = Err(error);
+            }
         }
         told.figures = Some(figures);
-        staging.publish()?;
+        staging?.publish()?;
         drop(watch);
         closing.say(&replay);
         let undated = replay.suspended.iter().any(|line| line.day.is_none());
