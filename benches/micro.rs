@@ -40,7 +40,7 @@ use rerate::read::shape::plain::{Plain, PlainReader};
 use rerate::tally::{Tallied, Tallier, sum_up};
 use rerate::types::day::{Day, Days, Instant, Window};
 use rerate::types::request::Facts;
-use rerate::types::tally::{Arrival, Cell, CellKey, Cells, GroupId, Tally, Traffic};
+use rerate::types::tally::{Arrival, CellKey, Cells, GroupId, Tally, Traffic};
 use rerate::types::tier::UsageTier;
 use rerate::types::usage::{Counts, Usage};
 use rerate::walk::Plan;
@@ -240,13 +240,18 @@ fn books_on_cells(criterion: &mut Criterion) {
     let mut tallier = Tallier::new(&books, &studio_terms, Some(UsageTier::Tier1));
     requests.add(LINES, &mut tallier);
     let (of_days, _) = sum_up(vec![tallier]).expect("small sums");
-    let cells: Vec<(CellKey, &Cell)> =
-        of_days.cells.values().flatten().map(|(key, cell)| (*key, cell)).collect();
+    let first = requests.list[0].at.day();
+    // Those of all its days as of one.
+    let cells: Cells = of_days
+        .cells
+        .values()
+        .flatten()
+        .map(|(key, cell)| (CellKey { day: first, ..*key }, cell.clone()))
+        .collect();
     let mut tally = Tally::default();
-    let first = requests.list[0].at.day().0;
-    for (day, cells) in (first..).map(Day).zip(std::iter::repeat_n(&cells, MILLION.div_ceil(cells.len()))) {
+    for (day, cells) in (first.0..).map(Day).zip(std::iter::repeat_n(&cells, MILLION.div_ceil(cells.len()))) {
         let left = MILLION - tally.cells.values().map(Cells::len).sum::<usize>();
-        let of_day = cells.iter().take(left).map(|(key, cell)| (CellKey { day, ..*key }, (*cell).clone()));
+        let of_day = cells.iter().take(left).map(|(key, cell)| (CellKey { day, ..*key }, cell.clone()));
         tally.cells.insert(day, of_day.collect());
     }
     let replay = Replay {
