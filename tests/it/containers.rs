@@ -12,7 +12,10 @@ use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{Field, Fields};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
 use serde_json::{Value, json};
 
 use crate::awkward::{gz, zst};
@@ -292,6 +295,55 @@ pub fn of_arrays(
     writer.write(&batch).expect("memory takes it");
     writer.close().expect("memory takes it");
     bytes
+}
+
+/// Some writers begin a file with a group of no rows; one that is all of the file is an empty log.
+#[test]
+fn groups_without_rows_say_nothing_of_a_file() {
+    let fields = ["request_id", "timestamp", "project_id", "model", "method", "status"];
+    let columns: String = fields.map(|field| format!("required binary {field} (STRING); ")).concat();
+    let schema = parse_message_type(&format!("message log {{ {columns} }}")).expect("a schema");
+    let written = |groups: &[usize]| {
+        let mut bytes = Vec::new();
+        let properties = Arc::new(WriterProperties::default());
+        let mut writer = SerializedFileWriter::new(&mut bytes, Arc::new(schema.clone()), properties).unwrap();
+        for rows in groups {
+            let mut group = writer.next_row_group().unwrap();
+            for field in fields {
+                let text = |row| match field {
+                    "request_id" => format!("r{row}"),
+                    "timestamp" => "2026-06-01T12:00:00Z".to_string(),
+                    "project_id" => "p".to_string(),
+                    "model" => "models/gemini-2.5-flash".to_string(),
+                    "method" => "countTokens".to_string(),
+                    _ => "200".to_string(),
+                };
+                let values: Vec<ByteArray> =
+                    (0..*rows).map(|row| ByteArray::from(text(row).into_bytes())).collect();
+                let mut column = group.next_column().unwrap().expect("as many as fields");
+                column.typed::<ByteArrayType>().write_batch(&values, None, None).unwrap();
+                column.close().unwrap();
+            }
+            group.close().unwrap();
+        }
+        writer.close().unwrap();
+        bytes
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    for (groups, exit, requests) in [
+        (&[0, 20_000][..], 0, "requests=20000 "),
+        (&[0, 0, 300, 0, 20_000], 0, "requests=20000 "),
+        (&[0], 0, "requests=0 "),
+    ] {
+        std::fs::write(folder.path().join("log.parquet"), written(groups)).unwrap();
+        for detail in [&[][..], &["--detail"]] {
+            let args = ["replay", "log.parquet", "--out", "days", "--close", "--replace", "--allow-empty"];
+            let output = rerate(folder.path(), &[&args[..], detail].concat());
+            let told = stderr(&output);
+            assert!(told.contains(requests), "{groups:?}: {told}");
+            assert_eq!(output.status.code(), Some(exit), "{groups:?}: {told}");
+        }
+    }
 }
 
 /// Values of one type, as a column.

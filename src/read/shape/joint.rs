@@ -25,6 +25,8 @@ use crate::types::meter::{MODALITIES, Modality, QUANTITIES};
 pub(super) struct Joints {
     pub(super) list: Box<[Joint; 256]>,
     length: usize,
+    /// How many may be looked for yet: see [`Joints::begin_line`].
+    credit: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -186,6 +188,15 @@ enum Context {
 }
 
 impl Joints {
+    /// In a line of a real log hardly one joint must be looked for. Each line has a few, so that forged ones, of which
+    /// every joint is another, are given up instead.
+    const A_LINE: u32 = 4;
+    const GREATEST_CREDIT: u32 = 1 << 12;
+
+    pub(super) fn begin_line(&mut self) {
+        self.credit = (self.credit + Joints::A_LINE).min(Joints::GREATEST_CREDIT);
+    }
+
     /// The joint that stands at a place after the one at `before`, where it isn't the first of those that may come; it is
     /// learnt if it is new.
     #[inline(always)]
@@ -211,6 +222,7 @@ impl Joints {
     /// As [`Joints::other`], where it is none of those that may come.
     #[inline(never)]
     fn find(&mut self, before: u8, window: &[u8; MARGIN], bytes: &[u8], at: usize) -> Option<u8> {
+        self.credit = self.credit.checked_sub(1)?;
         let context = self.list[usize::from(before)].after;
         let is_it = |joint: &Joint| joint.before == context && Portable::begins(window, &joint.text);
         let found = match self.list[1..self.length].iter().position(is_it) {
@@ -219,7 +231,7 @@ impl Joints {
                 let joint = Joint::learn(context, bytes, at)?;
                 if self.length == self.list.len() {
                     // No program writes so many. Of several logs each is learnt anew; of a forged one it is slow.
-                    *self = Joints::default();
+                    *self = Joints { credit: self.credit, ..Joints::default() };
                 }
                 self.list[self.length] = joint;
                 self.length += 1;
@@ -241,7 +253,11 @@ const FORETOLD: usize = 8;
 
 impl Default for Joints {
     fn default() -> Joints {
-        Joints { list: Box::new([Joint::at(Context::Start); 256]), length: 1 }
+        Joints {
+            list: Box::new([Joint::at(Context::Start); 256]),
+            length: 1,
+            credit: Joints::GREATEST_CREDIT,
+        }
     }
 }
 
@@ -300,6 +316,10 @@ impl Joint {
                 true => self.quantity(cursor),
                 false => self.nothing(Context::Record),
             },
+            Context::List(_) if cursor.peek()? == b']' => {
+                cursor.at += 1;
+                self.nothing(Context::Usage)
+            }
             Context::List(first) => self.entry(cursor, first),
             Context::Entry(first) => {
                 cursor.space();

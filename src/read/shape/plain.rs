@@ -136,6 +136,7 @@ impl PlainReader {
         let mut cursor = Cursor::<S>::new(bytes);
         let PlainReader { joints, spelling, .. } = self;
         let mut values = Values::new(spelling);
+        joints.begin_line();
         let (mut keys, mut place, mut at) = (0, 0, 0);
         loop {
             let window = bytes.get(at..)?.first_chunk()?;
@@ -165,7 +166,8 @@ impl PlainReader {
             } else if value.kind <= Kind::Number {
                 if let Some((number, length)) = short_number(chunk) {
                     if value.kind == Kind::Count {
-                        values.counts[usize::from(value.place)] += number;
+                        let sum = &mut values.counts[usize::from(value.place)];
+                        *sum = sum.wrapping_add(number);
                     } else {
                         values.keep(value.place, at, at + length);
                         if value.tag != 0 {
@@ -251,7 +253,10 @@ impl<'r> Values<'r> {
             }
             Kind::Skipped => cursor.skip(0)?,
             Kind::Count if cursor.null()? => self.nulls |= 1 << place,
-            Kind::Count => self.counts[usize::from(place)] += cursor.count()?,
+            Kind::Count => {
+                let sum = &mut self.counts[usize::from(place)];
+                *sum = sum.wrapping_add(cursor.count()?);
+            }
             // A status.
             Kind::Number if tag != 0 => {
                 cursor.text_or_digits()?;

@@ -104,6 +104,11 @@ impl<R: ChunkReader> Leaf<R> {
         })
     }
 
+    /// After the last row of the group there is nothing more.
+    pub fn end(mut self) -> Result<()> {
+        if self.page()?.is_some() { Err(broken("more values than rows")) } else { Ok(()) }
+    }
+
     pub fn levels(&self) -> &[u8] {
         &self.levels
     }
@@ -176,6 +181,9 @@ impl<R: ChunkReader> Leaf<R> {
             let (mut now, before) = ((rows - begun).min(*slots), repeats.len());
             repeats.resize(before + now, 0);
             page.fill(&mut repeats[before..], |level| level as u8).ok_or_else(early)?;
+            if repeats.first().is_some_and(|level| *level > 0) {
+                return Err(broken("a list that begins in no row"));
+            }
             begun += count(&repeats[before..], |level| level == 0);
             while begun == rows
                 && now < *slots
@@ -316,10 +324,14 @@ impl Kind {
         let values = match encoding {
             Encoding::PLAIN => Encoded::plain(self.stored, part(&bytes, start, bytes.len())?),
             Encoding::PLAIN_DICTIONARY | Encoding::RLE_DICTIONARY => {
-                // A page without values may not even have their width.
-                let width = bytes.get(start).copied().unwrap_or(0);
-                let codes = part(&bytes, (start + 1).min(bytes.len()), bytes.len())?;
-                Encoded::Coded(Hybrid::new(codes, usize::from(width)).ok_or_else(early)?)
+                match bytes.get(start) {
+                    Some(width) => {
+                        let codes = part(&bytes, start + 1, bytes.len())?;
+                        Encoded::Coded(Hybrid::new(codes, usize::from(*width)).ok_or_else(early)?)
+                    }
+                    // A page without values may not even have their width.
+                    None => Encoded::plain(self.stored, part(&bytes, bytes.len(), bytes.len())?),
+                }
             }
             _ => return Err(broken("another encoding than was said")),
         };

@@ -145,7 +145,7 @@ impl Rows {
             }
         };
         let runs = runs(&metadata);
-        if runs.last().is_some_and(|run| run.first_row + run.rows > u64::from(u32::MAX)) {
+        if runs.last().is_some_and(|run| run.first_row.saturating_add(run.rows) > u64::from(u32::MAX)) {
             return Err(Error::new(format!("{}: it has more than 4,294,967,295 rows", whole.name))
                 .hint("give it in several files"));
         }
@@ -219,15 +219,18 @@ impl Rows {
     /// Tells the shape by the first rows; the error says what was seen. A file without rows is of any shape.
     fn tell(&mut self, runs: &[Run]) -> Result<std::result::Result<&'static Shape, String>> {
         self.mask = self.columns_that(|parts| SHAPES.iter().any(|shape| shape.fields.keep(parts)));
-        self.runs = runs.first().cloned().into_iter().collect::<Vec<_>>().into_iter();
+        self.runs = runs.to_vec().into_iter();
         let mut lines = Vec::new();
-        if self.next_batch()?
-            && let Some(batch) = self.batch.take()
-        {
-            let columns = Columns::new(&batch);
-            for row in 0..batch.num_rows() {
-                columns.write_row(row, &mut lines);
-                lines.push(b'\n');
+        // Of runs that can't be read the next one tells.
+        while self.next_batch()? {
+            if let Some(batch) = self.batch.take() {
+                let columns = Columns::new(&batch);
+                for row in 0..batch.num_rows() {
+                    columns.write_row(row, &mut lines);
+                    lines.push(b'\n');
+                }
+                self.ended_by = None;
+                break;
             }
         }
         (self.reader, self.row) = (None, 0);
@@ -294,10 +297,10 @@ impl Rows {
     fn columns_that(&self, keep: impl Fn(&[&str]) -> bool) -> ProjectionMask {
         let Some(metadata) = &self.metadata else { return ProjectionMask::all() };
         let schema = metadata.parquet_schema();
-        let mut bytes = vec![0; schema.num_columns()];
+        let mut bytes = vec![0i64; schema.num_columns()];
         for group in metadata.metadata().row_groups() {
             for (bytes, column) in bytes.iter_mut().zip(group.columns()) {
-                *bytes += column.compressed_size();
+                *bytes = bytes.saturating_add(column.compressed_size());
             }
         }
         let mut leaves = Leaves { keep: &keep, bytes: &bytes, next: 0 };
@@ -327,9 +330,11 @@ impl Rows {
         let groups = self.metadata.iter().flat_map(|metadata| metadata.metadata().row_groups());
         let (mut bytes, mut rows) = (0u64, 0u64);
         for group in groups {
-            rows += group.num_rows().max(0) as u64;
+            rows = rows.saturating_add(group.num_rows().max(0) as u64);
             let columns = group.columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf));
-            bytes += columns.map(|(_, column)| column.uncompressed_size().max(0) as u64).sum::<u64>();
+            for (_, column) in columns {
+                bytes = bytes.saturating_add(column.uncompressed_size().max(0) as u64);
+            }
         }
         (BATCH / (bytes / rows.max(1) + 64)).clamp(1, ROWS_OF_BATCH) as usize
     }
@@ -436,12 +441,15 @@ impl Stored {
                 let groups = &metadata.metadata().row_groups()[part.groups.clone()];
                 let columns = groups.iter().flat_map(|group| group.columns().iter().enumerate());
                 let wanted = columns.filter(|(leaf, _)| part.mask.leaf_included(*leaf));
-                let ranges: Vec<Range<u64>> = wanted
-                    .map(|(_, column)| column.byte_range())
-                    .map(|(start, length)| start..start.saturating_add(length))
-                    .collect();
-                let columns = ranges.len().div_ceil(groups.len().max(1));
-                build(object.ranges(ranges, columns, self.failure.clone()), metadata, part)
+                // It dies of a range below 0.
+                let ranges = sound(|| -> std::result::Result<Vec<Range<u64>>, String> {
+                    let ranges = wanted.map(|(_, column)| column.byte_range());
+                    Ok(ranges.map(|(start, length)| start..start.saturating_add(length)).collect())
+                });
+                ranges.and_then(|ranges| {
+                    let columns = ranges.len().div_ceil(groups.len().max(1));
+                    build(object.ranges(ranges, columns, self.failure.clone()), metadata, part)
+                })
             }
         };
         self.check(name)?;
@@ -489,15 +497,19 @@ fn runs(metadata: &ArrowReaderMetadata) -> Vec<Run> {
     for (place, group) in metadata.metadata().row_groups().iter().enumerate() {
         let (rows, bytes) = (group.num_rows().max(0) as u64, group.compressed_size().max(0) as u64);
         match runs.last_mut() {
-            Some(run) if run.rows + rows <= FEWEST_ROWS => {
+            Some(run) if run.rows.saturating_add(rows) <= FEWEST_ROWS || run.rows == 0 => {
                 run.groups.end = place + 1;
                 run.rows += rows;
-                run.bytes += bytes;
+                run.bytes = run.bytes.saturating_add(bytes);
             }
             _ => runs.push(Run { groups: place..place + 1, first_row: row, rows, bytes }),
         }
-        row += rows;
+        row = row.saturating_add(rows);
     }
+    // Of a file of nothing but empty groups nothing need be read.
+    runs.retain(|run| {
+        run.rows > 0 || metadata.metadata().row_groups().iter().any(|group| group.num_rows() < 0)
+    });
     runs
 }
 

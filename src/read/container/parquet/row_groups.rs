@@ -16,7 +16,7 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::ChunkReader;
 use parquet::schema::types::Type;
 
-use super::leaf::{Kind, Leaf, at_least};
+use super::leaf::{Kind, Leaf, at_least, broken};
 
 /// The rows of some row groups, a batch at a time; no batch is of two groups.
 pub struct RowGroups<R: ChunkReader> {
@@ -95,10 +95,11 @@ impl<R: ChunkReader> RowGroups<R> {
 
     fn read(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
         while self.rows == 0 {
+            // A group that holds more than it says would lose the rest.
+            self.leaves.drain(..).try_for_each(Leaf::end)?;
             let Some(place) = self.groups.next() else { return Ok(None) };
             let group = self.metadata.row_group(place);
-            self.rows = usize::try_from(group.num_rows()).unwrap_or(0);
-            self.leaves.clear();
+            self.rows = usize::try_from(group.num_rows()).map_err(|_| broken("rows below 0"))?;
             for (place, kind) in &self.columns.leaves {
                 self.leaves.push(Leaf::open(kind, self.source.clone(), group.column(*place), self.rows)?);
             }

@@ -17,6 +17,9 @@ use parquet::errors::Result;
 use super::hybrid::Hybrid;
 use super::leaf::{at_least, broken};
 
+/// Bytes of the pages that the texts of a batch may lie in, if the file is sound.
+const MOST_KEPT: usize = 1 << 28;
+
 /// What a page holds.
 pub enum Encoded {
     Coded(Hybrid),
@@ -244,8 +247,15 @@ impl Values {
             }
             Values::Codes(_) | Values::Views(_) => {
                 let Views { texts, pages, .. } = self.views(dictionary)?;
+                if count == 0 {
+                    return Some(());
+                }
                 let page = pages.len() as u32;
                 pages.push(bytes.clone());
+                // Pages are kept as long as their texts: pages of next to no text would be all that there is memory for.
+                if pages.iter().map(Buffer::len).sum::<usize>() > MOST_KEPT {
+                    return None;
+                }
                 texts.reserve(count);
                 let bytes = bytes.as_slice();
                 for _ in 0..count {
