@@ -219,7 +219,7 @@ impl Rows {
     /// Tells the shape by the first rows; the error says what was seen. A file without rows is of any shape.
     fn tell(&mut self, runs: &[Run]) -> Result<std::result::Result<&'static Shape, String>> {
         self.mask = self.columns_that(|parts| SHAPES.iter().any(|shape| shape.fields.keep(parts)));
-        self.runs = runs.to_vec().into_iter();
+        self.runs = Vec::from(runs).into_iter();
         let mut lines = Vec::new();
         // Of runs that can't be read the next one tells.
         while self.next_batch()? {
