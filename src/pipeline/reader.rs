@@ -315,11 +315,7 @@ impl<'r, 'b> Reader<'r, 'b> {
                 self.learnt = None;
                 let place = first + place;
                 self.read_row(cells, place, block, place as u64 + 1);
-                if let Some(known) = self.learnt.filter(|_| is_plain)
-                    && self.keys.find(waiting.spelling).is_none()
-                {
-                    self.keys.learn(waiting.spelling, known);
-                }
+                self.keys.learn(waiting.spelling, self.learnt.filter(|_| is_plain));
             }
             self.deal_batch(batch, block, first as u64 + 1);
         }
@@ -379,15 +375,14 @@ impl<'r, 'b> Reader<'r, 'b> {
     /// spellings, groups, shards and cells are many, and lines jump among them.
     fn take_plain(&mut self, batch: &mut [Waiting<'_>], block: &Block, number: u64) {
         for waiting in &mut *batch {
-            waiting.known = match self.spellings.find(waiting.spelling) {
-                Some(known) => Some(known),
-                None => self.learn(&waiting.plain, waiting.spelling),
-            };
+            waiting.known = self.spellings.find(waiting.spelling);
             waiting.work_out();
         }
         for (line, waiting) in batch.iter().enumerate() {
             if waiting.known.is_none() {
+                self.learnt = None;
                 self.read_line(waiting.plain.line, block, number + line as u64);
+                self.spellings.learn(waiting.spelling, self.learnt);
             }
         }
         self.deal_batch(batch, block, number);
@@ -413,17 +408,6 @@ impl<'r, 'b> Reader<'r, 'b> {
                 self.add(&waiting.hand(known, self.settings), waiting.spot);
             }
         }
-    }
-
-    /// Learns from a plain line what all of its spelling are. None of those that need the strict decoder each.
-    fn learn(&mut self, plain: &Plain<'_>, spelling: Spelled) -> Option<Known> {
-        let Decoded::Request(request) = self.decoder.decode(plain.line) else { return None };
-        if request.usage_missing {
-            return None;
-        }
-        let known = self.known_of(&request);
-        self.spellings.learn(spelling, known);
-        Some(known)
     }
 
     /// What holds for all requests with these facts.

@@ -305,7 +305,8 @@ impl<'line> Json<'line> {
 
 /// Of eight bytes: the high bit of each that is a quote, a backslash or a control character. A byte after such a one
 /// may be marked too; only the first mark is used.
-fn special_bytes(word: u64) -> u64 {
+#[inline(always)]
+pub fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     let zero_in = |word: u64| word.wrapping_sub(ONES) & !word;

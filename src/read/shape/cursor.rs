@@ -1,6 +1,7 @@
 //! Owns going along the bytes of one line of JSON: space, keys, strings, numbers, values that are skipped. Each step proves
 //! what it goes over valid, or gives the line up; what a key means is for `plain`.
 
+use crate::read::json::special_bytes;
 use crate::types::usage::GREATEST_COUNT;
 
 /// Bytes of a string that are looked at in one step.
@@ -52,7 +53,8 @@ impl Scan for Portable {
     fn plain_run(chunk: &[u8; STEP]) -> usize {
         for (place, word) in chunk.chunks_exact(8).enumerate() {
             let word = u64::from_le_bytes(word.try_into().expect("eight bytes"));
-            let special = special_bytes(word);
+            // Of bytes that are no ASCII the high bit is set as they are.
+            let special = special_bytes(word) | word & 0x8080_8080_8080_8080;
             if special != 0 {
                 return place * 8 + special.trailing_zeros() as usize / 8;
             }
@@ -64,19 +66,6 @@ impl Scan for Portable {
     fn begins(bytes: &[u8; MARGIN], text: &Text) -> bool {
         text.length > 0 && bytes.starts_with(&text.bytes[..usize::from(text.length)])
     }
-}
-
-/// Of eight bytes: the high bit of each that is a quote, a backslash, a control character or no ASCII. A byte after such
-/// a one may be marked too; only the first mark is used.
-#[inline(always)]
-fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let zero_in = |word: u64| word.wrapping_sub(ONES) & !word;
-    let quote = zero_in(word ^ (ONES * u64::from(b'"')));
-    let backslash = zero_in(word ^ (ONES * u64::from(b'\\')));
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    (quote | backslash | control | word) & HIGH
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -230,7 +230,7 @@ impl Joints {
             None => {
                 let joint = Joint::learn(context, bytes, at)?;
                 if self.length == self.list.len() {
-                    // No program writes so many. Of several logs each is learnt anew; of a forged one it is slow.
+                    // No program writes so many; of several logs each is learnt anew.
                     *self = Joints { credit: self.credit, ..Joints::default() };
                 }
                 self.list[self.length] = joint;

@@ -166,8 +166,7 @@ impl PlainReader {
             } else if value.kind <= Kind::Number {
                 if let Some((number, length)) = short_number(chunk) {
                     if value.kind == Kind::Count {
-                        let sum = &mut values.counts[usize::from(value.place)];
-                        *sum = sum.wrapping_add(number);
+                        values.add(value.place, number);
                     } else {
                         values.keep(value.place, at, at + length);
                         if value.tag != 0 {
@@ -233,6 +232,13 @@ impl<'r> Values<'r> {
         self.kept[usize::from(place) % Kept::COUNT] = [start as u32, end as u32];
     }
 
+    /// Adds a count to its target. Only of a line that is too long to be plain it may wrap around.
+    #[inline(always)]
+    fn add(&mut self, target: u8, count: u64) {
+        let sum = &mut self.counts[usize::from(target)];
+        *sum = sum.wrapping_add(count);
+    }
+
     /// Reads any value.
     #[inline(never)]
     fn read<S: Scan>(&mut self, value: Value, cursor: &mut Cursor<'_, S>) -> Option<()> {
@@ -253,10 +259,7 @@ impl<'r> Values<'r> {
             }
             Kind::Skipped => cursor.skip(0)?,
             Kind::Count if cursor.null()? => self.nulls |= 1 << place,
-            Kind::Count => {
-                let sum = &mut self.counts[usize::from(place)];
-                *sum = sum.wrapping_add(cursor.count()?);
-            }
+            Kind::Count => self.add(place, cursor.count()?),
             // A status.
             Kind::Number if tag != 0 => {
                 cursor.text_or_digits()?;

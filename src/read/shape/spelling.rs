@@ -102,9 +102,11 @@ impl<Known: Copy> Spellings<Known> {
         self.table[self.place(spelled)].map(|(_, known)| known)
     }
 
-    pub fn learn(&mut self, spelled: Spelled, known: Known) {
+    /// Keeps what was learnt of a spelling, if anything was, and it isn't known by now.
+    pub fn learn(&mut self, spelled: Spelled, learnt: Option<Known>) {
         /// So many are no log's; of a forged one, or one with a model of its own in every line, all are forgotten.
         const MOST: usize = 1 << 20;
+        let Some(known) = learnt.filter(|_| self.find(spelled).is_none()) else { return };
         if self.length == MOST {
             (self.table, self.length) = (vec![None; 1 << 6], 0);
         }

@@ -495,9 +495,13 @@ fn runs(metadata: &ArrowReaderMetadata) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     let mut row = 0;
     for (place, group) in metadata.metadata().row_groups().iter().enumerate() {
+        // Nothing need be read of an empty one.
+        if group.num_rows() == 0 {
+            continue;
+        }
         let (rows, bytes) = (group.num_rows().max(0) as u64, group.compressed_size().max(0) as u64);
         match runs.last_mut() {
-            Some(run) if run.rows.saturating_add(rows) <= FEWEST_ROWS || run.rows == 0 => {
+            Some(run) if run.rows.saturating_add(rows) <= FEWEST_ROWS => {
                 run.groups.end = place + 1;
                 run.rows += rows;
                 run.bytes = run.bytes.saturating_add(bytes);
@@ -506,10 +510,6 @@ fn runs(metadata: &ArrowReaderMetadata) -> Vec<Run> {
         }
         row = row.saturating_add(rows);
     }
-    // Of a file of nothing but empty groups nothing need be read.
-    runs.retain(|run| {
-        run.rows > 0 || metadata.metadata().row_groups().iter().any(|group| group.num_rows() < 0)
-    });
     runs
 }
 
