@@ -375,7 +375,7 @@ impl Requests {
             let hand = Hand {
                 at: asked.at,
                 request_id: &id.to_le_bytes(),
-                project_id: facts.project_id.as_bytes(),
+                project: dealer.project(&facts.project_id),
                 status: facts.status,
                 group: asked.group,
                 usage: Dealt::Usage(Some(&asked.usage)),

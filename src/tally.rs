@@ -206,15 +206,15 @@ impl<'b> Tallier<'b> {
     /// Adds a request that counts, as far as is known, to its cell.
     #[inline(always)]
     pub fn add(&mut self, request: &Tallied<'_>, place: Place) {
-        self.put(request, place, |sum, addend| *sum = sum.wrapping_add(addend), |arrival| arrival);
-        self.everything += everything(request.usage);
+        let add = |sum: &mut u64, addend| *sum = sum.wrapping_add(addend);
+        self.everything += i128::from(self.put(request, place, add, |arrival| arrival));
     }
 
     /// Takes back a request that was added, by this thread or another one.
     pub fn take_back(&mut self, request: &Tallied<'_>) {
         let place = self.place(request);
-        self.put(request, place, |sum, addend| *sum = sum.wrapping_sub(addend), Arrival::back);
-        self.everything -= everything(request.usage);
+        let take = |sum: &mut u64, addend| *sum = sum.wrapping_sub(addend);
+        self.everything -= i128::from(self.put(request, place, take, Arrival::back));
     }
 
     /// What arrivals and cells take of memory.
@@ -259,6 +259,7 @@ impl<'b> Tallier<'b> {
         self.keys[place as usize]
     }
 
+    /// Gives all that was put to any sum.
     #[inline(always)]
     fn put(
         &mut self,
@@ -266,13 +267,14 @@ impl<'b> Tallier<'b> {
         place: Place,
         put: impl Fn(&mut u64, u64),
         mark: impl Fn(Arrival) -> Arrival,
-    ) {
+    ) -> u64 {
         let open = &mut self.open[place as usize];
-        open.put(request, put);
+        let everything = open.put(request, put);
         let day = &mut self.days[open.day as usize];
         let second = (request.at.seconds() - day.start) as u32;
         let arrival = Arrival::new(second, request.usage.prompt + request.usage.tool);
         day.arrivals.push(place, request.undated, mark(arrival));
+        everything
     }
 
     /// Where the cell of a request is, which is asked for.
@@ -319,12 +321,6 @@ impl<'b> Tallier<'b> {
         guide.recent[0] = (key, place);
         place
     }
-}
-
-/// All that a request adds to any sum.
-fn everything(usage: &Usage) -> i128 {
-    let quantities: u64 = usage.quantities().iter().map(|(_, quantity)| quantity).sum();
-    i128::from(1 + usage.total.unwrap_or(0) + usage.thoughts + quantities)
 }
 
 impl Default for Guide<'_> {
@@ -376,14 +372,15 @@ impl Open {
         }
     }
 
-    /// Puts a request's figures to the sums of the cell.
+    /// Puts a request's figures to the sums of the cell; gives all of them but the counts of requests beside the first.
     #[inline(always)]
-    fn put(&mut self, request: &Tallied<'_>, put: impl Fn(&mut u64, u64)) {
+    fn put(&mut self, request: &Tallied<'_>, put: impl Fn(&mut u64, u64)) -> u64 {
         let (cell, usage) = (&mut self.cell, request.usage);
         put(&mut cell.requests, 1);
-        let mut slots = 0;
+        let (mut slots, mut everything) = (0, 1 + usage.total.unwrap_or(0) + usage.thoughts);
         for &(slot, quantity) in usage.quantities() {
             slots |= 1 << slot.0;
+            everything += quantity;
             put(cell.sum_mut(slot.into()), quantity);
         }
         if usage.thoughts > 0 {
@@ -409,6 +406,7 @@ impl Open {
                 put(cell.sum_mut(beside.into()), 1);
             }
         }
+        everything
     }
 }
 

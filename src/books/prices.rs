@@ -62,8 +62,9 @@ impl Prices {
 
     /// The highest threshold of the whole book that a prompt exceeds, or 0.
     pub fn context_band(&self, prompt_tokens: u64) -> ContextBand {
-        // Thresholds are few: to look at each is quicker than to search.
-        ContextBand(self.bands.iter().copied().filter(|above| *above < prompt_tokens).max().unwrap_or(0))
+        // Most prompts exceed hardly one.
+        let exceeded = self.bands.iter().copied().take_while(|above| *above < prompt_tokens);
+        ContextBand(exceeded.last().unwrap_or(0))
     }
 
     pub fn knows(&self, model: &str) -> bool {

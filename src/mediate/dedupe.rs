@@ -46,13 +46,17 @@ impl Default for IdentityKey {
     }
 }
 
+/// What identities of a project's requests are hashed with.
+#[derive(Clone, Copy, Debug)]
+pub struct ProjectHash(u64);
+
 /// A request to be dealt.
 #[derive(Debug)]
 pub struct Hand<'r> {
     pub at: Instant,
     /// Empty without one.
     pub request_id: &'r [u8],
-    pub project_id: &'r [u8],
+    pub project: ProjectHash,
     pub status: Status,
     pub group: GroupId,
     pub usage: Dealt<'r>,
@@ -90,10 +94,14 @@ impl Dealer {
         Dealer { key, detail: Vec::new(), spilling: Vec::new(), without_id: 0, shards }
     }
 
+    pub fn project(&self, project_id: &str) -> ProjectHash {
+        ProjectHash(xxh3_64_with_seed(project_id.as_bytes(), self.key.0))
+    }
+
     /// Which request it is. Its shard's end is asked for.
     #[inline(always)]
     pub fn identify(&mut self, hand: &Hand<'_>) -> Identity {
-        let identity = if hand.request_id.is_empty() { self.no_identity() } else { self.identity(hand) };
+        let identity = if hand.request_id.is_empty() { self.no_identity() } else { Dealer::identity(hand) };
         self.shards[identity.shard()].prefetch();
         identity
     }
@@ -136,9 +144,9 @@ impl Dealer {
 
     /// Of a request that went well its project and id; a failed one is the same only with the same status and
     /// timestamp, since a retry under one id is a request of its own.
-    fn identity(&self, hand: &Hand<'_>) -> Identity {
+    fn identity(hand: &Hand<'_>) -> Identity {
         // What precedes the id decides the seed with which it is hashed.
-        let mut seed = xxh3_64_with_seed(hand.project_id, self.key.0);
+        let ProjectHash(mut seed) = hand.project;
         if !hand.status.went_well() {
             let mut failed = [0; 10];
             failed[..2].copy_from_slice(&hand.status.http().unwrap_or(0).to_le_bytes());

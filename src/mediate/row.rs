@@ -4,9 +4,10 @@
 //! ```text
 //! identity 12 │ flags and length of the body 3 │ body: at, group, total?, thoughts?, (slot, quantity)… │ detail?
 //! ```
-//! The time has 6 bytes or 8, other numbers of the body are varints, and what nearly all requests have is left out: a
-//! total that is the sum of its parts, thoughts of 0, the nanoseconds of a time in whole milliseconds. So a row is about
-//! 30 bytes. Of a request that used a cache (act, tokens, end, name) stands in place of its usage.
+//! The time has 6 bytes or 8, the group 3 or 4, and what nearly all requests have is left out: a total that is the sum
+//! of its parts, thoughts of 0, the nanoseconds of a time in whole milliseconds. A figure is a byte, of which 6 bits are
+//! its slot and 2 say how long it is, and 1, 2, 3 or 8 bytes. So a row is about 30 bytes. Of a request that used a
+//! cache (act, tokens, end, name) stands in place of its usage, numbers as varints.
 //!
 //! **Invariants**
 //! - Two rows with equal group, flags and figures are equal in every fact that figures depend on, time aside.
@@ -22,7 +23,7 @@ use crate::types::meter::Slot;
 use crate::types::piece::Piece;
 use crate::types::tally::GroupId;
 use crate::types::usage::Usage;
-use crate::types::varint::take_varint;
+use crate::types::varint::{push_varint, take_varint};
 
 const HEAD: usize = IDENTITY + 3;
 /// Bytes of an identity.
@@ -49,15 +50,25 @@ pub const TOKENS_UNKNOWN: u16 = 256;
 pub const CACHE: u16 = 512;
 /// Its thoughts are what prompt and output leave of the total.
 pub const THOUGHTS_ASSUMED: u16 = 1024;
-const FLAG_BITS: u32 = 11;
+/// The group has 4 bytes, not 3.
+const WIDE_GROUP: u16 = 2048;
+const FLAG_BITS: u32 = 12;
 /// A body is shorter: a cache's name, the longest thing in one, is at most 256 bytes, each shown as 6 at most.
 const LONGEST_BODY: usize = 1 << (24 - FLAG_BITS);
 /// What two records of one request must share to be equal in all that figures depend on.
-const FACTS: u16 = !(IN_NANOS | HAS_DETAIL);
+const FACTS: u16 = !(IN_NANOS | HAS_DETAIL | WIDE_GROUP);
 
 const NANOS_PER_MILLI: i64 = 1_000_000;
 /// Bytes of a time in whole milliseconds: no log's is below 0, or has more.
 const MILLIS: usize = 6;
+/// Bytes of a group, of which no log has more than they tell apart.
+const GROUP: usize = 3;
+/// Of the byte before a figure; above them is the place of its length in `FIGURE_BYTES`.
+const SLOT_BITS: u32 = 6;
+const FIGURE_BYTES: [usize; 4] = [1, 2, 3, 8];
+/// Of a figure that isn't of a slot.
+const NO_SLOT: Slot = Slot(0);
+const _: () = assert!(Slot::COUNT <= 1 << SLOT_BITS);
 
 /// Which request it is: 96 bits of a hash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -195,7 +206,8 @@ pub struct Head {
 
 /// Bytes of the longest row of a request's usage, and some to spare: a head, a time, a group, two counts, and each slot
 /// with its quantity.
-const LONGEST: usize = HEAD + 8 + 3 * LONGEST_VARINT + Slot::COUNT * (1 + LONGEST_VARINT) + 16;
+const LONGEST: usize = HEAD + 8 + 4 + (2 + Slot::COUNT) * LONGEST_FIGURE + 16;
+const LONGEST_FIGURE: usize = 9;
 const LONGEST_VARINT: usize = 10;
 
 impl Shard {
@@ -209,16 +221,15 @@ impl Shard {
                     row.flags |= HAS_TOTAL;
                     if usage.total_mismatch {
                         row.flags |= TOTAL_MISMATCH;
-                        row.push_varint(total);
+                        row.push_figure(NO_SLOT, total);
                     }
                 }
                 if usage.thoughts > 0 {
                     row.flags |= HAS_THOUGHTS;
-                    row.push_varint(usage.thoughts);
+                    row.push_figure(NO_SLOT, usage.thoughts);
                 }
                 for &(slot, quantity) in usage.quantities() {
-                    row.push([slot.0], 1);
-                    row.push_varint(quantity);
+                    row.push_figure(slot, quantity);
                 }
             }
             row.finish(detail)
@@ -270,7 +281,9 @@ impl<'c> Draft<'c> {
             row.push(at.to_le_bytes(), 8);
             row.flags |= IN_NANOS;
         }
-        row.push_varint(u64::from(head.group.0));
+        let is_wide = head.group.0 >> 24 != 0;
+        row.push(head.group.0.to_le_bytes(), GROUP + usize::from(is_wide));
+        row.flags |= if is_wide { WIDE_GROUP } else { 0 };
         row
     }
 
@@ -296,30 +309,38 @@ impl<'c> Draft<'c> {
         self.end += used;
     }
 
-    /// As many bytes as the number has groups of seven bits, the lowest first, each but the last with its high bit.
     #[inline(always)]
+    fn push_figure(&mut self, slot: Slot, figure: u64) {
+        let code = (figure >> 8 != 0) as usize + (figure >> 16 != 0) as usize + (figure >> 24 != 0) as usize;
+        let byte = slot.0 | (code as u8) << SLOT_BITS;
+        self.push((u128::from(figure) << 8 | u128::from(byte)).to_le_bytes(), 1 + FIGURE_BYTES[code]);
+    }
+
     fn push_varint(&mut self, number: u64) {
-        if number < 1 << 28 {
-            let groups = number & 0x7f
-                | (number & 0x3f80) << 1
-                | (number & 0x1f_c000) << 2
-                | (number & 0xfe0_0000) << 3;
-            let length = (70 - (number | 1).leading_zeros()) / 7;
-            let others = 0x8080_8080 & ((1u64 << (8 * (length - 1))) - 1);
-            return self.push((groups as u32 | others as u32).to_le_bytes(), length as usize);
-        }
-        let mut rest = number;
-        while rest >= 0x80 {
-            self.push([rest as u8 | 0x80], 1);
-            rest >>= 7;
-        }
-        self.push([rest as u8], 1);
+        let mut bytes = Vec::with_capacity(LONGEST_VARINT);
+        push_varint(&mut bytes, number);
+        self.extend(&bytes);
     }
 
     fn extend(&mut self, bytes: &[u8]) {
         self.room[self.end..self.end + bytes.len()].copy_from_slice(bytes);
         self.end += bytes.len();
     }
+}
+
+/// Takes a figure off the front of some, with its slot.
+fn take_figure(figures: &mut &[u8]) -> Option<(Slot, u64)> {
+    let (&byte, rest) = figures.split_first()?;
+    let (figure, rest) = rest.split_at(FIGURE_BYTES[usize::from(byte >> SLOT_BITS)]);
+    *figures = rest;
+    Some((Slot(byte & ((1 << SLOT_BITS) - 1)), little_endian(figure)))
+}
+
+/// The number that up to eight bytes are, the lowest first.
+fn little_endian(bytes: &[u8]) -> u64 {
+    let mut number = [0; 8];
+    number[..bytes.len()].copy_from_slice(bytes);
+    u64::from_le_bytes(number)
 }
 
 /// The flags of the row at `offset` of a chunk, and where its body ends.
@@ -353,9 +374,10 @@ impl<'s> Row<'s> {
             0 => &[][..],
             _ => &chunk[end + 4..end + 4 + detail_length(chunk, end)],
         };
-        let (at, mut body) = at_of(&chunk[offset + HEAD..end], flags);
-        let group = GroupId(take_varint(&mut body) as u32);
-        Row { identity: Row::identity_at(chunk, offset), at, group, flags, figures: body, detail }
+        let (at, body) = at_of(&chunk[offset + HEAD..end], flags);
+        let (group, figures) = body.split_at(GROUP + usize::from(flags & WIDE_GROUP != 0));
+        let group = GroupId(little_endian(group) as u32);
+        Row { identity: Row::identity_at(chunk, offset), at, group, flags, figures, detail }
     }
 
     pub fn has(&self, flag: u16) -> bool {
@@ -373,17 +395,14 @@ impl<'s> Row<'s> {
             return Usage::default();
         }
         let mut figures = self.figures;
-        let mismatch = self.has(TOTAL_MISMATCH).then(|| take_varint(&mut figures));
-        let thoughts = if self.has(HAS_THOUGHTS) { take_varint(&mut figures) } else { 0 };
-        let mut quantities = Vec::new();
-        while let Some((&slot, rest)) = figures.split_first() {
-            figures = rest;
-            quantities.push((Slot(slot), take_varint(&mut figures)));
-        }
+        let mut take = || take_figure(&mut figures);
+        let mismatch = if self.has(TOTAL_MISMATCH) { take().map(|(_, total)| total) } else { None };
+        let thoughts = if self.has(HAS_THOUGHTS) { take() } else { None }.map_or(0, |(_, thoughts)| thoughts);
+        let quantities: Vec<_> = std::iter::from_fn(take).collect();
         let tokens = quantities.iter().filter(|(slot, _)| slot.meter().has_tokens());
         let sum = tokens.map(|(_, tokens)| tokens).sum();
         let total = self.has(HAS_TOTAL).then_some(mismatch.unwrap_or(sum));
-        Usage::from_quantities(quantities, thoughts, total, mismatch.is_some())
+        Usage::from_quantities(&quantities, thoughts, total, mismatch.is_some())
     }
 
     /// What the request did to a cache.

@@ -11,7 +11,7 @@ use super::Options;
 use crate::balance::Records;
 use crate::books::Books;
 use crate::error::Result;
-use crate::mediate::dedupe::{Dealer, Dealt, Hand};
+use crate::mediate::dedupe::{Dealer, Dealt, Hand, ProjectHash};
 use crate::mediate::groups::AllGroups;
 use crate::mediate::row::{Identity, Shard};
 use crate::memory::Memory;
@@ -99,6 +99,7 @@ pub(super) struct Reader<'r, 'b> {
 #[derive(Clone, Copy)]
 pub(super) struct Known {
     group: GroupId,
+    project: ProjectHash,
     status: Status,
     /// Requests of other methods have none.
     has_tokens: bool,
@@ -147,15 +148,12 @@ impl Waiting<'_> {
         }
     }
 
-    fn hand<'h>(&'h self, known: Known, settings: &'h Settings) -> Hand<'h> {
-        let project_id = match (self.plain.project_id, &settings.defaults.project) {
-            ([], Some(project)) => project.as_bytes(),
-            (project_id, _) => project_id,
-        };
+    #[inline(always)]
+    fn hand(&self, known: Known) -> Hand<'_> {
         Hand {
             at: self.plain.at,
             request_id: self.plain.request_id,
-            project_id,
+            project: known.project,
             status: known.status,
             group: known.group,
             usage: Dealt::Usage(known.has_tokens.then_some(&self.usage)),
@@ -393,19 +391,19 @@ impl<'r, 'b> Reader<'r, 'b> {
     fn deal_batch(&mut self, batch: &mut [Waiting<'_>], block: &Block, number: u64) {
         for waiting in &mut *batch {
             if let Some(known) = waiting.known {
-                waiting.identity = self.begin(&waiting.hand(known, self.settings));
+                waiting.identity = self.begin(&waiting.hand(known));
             }
         }
         for (line, waiting) in batch.iter_mut().enumerate() {
             if let Some(known) = waiting.known {
                 let place = At::from(block).place(number + line as u64);
                 let detail = self.settings.detail.then(|| (waiting.plain.detail(), place));
-                waiting.spot = self.deal(&waiting.hand(known, self.settings), waiting.identity, detail);
+                waiting.spot = self.deal(&waiting.hand(known), waiting.identity, detail);
             }
         }
         for waiting in batch.iter() {
             if let Some(known) = waiting.known {
-                self.add(&waiting.hand(known, self.settings), waiting.spot);
+                self.add(&waiting.hand(known), waiting.spot);
             }
         }
     }
@@ -414,6 +412,7 @@ impl<'r, 'b> Reader<'r, 'b> {
     fn known_of(&mut self, request: &Request<'_>) -> Known {
         Known {
             group: self.meet(&request.facts),
+            project: self.dealer.project(&request.facts.project_id),
             status: request.facts.status,
             has_tokens: request.usage.is_some(),
             is_live: self.books.methods.find(request.facts.method).is_live(),
@@ -556,7 +555,7 @@ impl<'r, 'b> Reader<'r, 'b> {
                 let hand = Hand {
                     at: request.at,
                     request_id: request.request_id.as_deref().unwrap_or_default().as_bytes(),
-                    project_id: request.facts.project_id.as_bytes(),
+                    project: known.project,
                     status: known.status,
                     group: known.group,
                     usage,

@@ -103,9 +103,10 @@ impl Slot {
     pub const UNEXPLAINED: Slot = Slot(UNEXPLAINED as u8);
 
     /// Of a token meter, whose modality is given by its index in [`ByModality`].
-    pub fn of_tokens(meter: Meter, modality: usize) -> Slot {
-        let place = TOKEN_METERS.iter().position(|&own| own == meter).expect("a token meter");
-        Slot((place * MODALITIES + modality) as u8)
+    pub const fn of_tokens(meter: Meter, modality: usize) -> Slot {
+        // The token meters are the first ones.
+        assert!((meter as usize) < TOKEN_METERS.len(), "a token meter");
+        Slot((meter as usize * MODALITIES + modality) as u8)
     }
 
     /// Of the `index`-th meter of [`QUANTITIES`].

@@ -34,7 +34,7 @@ pub struct Counts {
 }
 
 /// What a request used, checked: every quantity above 0 by slot, and the counts that reports show beside.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// Whole, cached tokens included: decides the context band.
     pub prompt: u64,
@@ -47,7 +47,14 @@ pub struct Usage {
     pub total: Option<u64>,
     /// The total is below the sum of the parts.
     pub total_mismatch: bool,
-    quantities: Vec<(Slot, u64)>,
+    quantities: Quantities,
+}
+
+/// Quantities above 0, ascending by slot. They lie in place: to fill them anew is all that a request costs.
+#[derive(Clone)]
+struct Quantities {
+    list: [(Slot, u64); Slot::COUNT],
+    count: usize,
 }
 
 impl Usage {
@@ -60,19 +67,25 @@ impl Usage {
         thoughts: 0,
         total: None,
         total_mismatch: false,
-        quantities: Vec::new(),
+        quantities: Quantities { list: [(Slot(0), 0); Slot::COUNT], count: 0 },
     };
 
     /// Quantities above 0, ascending by slot.
+    #[inline(always)]
     pub fn quantities(&self) -> &[(Slot, u64)] {
-        &self.quantities
+        self.quantities.as_slice()
     }
 
     /// Adds a quantity of a meter that has no tokens.
     pub fn add(&mut self, slot: Slot, quantity: u64) {
-        match self.quantities.binary_search_by_key(&slot, |(slot, _)| *slot) {
-            Ok(place) => self.quantities[place].1 += quantity,
-            Err(place) => self.quantities.insert(place, (slot, quantity)),
+        let Quantities { list, count } = &mut self.quantities;
+        match list[..*count].binary_search_by_key(&slot, |(slot, _)| *slot) {
+            Ok(place) => list[place].1 += quantity,
+            Err(place) => {
+                list.copy_within(place..*count, place + 1);
+                list[place] = (slot, quantity);
+                *count += 1;
+            }
         }
     }
 
@@ -90,44 +103,49 @@ impl Usage {
         if counts.cached > counts.prompt {
             return Err(exceeds("cachedContentTokenCount", counts.cached, "promptTokenCount", counts.prompt));
         }
+        const INPUT: Slot = Slot::of_tokens(Meter::Input, 0);
+        const OUTPUT: Slot = Slot::of_tokens(Meter::Output, 0);
+        const OUTPUT_THINKING: Slot = Slot::of_tokens(Meter::OutputThinking, 0);
+        self.quantities.count = 0;
         let prompt = with_rest_as_text(
             "promptTokensDetails",
-            counts.prompt_details,
+            &counts.prompt_details,
             "promptTokenCount",
             counts.prompt,
         )?;
-        let mut found = Found { quantities: [(Slot(0), 0); 4 * MODALITIES], count: 0 };
+        let mut found = Filling { list: &mut self.quantities.list, count: 0 };
         // Most requests have neither cached tokens nor those of tools.
-        if counts.cached > 0 || counts.cached_details != [0; MODALITIES] {
+        if counts.cached > 0 || is_any(&counts.cached_details) {
             let cached = with_rest_off_prompt(counts, &prompt)?;
-            found.add(Meter::Input, &std::array::from_fn(|modality| prompt[modality] - cached[modality]));
-            found.add(Meter::InputCached, &cached);
+            found.add(INPUT, &std::array::from_fn(|modality| prompt[modality] - cached[modality]));
+            found.add(Slot::of_tokens(Meter::InputCached, 0), &cached);
         } else {
-            found.add(Meter::Input, &prompt);
+            found.add(INPUT, &prompt);
         }
-        if counts.tool > 0 || counts.tool_details != [0; MODALITIES] {
+        if counts.tool > 0 || is_any(&counts.tool_details) {
             let tool = with_rest_as_text(
                 "toolUsePromptTokensDetails",
-                counts.tool_details,
+                &counts.tool_details,
                 "toolUsePromptTokenCount",
                 counts.tool,
             )?;
-            found.add(Meter::InputTool, &tool);
+            found.add(Slot::of_tokens(Meter::InputTool, 0), &tool);
         }
         let mut output = with_rest_as_text(
             "candidatesTokensDetails",
-            counts.candidates_details,
+            &counts.candidates_details,
             "candidatesTokenCount",
             counts.candidates,
         )?;
         let thoughts_added = if thoughts_inside(counts) { 0 } else { counts.thoughts };
         output[0] += thoughts_added;
-        match counts.thoughts {
-            0 => found.add(Meter::Output, &output),
-            _ => found.add(Meter::OutputThinking, &output),
+        let first = if counts.thoughts == 0 { OUTPUT } else { OUTPUT_THINKING };
+        // Most output is text alone.
+        if is_any(&output[1..]) {
+            found.add(first, &output);
+        } else {
+            found.put(first, output[0]);
         }
-        self.quantities.clear();
-        self.quantities.extend_from_slice(&found.quantities[..found.count]);
         self.prompt = counts.prompt;
         self.cached = counts.cached;
         self.tool = counts.tool;
@@ -136,18 +154,19 @@ impl Usage {
         self.total = counts.total;
         let parts = self.prompt + self.tool + self.output;
         self.total_mismatch = counts.total.is_some_and(|total| total < parts);
-        self.push(Slot::UNEXPLAINED, counts.total.map_or(0, |total| total.saturating_sub(parts)));
-        if counts.quantities != [0; QUANTITIES.len()] {
+        found.put(Slot::UNEXPLAINED, counts.total.map_or(0, |total| total.saturating_sub(parts)));
+        if is_any(&counts.quantities) {
             for (index, &quantity) in counts.quantities.iter().enumerate() {
-                self.push(Slot::of_quantity(index), quantity);
+                found.put(Slot::of_quantity(index), quantity);
             }
         }
+        self.quantities.count = found.count;
         Ok(())
     }
 
     /// Puts together again what was taken apart: `quantities` above 0, ascending by slot.
     pub fn from_quantities(
-        quantities: Vec<(Slot, u64)>,
+        quantities: &[(Slot, u64)],
         thoughts: u64,
         total: Option<u64>,
         total_mismatch: bool,
@@ -156,6 +175,9 @@ impl Usage {
             let slots = quantities.iter().filter(|(slot, _)| wanted.contains(&slot.meter()));
             slots.map(|(_, quantity)| quantity).sum()
         };
+        let mut own = Usage::NONE.quantities;
+        own.list[..quantities.len()].copy_from_slice(quantities);
+        own.count = quantities.len();
         Usage {
             prompt: of(&[Meter::Input, Meter::InputCached]),
             cached: of(&[Meter::InputCached]),
@@ -164,33 +186,63 @@ impl Usage {
             thoughts,
             total,
             total_mismatch,
-            quantities,
-        }
-    }
-
-    fn push(&mut self, slot: Slot, quantity: u64) {
-        if quantity > 0 {
-            self.quantities.push((slot, quantity));
+            quantities: own,
         }
     }
 }
 
-/// Tokens above 0, ascending by slot.
-struct Found {
-    quantities: [(Slot, u64); 4 * MODALITIES],
+impl Default for Usage {
+    fn default() -> Usage {
+        Usage::NONE
+    }
+}
+
+impl Quantities {
+    #[inline(always)]
+    fn as_slice(&self) -> &[(Slot, u64)] {
+        &self.list[..self.count]
+    }
+}
+
+impl PartialEq for Quantities {
+    fn eq(&self, other: &Quantities) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for Quantities {}
+
+impl std::fmt::Debug for Quantities {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.as_slice().fmt(formatter)
+    }
+}
+
+/// Quantities while they are filled.
+struct Filling<'q> {
+    list: &'q mut [(Slot, u64); Slot::COUNT],
     count: usize,
 }
 
-impl Found {
+impl Filling<'_> {
     /// Which of them are 0 nobody foresees, so each is put down, and the next one over it where it is.
     #[inline(always)]
-    fn add(&mut self, meter: Meter, tokens: &ByModality) {
-        let first = Slot::of_tokens(meter, 0);
+    fn put(&mut self, slot: Slot, quantity: u64) {
+        self.list[self.count] = (slot, quantity);
+        self.count += usize::from(quantity > 0);
+    }
+
+    #[inline(always)]
+    fn add(&mut self, first: Slot, tokens: &ByModality) {
         for (modality, &tokens) in tokens.iter().enumerate() {
-            self.quantities[self.count] = (Slot(first.0 + modality as u8), tokens);
-            self.count += usize::from(tokens > 0);
+            self.put(Slot(first.0 + modality as u8), tokens);
         }
     }
+}
+
+#[inline(always)]
+fn is_any(counts: &[u64]) -> bool {
+    counts.iter().fold(0, |all, count| all | count) != 0
 }
 
 /// Gateways disagree on whether candidates contain thoughts; the sum decides: 100 prompt + 50 candidates = 150
@@ -202,14 +254,17 @@ fn thoughts_inside(counts: &Counts) -> bool {
 }
 
 /// What details leave over of their whole is text.
+#[inline(always)]
 fn with_rest_as_text(
     parts: &str,
-    mut details: ByModality,
+    details: &ByModality,
     whole: &str,
     count: u64,
 ) -> Result<ByModality, String> {
     let sum = details.iter().sum();
-    details[0] += count.checked_sub(sum).ok_or_else(|| exceeds(parts, sum, whole, count))?;
+    let rest = count.checked_sub(sum).ok_or_else(|| exceeds(parts, sum, whole, count))?;
+    let mut details = *details;
+    details[0] += rest;
     Ok(details)
 }
 
@@ -232,6 +287,7 @@ fn with_rest_off_prompt(counts: &Counts, prompt: &ByModality) -> Result<ByModali
     Ok(cached)
 }
 
+#[cold]
 fn exceeds(parts: &str, sum: u64, whole: &str, count: u64) -> String {
     format!("{parts} {sum} exceeds {whole} {count}")
 }
@@ -303,8 +359,7 @@ mod tests {
             ..Counts::default()
         };
         let usage = Usage::from_counts(&counts).unwrap();
-        let (quantities, total) = (usage.quantities.clone(), usage.total);
-        assert_eq!(Usage::from_quantities(quantities, 20, total, false), usage);
+        assert_eq!(Usage::from_quantities(usage.quantities(), 20, usage.total, false), usage);
     }
 
     #[test]

@@ -210,8 +210,6 @@ impl Both<'_> {
         assert_eq!(plain.at, request.at, "{shown}");
         assert!(request.cache.is_none() && !request.undated && !request.tokens_unknown, "{shown}");
         assert_eq!(plain.request_id, request.request_id.as_deref().unwrap_or_default().as_bytes(), "{shown}");
-        let project_id = if plain.project_id.is_empty() { PROJECT.as_bytes() } else { plain.project_id };
-        assert_eq!(project_id, request.facts.project_id.as_bytes(), "{shown}");
         assert_eq!(plain.detail(), request.detail, "{shown}");
         if let Some(usage) = &request.usage {
             assert_eq!(self.usage(plain, &request).as_ref(), Ok(usage), "{shown}");

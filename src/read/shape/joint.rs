@@ -138,7 +138,6 @@ pub(super) enum Kept {
     Nowhere,
     RequestId,
     Timestamp,
-    ProjectId,
     ApiKeyId,
     Region,
     LatencyMs,
@@ -348,21 +347,20 @@ impl Joint {
         let Some(field) = Field::from_name(key(cursor)?) else { return skipped(cursor) };
         self.note(field as u32)?;
         let text = |kept| Value::text(kept, 0);
-        let spelled = |kept| Value::text(kept, field as u8);
         let value = match field {
             Field::Timestamp => return cursor.expect(b'"').map(|()| text(Kept::Timestamp)),
             Field::RequestId => text(Kept::RequestId),
             Field::ApiKeyId => text(Kept::ApiKeyId),
             Field::Region => text(Kept::Region),
-            Field::ProjectId => spelled(Kept::ProjectId),
-            Field::Model
+            Field::ProjectId
+            | Field::Model
             | Field::Method
             | Field::ServiceTier
             | Field::UsageTier
             | Field::Channel
             | Field::Service
             | Field::BaseModel
-            | Field::ModelVersion => spelled(Kept::Nowhere),
+            | Field::ModelVersion => Value::text(Kept::Nowhere, field as u8),
             Field::Status => return Some(Value::number(Kept::Nowhere, field as u8)),
             Field::LatencyMs => return Some(Value::number(Kept::LatencyMs, 0)),
             Field::Labels => return Some(Value::of(Kind::Labels)),

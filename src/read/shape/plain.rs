@@ -42,7 +42,6 @@ pub struct Plain<'line> {
     pub at: Instant,
     /// Empty when it isn't logged, as the names below.
     pub request_id: &'line [u8],
-    pub project_id: &'line [u8],
     pub counts: Counts,
     pub api_key_id: &'line [u8],
     pub region: &'line [u8],
@@ -198,7 +197,6 @@ impl PlainReader {
         plain.at = self.clock.parse(kept(Kept::Timestamp)?)?;
         plain.line = line;
         plain.request_id = kept(Kept::RequestId)?;
-        plain.project_id = kept(Kept::ProjectId)?;
         plain.api_key_id = kept(Kept::ApiKeyId)?;
         plain.region = kept(Kept::Region)?;
         plain.latency_ms = kept(Kept::LatencyMs)?;

@@ -209,9 +209,7 @@ impl ColumnReader {
             counts.quantities[*place] = plain_count(quantities[row])?.unwrap_or(0);
         }
         let key = self.keys[row];
-        let project = key.0[0] & ((1 << FACTS[fact::PROJECT].bits) - 1);
-        let project_id = self.words[fact::PROJECT].text(project as u32);
-        (plain.at, plain.request_id, plain.project_id) = (self.at[row], request_id, project_id);
+        (plain.at, plain.request_id) = (self.at[row], request_id);
         Some(key)
     }
 
