@@ -14,7 +14,7 @@ pub mod tiers;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_128;
+use twox_hash::XxHash3_128;
 
 use crate::error::{Error, Result};
 use crate::near::{nearest, nearest_path};
@@ -186,7 +186,7 @@ impl Loader<'_> {
         self.editions.push(Edition {
             name: name.to_string(),
             newest: entries.iter().filter_map(|entry| entry.line.from()).max().map(|day| day.to_string()),
-            hash: format!("{:032x}", xxh3_128(cells.join("\n").as_bytes())),
+            hash: format!("{:032x}", XxHash3_128::oneshot(cells.join("\n").as_bytes())),
         });
         Ok(entries)
     }
@@ -222,7 +222,7 @@ impl Loader<'_> {
         self.editions.push(Edition {
             name: "accounts".to_string(),
             newest: None,
-            hash: format!("{:032x}", xxh3_128(text.as_bytes())),
+            hash: format!("{:032x}", XxHash3_128::oneshot(text.as_bytes())),
         });
         Accounts::parse(&file.display().to_string(), &text).unwrap_or_else(|mut mistakes| {
             self.mistakes.append(&mut mistakes);

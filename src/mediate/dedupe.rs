@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 use std::hash::BuildHasher;
 
-use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
+use twox_hash::{XxHash3_64, XxHash3_128};
 
 use super::groups::SharedGroups;
 use super::row::{self, Head, Identity, Row, Shard, Unread};
@@ -95,7 +95,7 @@ impl Dealer {
     }
 
     pub fn project(&self, project_id: &str) -> ProjectHash {
-        ProjectHash(xxh3_64_with_seed(project_id.as_bytes(), self.key.0))
+        ProjectHash(XxHash3_64::oneshot_with_seed(self.key.0, project_id.as_bytes()))
     }
 
     /// Which request it is. Its shard's end is asked for.
@@ -151,9 +151,9 @@ impl Dealer {
             let mut failed = [0; 10];
             failed[..2].copy_from_slice(&hand.status.http().unwrap_or(0).to_le_bytes());
             failed[2..].copy_from_slice(&hand.at.0.to_le_bytes());
-            seed = xxh3_64_with_seed(&failed, seed);
+            seed = XxHash3_64::oneshot_with_seed(seed, &failed);
         }
-        let hash = xxh3_128_with_seed(hand.request_id, seed);
+        let hash = XxHash3_128::oneshot_with_seed(seed, hand.request_id);
         Identity { hash: hash as u64, rest: (hash >> 64) as u32 }
     }
 

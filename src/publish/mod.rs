@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use crate::books::Books;
 use crate::error::{Error, Exit, Result};
@@ -304,7 +304,7 @@ fn on_all_cores<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) ->
 
 /// Where the undated lines of an input go: its file name, and a hash of its path so that two of one name differ.
 fn undated_name(input: &str) -> String {
-    let hash = xxh3_64(input.as_bytes());
+    let hash = XxHash3_64::oneshot(input.as_bytes());
     let file_name = Path::new(input).file_name().map_or("stdin".into(), |name| name.to_string_lossy());
     let plain: String = shown(&file_name)
         .chars()

@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Cursor, Read};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use xxhash_rust::xxh3::Xxh3;
+use twox_hash::xxhash3_128;
 
 use super::Progress;
 use super::gz::{Ahead, Gz};
@@ -91,7 +91,7 @@ impl Unpacked {
 /// The bytes as stored, counted and hashed as they pass.
 pub struct Stored {
     source: Box<dyn Read + Send>,
-    hash: Box<Xxh3>,
+    hash: xxhash3_128::Hasher,
     bytes: u64,
     /// What storage said, kept because an unpacker wraps it in its own words.
     failure: Option<io::Error>,
@@ -100,7 +100,7 @@ pub struct Stored {
 
 impl Stored {
     pub fn new(source: Box<dyn Read + Send>, progress: Arc<Progress>) -> Stored {
-        Stored { source, hash: Box::new(Xxh3::new()), bytes: 0, failure: None, progress }
+        Stored { source, hash: xxhash3_128::Hasher::new(), bytes: 0, failure: None, progress }
     }
 
     /// What storage said, if it failed.
@@ -111,7 +111,7 @@ impl Stored {
     /// Reads what is left; gives how many bytes there are, and their hash.
     pub fn finish(&mut self) -> io::Result<(u64, String)> {
         io::copy(self, &mut io::sink())?;
-        Ok((self.bytes, format!("{:032x}", self.hash.digest128())))
+        Ok((self.bytes, format!("{:032x}", self.hash.finish_128())))
     }
 }
 
@@ -119,7 +119,7 @@ impl Read for Stored {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.source.read(buffer) {
             Ok(count) => {
-                self.hash.update(&buffer[..count]);
+                self.hash.write(&buffer[..count]);
                 self.bytes += count as u64;
                 self.progress.bytes.fetch_add(count as u64, Ordering::Relaxed);
                 Ok(count)

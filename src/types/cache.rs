@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use xxhash_rust::xxh3::xxh3_128;
+use twox_hash::XxHash3_128;
 
 use super::day::Instant;
 use super::key::shown;
@@ -43,7 +43,7 @@ pub struct CacheEvent {
 pub fn cache_name(name: &str) -> Cow<'_, str> {
     const LONGEST: usize = 256;
     if name.len() > LONGEST {
-        return Cow::Owned(format!("long-name-{:032x}", xxh3_128(name.as_bytes())));
+        return Cow::Owned(format!("long-name-{:032x}", XxHash3_128::oneshot(name.as_bytes())));
     }
     shown(name)
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_128;
+use twox_hash::XxHash3_128;
 
 use super::day::{Day, Instant};
 use super::money::Pico;
@@ -34,7 +34,7 @@ impl<Name: Serialize> Carry<Name> {
 
     /// XXH3 (128 bits) of the text, in hexadecimal.
     pub fn hash(&self) -> String {
-        format!("{:032x}", xxh3_128(self.text().as_bytes()))
+        format!("{:032x}", XxHash3_128::oneshot(self.text().as_bytes()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 /// A Google API key: `AIza` and 35 characters more.
 const KEY_PREFIX: &str = "AIza";
@@ -24,7 +24,7 @@ pub fn shown(name: &str) -> Cow<'_, str> {
         shown.push_str(&rest[..at]);
         let word = &rest[at..at + length];
         if length >= KEY_LENGTH {
-            shown.push_str(&format!("key-{:016x}", xxh3_64(word.as_bytes())));
+            shown.push_str(&format!("key-{:016x}", XxHash3_64::oneshot(word.as_bytes())));
         } else {
             shown.push_str(word);
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use super::cache::CacheEvent;
 use super::day::{Day, Instant};
@@ -372,7 +372,7 @@ impl Part {
     }
 
     pub fn of(project_id: &str) -> Part {
-        Part((xxh3_64(project_id.as_bytes()) % u64::from(Part::COUNT)) as u8)
+        Part((XxHash3_64::oneshot(project_id.as_bytes()) % u64::from(Part::COUNT)) as u8)
     }
 }
 

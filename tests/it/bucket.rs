@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use xxhash_rust::xxh3::xxh3_128;
+use twox_hash::XxHash3_128;
 
 /// `s3://logs`, until it is dropped.
 pub struct Bucket {
@@ -60,7 +60,7 @@ impl Content {
 
     fn e_tag(&self) -> String {
         match self {
-            Content::Bytes(bytes) => format!("{:032x}", xxh3_128(bytes)),
+            Content::Bytes(bytes) => format!("{:032x}", XxHash3_128::oneshot(bytes)),
             Content::Blank(size) => format!("{size:032x}"),
         }
     }

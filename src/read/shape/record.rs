@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use super::value::{Value, write_text};
 use crate::books::Books;
@@ -45,7 +45,7 @@ pub struct Grounding {
 impl Grounding {
     pub fn query(&mut self, query: &str) {
         if !query.trim().is_empty() {
-            self.queries.insert(xxh3_64(query.as_bytes()));
+            self.queries.insert(XxHash3_64::oneshot(query.as_bytes()));
             self.search = true;
         }
     }

@@ -3,7 +3,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use xxhash_rust::xxh3::xxh3_128_with_seed;
+use twox_hash::XxHash3_128;
 
 use super::cursor::STEP;
 use crate::prefetch::prefetch;
@@ -88,7 +88,7 @@ impl<Known: Copy> Spellings<Known> {
     /// What a line leaves out is filled in by the settings of its input, so with others a spelling is another one.
     #[inline(always)]
     pub fn hash(&self, spelling: &[u8], settings: SettingsId) -> Spelled {
-        xxh3_128_with_seed(spelling, self.key.wrapping_add(settings as u64))
+        XxHash3_128::oneshot_with_seed(self.key.wrapping_add(settings as u64), spelling)
     }
 
     /// Asks for what [`Spellings::find`] looks at.

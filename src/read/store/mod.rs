@@ -22,7 +22,7 @@ use object_store::path::Path;
 use object_store::{Error as StoreError, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
-use xxhash_rust::xxh3::xxh3_128;
+use twox_hash::XxHash3_128;
 
 use self::client::{Scheme, client};
 pub use self::ranges::Failure;
@@ -232,7 +232,7 @@ impl Object {
     pub fn hash(&self) -> String {
         let e_tag = self.e_tag.as_deref().unwrap_or_default();
         let identity = format!("{} {} {e_tag}", self.name(), self.size);
-        format!("{:032x}", xxh3_128(identity.as_bytes()))
+        format!("{:032x}", XxHash3_128::oneshot(identity.as_bytes()))
     }
 
     /// Asks for a range.

@@ -26,7 +26,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::basic::ConvertedType;
 use parquet::file::reader::ChunkReader;
 use parquet::schema::types::Type;
-use xxhash_rust::xxh3::Xxh3;
+use twox_hash::xxhash3_128;
 
 use self::row_groups::RowGroups;
 use super::rows::Columns;
@@ -463,7 +463,7 @@ impl Stored {
             StoredPlace::Object(object) => return Ok((object.size(), object.hash())),
             StoredPlace::File(path) => path,
         };
-        let (mut hash, mut bytes) = (Xxh3::new(), 0);
+        let (mut hash, mut bytes) = (xxhash3_128::Hasher::new(), 0);
         let mut file = open(path)?;
         let mut buffer = vec![0; 1 << 18];
         loop {
@@ -471,10 +471,10 @@ impl Stored {
             if count == 0 {
                 break;
             }
-            hash.update(&buffer[..count]);
+            hash.write(&buffer[..count]);
             bytes += count as u64;
         }
-        Ok((bytes, format!("{:032x}", hash.digest128())))
+        Ok((bytes, format!("{:032x}", hash.finish_128())))
     }
 
     /// That a store gave no bytes is no fault of the file.

@@ -70,13 +70,6 @@ impl Words {
         *before + place
     }
 
-    pub(super) fn text(&self, number: u32) -> &[u8] {
-        number
-            .checked_sub(self.before)
-            .and_then(|place| self.texts.get(place as usize))
-            .map_or(&[], |text| text)
-    }
-
     /// The number of a word of the dictionary that was learnt last.
     #[inline(always)]
     pub(super) fn number_of_code(&self, code: i32) -> u32 {
