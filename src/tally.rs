@@ -23,20 +23,27 @@ use crate::types::tally::{
     Arrival, Beside, Cell, CellKey, Cells, DayTraffic, GroupId, Overflow, Part, SeriesKey, SpilledCells,
     Tally, Traffic,
 };
-use crate::types::tier::{Channel, ContextBand, UsageTier};
+use crate::types::tier::{Channel, ContextBand, Terms, UsageTier};
 use crate::types::usage::Usage;
 
-/// What holds for all requests of a group. Three lines of the processor's cache.
-#[repr(C, align(64))]
+/// What each request of a group asks for: one line of the processor's cache, since groups are many, and requests jump
+/// among them.
+#[repr(align(64))]
 struct Guide<'b> {
-    /// Where requests of the group went lately: so does the next one, as a rule.
-    recent: [(CellKey, Place); 4],
     timeline: Timeline<'b>,
+    recent: Recent,
     channel: Channel,
-    /// Evidence against the books is looked for in inference that went well.
-    is_evidence: bool,
-    /// None of a group that wasn't met yet.
-    facts: Option<Arc<Facts<Box<str>>>>,
+}
+
+/// Where requests of a group went lately, so the next one too, as a rule: the cells' keys but for the group, and the cells.
+/// Two of them, part by part.
+#[derive(Clone, Copy)]
+struct Recent {
+    days: [Day; 2],
+    context_bands: [ContextBand; 2],
+    usage_tiers: [UsageTier; 2],
+    terms: [Terms; 2],
+    places: [Place; 2],
 }
 
 /// Which of a tallier's cells.
@@ -50,8 +57,9 @@ pub struct Tallier<'b> {
     books: &'b Books,
     studio_terms: &'b StudioTerms,
     usage_tier_flag: Option<UsageTier>,
-    /// By group.
+    /// By group, as the facts, which those have that were met.
     guides: Vec<Guide<'b>>,
+    facts: Vec<Option<Arc<Facts<Box<str>>>>>,
     /// Where a cell is: cells are large, and a table of small things is moved for less when it grows.
     places: HashMap<CellKey, Place, FixedState>,
     keys: Vec<CellKey>,
@@ -173,6 +181,7 @@ impl<'b> Tallier<'b> {
             studio_terms,
             usage_tier_flag,
             guides: Vec::new(),
+            facts: Vec::new(),
             places: HashMap::default(),
             keys: Vec::new(),
             open: Vec::new(),
@@ -188,19 +197,18 @@ impl<'b> Tallier<'b> {
         let group = group.0 as usize;
         if self.guides.len() <= group {
             self.guides.resize_with(group + 1, Guide::default);
+            self.facts.resize(group + 1, None);
         }
-        if self.guides[group].facts.is_none() {
-            self.guides[group] = Guide::new(facts.clone(), self.books, self.usage_tier_flag);
+        if self.facts[group].is_none() {
+            self.guides[group] = Guide::new(facts, self.books, self.usage_tier_flag);
+            self.facts[group] = Some(facts.clone());
         }
     }
 
     /// Asks for what a group's requests need.
     #[inline(always)]
     pub fn prefetch(&self, group: GroupId) {
-        let guide = &raw const self.guides[group.0 as usize];
-        for line in [0, 64, 128] {
-            prefetch(guide.cast::<u8>().wrapping_add(line));
-        }
+        prefetch(&raw const self.guides[group.0 as usize]);
     }
 
     /// Adds a request that counts, as far as is known, to its cell.
@@ -235,8 +243,7 @@ impl<'b> Tallier<'b> {
             let series = self.day_traffic(&self.days[open]);
             self.days[open].arrivals = Log::default();
             let part_of = |group: GroupId| {
-                let facts = self.guides[group.0 as usize].facts.as_ref().expect("groups are met first");
-                Part::of(&facts.project_id)
+                Part::of(&met(&self.facts, group).project_id)
             };
             let pieces = traffic::spill(&series, part_of, memory)?;
             self.spilled.extend(pieces.into_iter().map(|(part, piece)| (day, part, piece)));
@@ -248,7 +255,7 @@ impl<'b> Tallier<'b> {
             self.spilled_cells.extend(cells::spill(cells, memory)?);
             (self.keys, self.open, self.days) = (Vec::new(), Vec::new(), Vec::new());
             self.places = HashMap::default();
-            self.guides.iter_mut().for_each(|guide| guide.recent = Guide::default().recent);
+            self.guides.iter_mut().for_each(|guide| guide.recent = Recent::default());
         }
         Ok(())
     }
@@ -292,11 +299,7 @@ impl<'b> Tallier<'b> {
                 Channel::AiStudio => self.studio_terms.at(request.at, usage_tier),
             },
         };
-        let recent = guide.recent.iter().find(|(recent, place)| *recent == key && *place != NOWHERE);
-        let place = match recent {
-            Some((_, place)) => *place,
-            None => self.find(key),
-        };
+        let place = guide.recent.find(&key).unwrap_or_else(|| self.find(key));
         let open = &raw const self.open[place as usize];
         prefetch(open);
         prefetch(open.cast::<u8>().wrapping_add(64));
@@ -305,64 +308,89 @@ impl<'b> Tallier<'b> {
 
     #[inline(never)]
     fn find(&mut self, key: CellKey) -> Place {
-        let guide = &mut self.guides[key.group.0 as usize];
+        let facts = met(&self.facts, key.group);
         let place = *self.places.entry(key).or_insert_with(|| {
             let day = self.days.iter().position(|open| open.day == key.day).unwrap_or_else(|| {
                 let start = key.day.start().seconds();
                 self.days.push(OpenDay { day: key.day, start, arrivals: Log::default() });
                 self.days.len() - 1
             });
-            self.open.push(Open::new(self.books, guide, key, day as u32));
+            self.open.push(Open::new(self.books, facts, key, day as u32));
             self.keys.push(key);
             // A log's place has a bit beside it; so many cells are more than any memory holds.
             Place::try_from(self.open.len() - 1).ok().filter(|place| *place < 1 << 31).expect("fewer cells")
         });
-        guide.recent.rotate_right(1);
-        guide.recent[0] = (key, place);
+        self.guides[key.group.0 as usize].recent.put(key, place);
         place
     }
 }
 
 impl Default for Guide<'_> {
     fn default() -> Self {
-        let key = CellKey {
-            day: Day(0),
-            group: GroupId(0),
-            usage_tier: UsageTier::Unknown,
-            context_band: ContextBand(0),
-            terms: UsageTier::Unknown.terms(),
-        };
-        Guide {
-            recent: [(key, NOWHERE); 4],
-            timeline: Timeline::Always(UsageTier::Unknown),
-            channel: Channel::Api,
-            is_evidence: false,
-            facts: None,
-        }
+        let timeline = Timeline::Always(UsageTier::Unknown);
+        Guide { timeline, recent: Recent::default(), channel: Channel::Api }
     }
 }
 
 impl<'b> Guide<'b> {
-    fn new(facts: Arc<Facts<Box<str>>>, books: &'b Books, usage_tier_flag: Option<UsageTier>) -> Guide<'b> {
-        Guide {
-            recent: Guide::default().recent,
-            timeline: match facts.usage_tier {
-                Some(usage_tier) => Timeline::Always(usage_tier),
-                None => books.accounts.timeline(&facts.project_id, usage_tier_flag),
-            },
-            is_evidence: facts.status.went_well()
-                && books.methods.find(facts.method).kind == MethodKind::Inference,
-            channel: facts.channel,
-            facts: Some(facts),
+    fn new(facts: &Facts<Box<str>>, books: &'b Books, usage_tier_flag: Option<UsageTier>) -> Guide<'b> {
+        let timeline = match facts.usage_tier {
+            Some(usage_tier) => Timeline::Always(usage_tier),
+            None => books.accounts.timeline(&facts.project_id, usage_tier_flag),
+        };
+        Guide { timeline, recent: Recent::default(), channel: facts.channel }
+    }
+}
+
+impl Default for Recent {
+    fn default() -> Recent {
+        Recent {
+            days: [Day(0); 2],
+            context_bands: [ContextBand(0); 2],
+            usage_tiers: [UsageTier::Unknown; 2],
+            terms: [UsageTier::Unknown.terms(); 2],
+            places: [NOWHERE; 2],
         }
     }
 }
 
+impl Recent {
+    #[inline(always)]
+    fn find(&self, key: &CellKey) -> Option<Place> {
+        let is_it = |recent: usize| {
+            self.days[recent] == key.day
+                && self.context_bands[recent] == key.context_band
+                && self.usage_tiers[recent] == key.usage_tier
+                && self.terms[recent] == key.terms
+        };
+        let place = self.places[(0..2).find(|recent| is_it(*recent))?];
+        (place != NOWHERE).then_some(place)
+    }
+
+    /// The other one is forgotten that came before.
+    fn put(&mut self, key: CellKey, place: Place) {
+        self.days = [key.day, self.days[0]];
+        self.context_bands = [key.context_band, self.context_bands[0]];
+        self.usage_tiers = [key.usage_tier, self.usage_tiers[0]];
+        self.terms = [key.terms, self.terms[0]];
+        self.places = [place, self.places[0]];
+    }
+}
+
+/// The facts of a group that was met.
+fn met(facts: &[Option<Arc<Facts<Box<str>>>>], group: GroupId) -> &Facts<Box<str>> {
+    facts[group.0 as usize].as_ref().expect("groups are met first")
+}
+
+const _: () = assert!(size_of::<Guide<'_>>() == 64);
+
 impl Open {
-    fn new(books: &Books, guide: &Guide<'_>, key: CellKey, day: u32) -> Open {
-        let facts = guide.facts.as_ref().expect("groups are met first");
+    fn new(books: &Books, facts: &Facts<Box<str>>, key: CellKey, day: u32) -> Open {
         let base_model = books.base_model(facts, key.day);
-        let known = books.models.find(base_model).filter(|_| guide.is_evidence);
+        // Evidence against the books is looked for in inference that went well.
+        let is_evidence = facts.status.went_well()
+            && books.methods.find(facts.method).kind == MethodKind::Inference;
+        let known = books.models.find(base_model).filter(|_| is_evidence);
         let fits = |slot: &Slot| books.allowances.find(base_model, slot.meter(), key.day).is_some();
         Open {
             cell: Cell::default(),

@@ -82,6 +82,14 @@ impl Clock {
         }
         let nanos = match fraction {
             [b'Z'] => 0,
+            // As most are.
+            &[b'.', tenths, hundredths, thousandths, b'Z'] => {
+                let [one, two, three] = [tenths, hundredths, thousandths].map(|digit| digit.wrapping_sub(b'0'));
+                if one > 9 || two > 9 || three > 9 {
+                    return None;
+                }
+                (i64::from(one) * 100 + i64::from(two) * 10 + i64::from(three)) * (NANOS / 1_000)
+            }
             [b'.', digits @ .., b'Z'] if matches!(digits.len(), 1..=9) => {
                 let mut nanos = 0;
                 for digit in digits {

@@ -145,7 +145,8 @@ pub(super) enum Kept {
 }
 
 impl Kept {
-    pub(super) const COUNT: usize = Kept::Labels as usize + 1;
+    /// As many places as there are, or more: a power of two, so that each byte is quickly made one.
+    pub(super) const PLACES: usize = (Kept::Labels as usize + 1).next_power_of_two();
 }
 
 /// One of the counts of a line.

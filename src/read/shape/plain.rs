@@ -40,15 +40,14 @@ pub struct Plain<'line> {
     /// Without the newline, or the CR before it.
     pub line: &'line [u8],
     pub at: Instant,
-    /// Empty when it isn't logged, as the names below.
+    /// Empty when it isn't logged.
     pub request_id: &'line [u8],
     pub counts: Counts,
-    pub api_key_id: &'line [u8],
-    pub region: &'line [u8],
-    pub latency_ms: &'line [u8],
-    /// A JSON object of texts.
-    pub labels: &'line [u8],
+    kept: Ranges,
 }
+
+/// From where to where in the line what is kept goes, by its place.
+type Ranges = [[u32; 2]; Kept::PLACES];
 
 /// Reads plain lines, and learns from each how the next one goes.
 pub struct PlainReader {
@@ -82,11 +81,12 @@ fn has_avx2() -> bool {
 impl<'line> Plain<'line> {
     /// What `--detail` shows.
     pub fn detail(&self) -> Detail<'line> {
+        let text = |place| String::from_utf8_lossy(kept(self.line, &self.kept, place).unwrap_or_default());
         Detail {
-            api_key_id: String::from_utf8_lossy(self.api_key_id),
-            region: String::from_utf8_lossy(self.region),
-            latency_ms: String::from_utf8_lossy(self.latency_ms),
-            labels: canonical::labels_as_shown(&String::from_utf8_lossy(self.labels)),
+            api_key_id: text(Kept::ApiKeyId),
+            region: text(Kept::Region),
+            latency_ms: text(Kept::LatencyMs),
+            labels: canonical::labels_as_shown(&text(Kept::Labels)),
         }
     }
 }
@@ -189,18 +189,10 @@ impl PlainReader {
         }
         let (keys, nulls) = (Keys(keys), values.nulls);
         let tag = if keys.has_usage(nulls) { Spelling::WITH_USAGE } else { Spelling::WITHOUT_USAGE };
-        values.spelling.push(tag, &[])?;
-        let kept = |place: Kept| {
-            let [start, end] = values.kept[place as usize];
-            line.get(start as usize..end as usize)
-        };
-        plain.at = self.clock.parse(kept(Kept::Timestamp)?)?;
-        plain.line = line;
-        plain.request_id = kept(Kept::RequestId)?;
-        plain.api_key_id = kept(Kept::ApiKeyId)?;
-        plain.region = kept(Kept::Region)?;
-        plain.latency_ms = kept(Kept::LatencyMs)?;
-        plain.labels = kept(Kept::Labels)?;
+        values.spelling.end(tag)?;
+        plain.at = self.clock.parse(kept(line, &values.kept, Kept::Timestamp)?)?;
+        plain.request_id = kept(line, &values.kept, Kept::RequestId)?;
+        (plain.line, plain.kept) = (line, values.kept);
         set_counts(&mut plain.counts, &values.counts);
         plain.counts.total = keys.has_total(nulls).then_some(values.counts[usize::from(Target::TOTAL.0)]);
         plain.counts.thoughts_outside = keys.is_live(nulls);
@@ -210,8 +202,7 @@ impl PlainReader {
 
 /// The values of a line that is being read.
 struct Values<'r> {
-    /// From where to where what is kept goes.
-    kept: [[u32; 2]; Kept::COUNT],
+    kept: Ranges,
     counts: [u64; Target::COUNT],
     /// A bit for each target whose count is null.
     nulls: u64,
@@ -222,12 +213,12 @@ impl<'r> Values<'r> {
     #[inline(always)]
     fn new(spelling: &'r mut Spelling) -> Values<'r> {
         spelling.clear();
-        Values { kept: [[0; 2]; Kept::COUNT], counts: [0; Target::COUNT], nulls: 0, spelling }
+        Values { kept: Ranges::default(), counts: [0; Target::COUNT], nulls: 0, spelling }
     }
 
     #[inline(always)]
     fn keep(&mut self, place: u8, start: usize, end: usize) {
-        self.kept[usize::from(place) % Kept::COUNT] = [start as u32, end as u32];
+        self.kept[usize::from(place) % Kept::PLACES] = [start as u32, end as u32];
     }
 
     /// Adds a count to its target. Only of a line that is too long to be plain it may wrap around.
@@ -280,6 +271,13 @@ impl<'r> Values<'r> {
         }
         Some(())
     }
+}
+
+/// What a line keeps at a place; empty when it isn't logged.
+#[inline(always)]
+fn kept<'line>(line: &'line [u8], ranges: &Ranges, place: Kept) -> Option<&'line [u8]> {
+    let [start, end] = ranges[place as usize];
+    line.get(start as usize..end as usize)
 }
 
 /// A longer line isn't plain, so that sums of forged details stay in 64 bits, and places in a line in 32.

@@ -12,19 +12,19 @@ use crate::read::settings::SettingsId;
 /// The values of a line that decide its facts, as they are written, each after a tag that says which it is. No value has
 /// a byte as low as a tag.
 pub(super) struct Spelling {
-    bytes: [u8; Spelling::LONGEST + STEP],
+    bytes: [u8; Spelling::LONGEST],
     length: usize,
 }
 
 impl Default for Spelling {
     fn default() -> Spelling {
-        Spelling { bytes: [0; Spelling::LONGEST + STEP], length: 0 }
+        Spelling { bytes: [0; Spelling::LONGEST], length: 0 }
     }
 }
 
 impl Spelling {
     /// A longer one is unusual.
-    const LONGEST: usize = 480;
+    const LONGEST: usize = 512;
     /// Tags beside those of the fields.
     pub(super) const SERVED: u8 = 0x1c;
     pub(super) const WITH_USAGE: u8 = 0x1e;
@@ -41,25 +41,28 @@ impl Spelling {
     /// Appends the first bytes of a chunk.
     #[inline(always)]
     pub(super) fn push_short(&mut self, tag: u8, chunk: &[u8; STEP], length: usize) -> Option<()> {
-        let to = self.length + 1;
-        if to > Spelling::LONGEST {
-            return None;
-        }
-        self.bytes[to - 1] = tag;
         // A whole step, whose length the compiler knows; what is beyond the length is overwritten.
-        self.bytes[to..to + STEP].copy_from_slice(chunk);
-        self.length = to + length;
+        let room = self.bytes.get_mut(self.length..)?.first_chunk_mut::<{ 1 + STEP }>()?;
+        room[0] = tag;
+        room[1..].copy_from_slice(chunk);
+        self.length += 1 + length;
+        Some(())
+    }
+
+    /// Appends a tag alone.
+    #[inline(always)]
+    pub(super) fn end(&mut self, tag: u8) -> Option<()> {
+        *self.bytes.get_mut(self.length)? = tag;
+        self.length += 1;
         Some(())
     }
 
     /// Appends a value of any length.
     pub(super) fn push(&mut self, tag: u8, value: &[u8]) -> Option<()> {
-        let (to, end) = (self.length + 1, self.length + 1 + value.len());
-        if end > Spelling::LONGEST {
-            return None;
-        }
-        self.bytes[to - 1] = tag;
-        self.bytes[to..end].copy_from_slice(value);
+        let end = self.length + 1 + value.len();
+        let room = self.bytes.get_mut(self.length..end)?;
+        room[0] = tag;
+        room[1..].copy_from_slice(value);
         self.length = end;
         Some(())
     }
