@@ -322,22 +322,36 @@ fn a_schema_that_is_too_deep_is_refused() {
     assert_eq!(read(&ended(bytes), BY_PAGES).told, ["the Parquet file is broken"]);
 }
 
+/// Requests with a list of one tool each, whose levels are these.
+fn with_tools(element: &str, repeats: &[(u8, usize)], of_values: &[(u8, usize)]) -> Vec<u8> {
+    let values: Vec<u8> = (0..300).flat_map(|_| plain("google_search")).collect();
+    let bytes = [levels(repeats), levels(of_values), values].concat();
+    let mut group = requests(300, 300);
+    group.chunks.push(Chunk::of(vec![page(300, PLAIN, &bytes)], 300));
+    let list = format!("optional group tools (LIST) {{ repeated group list {{ {element} }} }}");
+    file(&schema(&list), vec![group])
+}
+
 #[test]
 fn a_list_that_begins_in_no_row_is_broken() {
-    let schema =
-        schema("optional group tools (LIST) { repeated group list { optional binary element (STRING); } }");
-    let of_lists = |repeats: &[(u8, usize)]| {
-        let values: Vec<u8> = (0..300).flat_map(|_| plain("google_search")).collect();
-        let bytes = [levels(repeats), levels(&[(3, 300)]), values].concat();
-        let mut group = requests(300, 300);
-        group.chunks.push(Chunk::of(vec![page(300, PLAIN, &bytes)], 300));
-        file(&schema, vec![group])
-    };
+    let of_lists = |repeats: &[_]| with_tools("optional binary element (STRING);", repeats, &[(3, 300)]);
     for detail in [BY_PAGES, BY_ARROW] {
         let made = read(&of_lists(&[(0, 300)]), detail);
         assert_eq!((made.rows, made.told.len()), (300, 0), "{detail}: {made:?}");
         let made = read(&of_lists(&[(1, 1), (0, 299)]), detail);
         assert!(made.told.len() == 1 && made.rows < 300, "{detail}: {made:?}");
+    }
+}
+
+#[test]
+fn a_level_that_no_value_has_is_broken() {
+    for (element, greatest) in [("required", 2), ("optional", 3)] {
+        let element = format!("{element} binary element (STRING);");
+        for (level, told) in [(greatest, 0), (greatest + 1, 1)] {
+            let levels = [(greatest, 100), (level, 1), (greatest, 199)];
+            let made = read(&with_tools(&element, &[(0, 300)], &levels), BY_PAGES);
+            assert_eq!(made.told.len(), told, "level {level} of {greatest}: {made:?}");
+        }
     }
 }
 
