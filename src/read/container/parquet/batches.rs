@@ -35,7 +35,8 @@ impl Batches {
         let is_end = rows == left && matches!(self.read(), Ok(None));
         self.rows.start = self.rows.end;
         let why = (!is_end).then(|| not_read(&self.rows));
-        ((left > 0).then(|| batch.slice(0, left as usize)), why)
+        let batch = if rows > left { batch.slice(0, left as usize) } else { batch };
+        (Some(batch).filter(|_| left > 0), why)
     }
 
     fn read(&mut self) -> Result<Option<RecordBatch>, String> {
