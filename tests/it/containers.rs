@@ -285,14 +285,19 @@ pub fn of_arrays(
     group: usize,
     properties: WriterPropertiesBuilder,
 ) -> Vec<u8> {
-    let batch = RecordBatch::try_from_iter_with_nullable(
-        columns.into_iter().map(|(name, array)| (name, array, true)),
-    );
-    let batch = batch.expect("columns of one length");
+    let columns = columns.into_iter().map(|(name, array)| (name, array, true));
+    of_batch(
+        &RecordBatch::try_from_iter_with_nullable(columns).expect("columns of one length"),
+        group,
+        properties,
+    )
+}
+
+pub fn of_batch(batch: &RecordBatch, group: usize, properties: WriterPropertiesBuilder) -> Vec<u8> {
     let properties = properties.set_max_row_group_row_count(Some(group)).build();
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).expect("a schema");
-    writer.write(&batch).expect("memory takes it");
+    writer.write(batch).expect("memory takes it");
     writer.close().expect("memory takes it");
     bytes
 }

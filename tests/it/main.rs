@@ -15,6 +15,7 @@ mod days;
 mod deploy;
 mod docs;
 mod errors;
+mod forged;
 mod gateways;
 mod generate;
 mod laws;

@@ -24,7 +24,7 @@ const PROJECT: &str = "of-the-flag";
 const BYTES: &[u8] = b"\"\\{}[]:,. \t\r\x00\x1f\x7f\x80\xc3\xa9\xff0159-+eEnull_aA/";
 
 /// What a change puts in place of a value.
-const VALUES: [&str; 36] = [
+const VALUES: [&str; 38] = [
     "null",
     "true",
     "\"\"",
@@ -58,13 +58,15 @@ const VALUES: [&str; 36] = [
     "{\"a\":\"b\",\"a\":\"c\"}",
     "{\"team\":\"x\",\"env\":null}",
     "[\"google_search\"]",
+    "[\t\"google_search\"\t]",
+    "{\t\"team\"\t:\t\"x\"\t}",
     "{\"image\":2}",
     "\"2026-06-01T12:00:00+02:00\"",
     "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
 ];
 
-/// What a change puts before the first member.
-const MEMBERS: [&str; 14] = [
+/// What a change puts before the first member of an object.
+const MEMBERS: [&str; 24] = [
     "\"model\":\"m\"",
     "\"labels\":{\"team\":\"a b\",\"env\":\"é\"}",
     "\"prompt\":\"a\\n\\\"b\\\" \\ud83d\\ude00\"",
@@ -79,11 +81,24 @@ const MEMBERS: [&str; 14] = [
     "\"responseId\" :\"r\"",
     "\"x\":01",
     "\"a key that is much longer than what is looked at in one step\": 1",
+    "\"tools\":[\t\"google_search\",\t\"code_execution\"\t]",
+    "\"labels\":\t{\t\"team\"\t:\t\"a\",\t\"env\":\"b\"}",
+    "\"promptTokenCount\":1",
+    "\"responseTokenCount\":3",
+    "\"thoughtsTokenCount\":null",
+    "\"serviceTier\":\"flex\"",
+    "\"trafficType\":null",
+    "\"responseTokensDetails\":[{\"modality\":\"TEXT\",\"tokenCount\":3}]",
+    "\"image\":2",
+    "\"modality\":\"AUDIO\"",
 ];
 
 /// A line whose spelling has one of these faults is plain; all others show that it isn't.
 const OF_SPELLING: [Reason; 6] =
     [MissingField, BadStatus, UnknownMethod, BadUsageTier, BadChannel, UnknownServiceTier];
+
+/// What may stand behind a log.
+const MARGINS: [u8; 3] = [b'"', b'}', 0];
 
 struct Both<'b> {
     books: &'b Books,
@@ -121,10 +136,12 @@ fn what_is_read_of_a_plain_line_is_what_the_strict_decoder_makes_of_it() {
     for log in &logs {
         let lines: Vec<&[u8]> =
             log.split(|byte| *byte == b'\n').filter(|line| line.len() < 100_000).collect();
-        both.block(log);
+        for margin in MARGINS {
+            both.block(log, margin);
+        }
         for _ in 0..20_000 * walk {
             let line = dice.pick(&lines);
-            both.line(&changed(line, &mut dice));
+            both.line(&changed(line, &mut dice), dice.pick(&MARGINS));
         }
     }
     let refused_too = both.refused.iter().filter(|spelling| both.known.contains_key(*spelling)).count();
@@ -155,8 +172,8 @@ fn nearly_every_line_of_a_real_log_is_plain() {
 
 impl Both<'_> {
     /// The lines of a log, one after the other as they lie in it.
-    fn block(&mut self, log: &[u8]) {
-        let bytes = [log, &[b'"'; MARGIN]].concat();
+    fn block(&mut self, log: &[u8], margin: u8) {
+        let bytes = [log, &[margin; MARGIN]].concat();
         let mut at = 0;
         while at < log.len() {
             let rest = &log[at..];
@@ -167,9 +184,9 @@ impl Both<'_> {
     }
 
     /// A line by itself, and what may follow it.
-    fn line(&mut self, line: &[u8]) {
+    fn line(&mut self, line: &[u8], margin: u8) {
         let newline = line.iter().position(|byte| *byte == b'\n').unwrap_or(line.len());
-        let bytes = [line, &[b'}'; MARGIN]].concat();
+        let bytes = [line, &[margin; MARGIN]].concat();
         self.compare(&bytes, line.len(), &line[..newline]);
     }
 
@@ -185,6 +202,11 @@ impl Both<'_> {
             self.plain += 1;
             assert_eq!(readers[0].spelling(), readers[1].spelling());
             assert_eq!(plain.line, line, "{shown}");
+            // What was read before decides nothing.
+            let mut fresh = PlainReader::default();
+            let anew = self::read(&mut fresh, bytes, end);
+            assert_eq!(format!("{:?}", read[0]), format!("{anew:?}"), "by a fresh reader: {shown}");
+            assert_eq!(readers[0].spelling(), fresh.spelling(), "by a fresh reader: {shown}");
             self.agree(plain, readers[0].spelling().to_vec(), &shown);
         }
         self.readers = readers;
@@ -263,9 +285,11 @@ fn changed(line: &[u8], dice: &mut Dice) -> Vec<u8> {
                     String::from_utf8_lossy(&line).replace("\":", "\": ").replace(",\"", ", \"").into_bytes()
             }
             5 => {
-                let member = dice.pick(&MEMBERS);
-                let start = line.iter().position(|byte| *byte == b'{').map_or(0, |brace| brace + 1);
-                line.splice(start..start, format!("{member},").bytes());
+                // Of the record, or of an object in it.
+                let braces: Vec<usize> = (0..line.len()).filter(|at| line[*at] == b'{').collect();
+                let start = if braces.is_empty() { 0 } else { dice.pick(&braces) + 1 };
+                let comma = if line.get(start) == Some(&b'}') { "" } else { "," };
+                line.splice(start..start, format!("{}{comma}", dice.pick(&MEMBERS)).bytes());
             }
             6 => line.extend_from_slice(dice.pick(&[&b"\r"[..], b" ", b"\r\n{}", b"\n", b"x", b"}"])),
             _ => {

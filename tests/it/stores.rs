@@ -14,6 +14,7 @@ use parquet::file::properties::WriterProperties;
 use crate::awkward::{gz, zst};
 use crate::bucket::{Bucket, SECRET};
 use crate::containers;
+use crate::forged;
 use crate::run::{self, request, stderr};
 
 /// The believable records in several containers, by key.
@@ -182,6 +183,19 @@ fn of_a_table_only_the_columns_that_are_read_are_fetched() {
     // What is at its end is asked for as one, with what of other columns lies before it.
     let served = bucket.state.served.load(Ordering::SeqCst);
     assert!(served < (1 << 20) + 400_000, "{served} of {} bytes", bytes.len());
+}
+
+#[test]
+fn of_an_object_whose_columns_lie_nowhere_the_rest_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bucket = Bucket::new();
+    for bytes in forged::misplaced() {
+        bucket.put("forged.parquet", &bytes);
+        let args = ["check", "s3://logs/forged.parquet", "--usage-tier", "tier1"];
+        let told = stderr(&rerate(folder.path(), &bucket, &args));
+        assert!(told.contains("rows 1 to 300 aren't read") && told.contains("20,000 requests"), "{told}");
+        assert!(!told.contains("panicked"), "{told}");
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -30,7 +30,7 @@ pub(super) struct Text {
 }
 
 impl Text {
-    /// Which nothing begins with: no line has a NUL.
+    /// Which no line goes on with: it is NULs only.
     pub(super) const NONE: Text = Text { bytes: [0; JOINT], bits: u64::MAX, length: 0 };
 
     /// Of 1 to [`JOINT`] - 1 bytes.
@@ -64,7 +64,7 @@ impl Scan for Portable {
 
     #[inline(always)]
     fn begins(bytes: &[u8; MARGIN], text: &Text) -> bool {
-        text.length > 0 && bytes.starts_with(&text.bytes[..usize::from(text.length)])
+        bytes.starts_with(&text.bytes[..text.bits.count_ones() as usize])
     }
 }
 

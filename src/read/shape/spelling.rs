@@ -5,12 +5,14 @@ use std::hash::{BuildHasher, RandomState};
 
 use twox_hash::XxHash3_128;
 
+use super::canonical::Field;
 use super::cursor::STEP;
 use crate::prefetch::prefetch;
 use crate::read::settings::SettingsId;
 
-/// The values of a line that decide its facts, as they are written, each after a tag that says which it is. No value has
-/// a byte as low as a tag.
+/// The values of a line that decide its facts, as they are written, each after a tag that says which it is. It can be taken
+/// apart in one way only: no value has a byte as low as a tag but a list of tools, which may have tabs between its items
+/// and ends with its bracket.
 pub(super) struct Spelling {
     bytes: [u8; Spelling::LONGEST],
     length: usize,
@@ -21,6 +23,18 @@ impl Default for Spelling {
         Spelling { bytes: [0; Spelling::LONGEST], length: 0 }
     }
 }
+
+/// Tags are below all that a text may have, and no two are the same. The field of tag 0 isn't spelled.
+const _: () = {
+    let mut place = 0;
+    while place < Field::ALL.len() {
+        assert!((Field::ALL[place] as u8) < Spelling::SERVED);
+        place += 1;
+    }
+    assert!(Field::RequestId as u8 == 0);
+    assert!(Spelling::SERVED < Spelling::WITH_USAGE && Spelling::WITH_USAGE < Spelling::WITHOUT_USAGE);
+    assert!(Spelling::WITHOUT_USAGE < b' ');
+};
 
 impl Spelling {
     /// A longer one is unusual.

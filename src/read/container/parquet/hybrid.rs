@@ -84,6 +84,9 @@ impl Hybrid {
             let bytes = self.width.div_ceil(8);
             let number = self.bytes.get(self.at..self.at + bytes)?;
             let number = number.iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte));
+            if u64::from(number) >> self.width != 0 {
+                return None;
+            }
             self.run = Run::Same { number, left: (head >> 1) as usize };
             self.at += bytes;
         } else {

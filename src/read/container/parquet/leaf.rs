@@ -238,9 +238,14 @@ impl<R: ChunkReader> Leaf<R> {
             }
             Some(hybrid) => {
                 levels.resize(before + slots, 0);
+                // As narrow as they are, they fit in a byte.
                 hybrid
-                    .fill(&mut levels[before..], |level| kind.level.min(level as u8))
+                    .fill(&mut levels[before..], |level| level as u8)
                     .ok_or_else(|| broken("levels end too early"))?;
+                let is_widest = (kind.level + 1).is_power_of_two();
+                if !is_widest && count(&levels[before..], |level| level > kind.level) > 0 {
+                    return Err(broken("no such level"));
+                }
                 count(&levels[before..], |level| level == kind.level)
             }
         };

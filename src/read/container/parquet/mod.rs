@@ -4,6 +4,8 @@
 //! know and other shapes by the arrow reader. What a row says is for `rows` to write as a line, or for `shape::columns` to
 //! read as it is.
 
+mod batches;
+mod footer;
 mod hybrid;
 mod leaf;
 mod row_groups;
@@ -12,22 +14,20 @@ mod values;
 use std::fs::File;
 use std::io::Read as _;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
-use arrow_schema::ArrowError;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
-};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use parquet::basic::ConvertedType;
+use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::ChunkReader;
 use parquet::schema::types::Type;
 use twox_hash::xxhash3_128;
 
+use self::batches::{Batches, Reader, not_read, sound};
 use self::row_groups::RowGroups;
 use super::rows::Columns;
 use super::{Container, MAGIC_OF_PARQUET};
@@ -76,14 +76,12 @@ pub struct Rows {
     progress: Arc<Progress>,
 }
 
-type Batches = Box<dyn Iterator<Item = std::result::Result<RecordBatch, ArrowError>> + Send>;
-
 /// Row groups that one reader reads.
 #[derive(Clone)]
 struct Run {
     groups: Range<usize>,
-    first_row: u64,
-    rows: u64,
+    /// From 0.
+    rows: Range<u64>,
     bytes: u64,
 }
 
@@ -145,7 +143,7 @@ impl Rows {
             }
         };
         let runs = runs(&metadata);
-        if runs.last().is_some_and(|run| run.first_row.saturating_add(run.rows) > u64::from(u32::MAX)) {
+        if runs.last().is_some_and(|run| run.rows.end > u64::from(u32::MAX)) {
             return Err(Error::new(format!("{}: it has more than 4,294,967,295 rows", whole.name))
                 .hint("give it in several files"));
         }
@@ -220,6 +218,7 @@ impl Rows {
     fn tell(&mut self, runs: &[Run]) -> Result<std::result::Result<&'static Shape, String>> {
         self.mask = self.columns_that(|parts| SHAPES.iter().any(|shape| shape.fields.keep(parts)));
         self.runs = Vec::from(runs).into_iter();
+        self.is_by_pages = true;
         let mut lines = Vec::new();
         // Of runs that can't be read the next one tells.
         while self.next_batch()? {
@@ -232,6 +231,8 @@ impl Rows {
                 self.ended_by = None;
                 break;
             }
+            let rows = 0..runs.last().map_or(0, |run| run.rows.end);
+            self.ended_by = Some((Reason::TruncatedInput, not_read(&rows)));
         }
         (self.reader, self.row) = (None, 0);
         let rows = lines.split(|byte| *byte == b'\n').filter(|row| !row.is_empty());
@@ -280,7 +281,7 @@ impl Rows {
             metadata: self.metadata.clone(),
             mask: mask.clone(),
             batch_rows,
-            row: runs.first().map_or(0, |run| run.first_row),
+            row: runs.first().map_or(0, |run| run.rows.start),
             runs: runs.into_iter(),
             is_by_pages: self.is_by_pages,
             reader: None,
@@ -343,32 +344,31 @@ impl Rows {
     fn next_batch(&mut self) -> Result<bool> {
         loop {
             if let Some(reader) = &mut self.reader {
-                match sound(|| reader.next().transpose()) {
-                    Ok(Some(batch)) => {
-                        self.batch = Some(batch);
-                        return Ok(true);
-                    }
-                    Ok(None) => self.reader = None,
-                    Err(why) => {
-                        self.stored.check(&self.name)?;
-                        self.reader = None;
-                        self.ended_by = Some((Reason::TruncatedInput, why));
-                        return Ok(true);
-                    }
+                let (batch, why) = reader.next();
+                if why.is_some() {
+                    self.stored.check(&self.name)?;
+                }
+                if batch.is_none() || why.is_some() {
+                    self.reader = None;
+                }
+                if batch.is_some() || why.is_some() {
+                    self.batch = batch;
+                    self.ended_by = why.map(|why| (Reason::TruncatedInput, why));
+                    return Ok(true);
                 }
             }
             let (Some(run), Some(metadata)) = (self.runs.next(), &self.metadata) else {
                 return Ok(false);
             };
-            self.row = run.first_row;
+            self.row = run.rows.start;
             self.progress.bytes.fetch_add(run.bytes, Ordering::Relaxed);
             let Rows { mask, batch_rows, is_by_pages, .. } = self;
             let (batch_rows, is_by_pages) = (*batch_rows, *is_by_pages);
             let part = Part { groups: run.groups, mask, batch_rows, is_by_pages };
-            match self.stored.reader(&self.name, metadata, &part)? {
-                Ok(reader) => self.reader = Some(reader),
-                Err(why) => {
-                    self.ended_by = Some((Reason::TruncatedInput, why));
+            match self.stored.reader(&self.name, metadata, &part)?.filter(|_| !run.rows.is_empty()) {
+                Some(reader) => self.reader = Some(Batches::new(reader, run.rows)),
+                None => {
+                    self.ended_by = Some((Reason::TruncatedInput, not_read(&run.rows)));
                     return Ok(true);
                 }
             }
@@ -395,34 +395,24 @@ impl Stored {
 
     /// What the end of the file says of the rest, or that it isn't sound.
     fn metadata(&self, name: &str) -> Result<std::result::Result<ArrowReaderMetadata, String>> {
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = match &self.place {
-            StoredPlace::File(path) => {
-                let file = open(path)?;
-                sound(|| ArrowReaderMetadata::load(&file, options))
-            }
-            StoredPlace::Object(object) => {
-                sound(|| ArrowReaderMetadata::load(&object.end(self.failure.clone()), options))
-            }
+            StoredPlace::File(path) => footer::read(&open(path)?),
+            StoredPlace::Object(object) => footer::read(&object.end(self.failure.clone())),
         };
         self.check(name)?;
         Ok(metadata)
     }
 
-    fn reader(
-        &self,
-        name: &str,
-        metadata: &ArrowReaderMetadata,
-        part: &Part<'_>,
-    ) -> Result<std::result::Result<Batches, String>> {
+    /// None where the file isn't sound.
+    fn reader(&self, name: &str, metadata: &ArrowReaderMetadata, part: &Part<'_>) -> Result<Option<Reader>> {
         fn build<T: ChunkReader + 'static>(
             from: T,
             metadata: &ArrowReaderMetadata,
             part: &Part<'_>,
-        ) -> std::result::Result<Batches, String> {
+        ) -> Option<Reader> {
             let from = if part.is_by_pages {
                 match RowGroups::new(from, metadata, part.mask, part.groups.clone(), part.batch_rows) {
-                    Ok(groups) => return Ok(Box::new(groups)),
+                    Ok(groups) => return Some(Box::new(groups)),
                     Err(from) => from,
                 }
             } else {
@@ -432,24 +422,21 @@ impl Stored {
                 .with_row_groups(part.groups.clone().collect())
                 .with_projection(part.mask.clone())
                 .with_batch_size(part.batch_rows);
-            sound(|| builder.build()).map(|reader| Box::new(reader) as Batches)
+            sound(|| builder.build()).ok().map(|reader| Box::new(reader) as Reader)
         }
+        let groups = &metadata.metadata().row_groups()[part.groups.clone()];
+        let columns = groups.iter().flat_map(|group| group.columns().iter().enumerate());
+        let read = columns.filter(|(leaf, _)| part.mask.leaf_included(*leaf));
+        // Readers die of one below 0.
+        let Some(ranges) = read.map(|(_, column)| range(column)).collect::<Option<Vec<_>>>() else {
+            return Ok(None);
+        };
         let reader = match &self.place {
             // Each reader has a file of its own: readers move its place.
             StoredPlace::File(path) => build(open(path)?, metadata, part),
             StoredPlace::Object(object) => {
-                let groups = &metadata.metadata().row_groups()[part.groups.clone()];
-                let columns = groups.iter().flat_map(|group| group.columns().iter().enumerate());
-                let wanted = columns.filter(|(leaf, _)| part.mask.leaf_included(*leaf));
-                // It dies of a range below 0.
-                let ranges = sound(|| -> std::result::Result<Vec<Range<u64>>, String> {
-                    let ranges = wanted.map(|(_, column)| column.byte_range());
-                    Ok(ranges.map(|(start, length)| start..start.saturating_add(length)).collect())
-                });
-                ranges.and_then(|ranges| {
-                    let columns = ranges.len().div_ceil(groups.len().max(1));
-                    build(object.ranges(ranges, columns, self.failure.clone()), metadata, part)
-                })
+                let columns = ranges.len().div_ceil(groups.len().max(1));
+                build(object.ranges(ranges, columns, self.failure.clone()), metadata, part)
             }
         };
         self.check(name)?;
@@ -486,6 +473,12 @@ impl Stored {
     }
 }
 
+/// Where a column lies; None of one that lies before the file.
+fn range(column: &ColumnChunkMetaData) -> Option<Range<u64>> {
+    let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset()).try_into().ok()?;
+    Some(start..start.checked_add(column.compressed_size().try_into().ok()?)?)
+}
+
 fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(|error| Error::io("read", path, &error))
 }
@@ -493,22 +486,22 @@ fn open(path: &Path) -> Result<File> {
 /// Row groups, as many together as make a reader worth its while.
 fn runs(metadata: &ArrowReaderMetadata) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
-    let mut row = 0;
+    let mut row = 0u64;
     for (place, group) in metadata.metadata().row_groups().iter().enumerate() {
         // Nothing need be read of an empty one.
-        if group.num_rows() == 0 {
+        if group.num_rows() == 0 && group.columns().iter().all(|column| column.num_values() == 0) {
             continue;
         }
         let (rows, bytes) = (group.num_rows().max(0) as u64, group.compressed_size().max(0) as u64);
+        let end = row.saturating_add(rows);
         match runs.last_mut() {
-            Some(run) if run.rows.saturating_add(rows) <= FEWEST_ROWS => {
-                run.groups.end = place + 1;
-                run.rows += rows;
+            Some(run) if end - run.rows.start <= FEWEST_ROWS => {
+                (run.groups.end, run.rows.end) = (place + 1, end);
                 run.bytes = run.bytes.saturating_add(bytes);
             }
-            _ => runs.push(Run { groups: place..place + 1, first_row: row, rows, bytes }),
+            _ => runs.push(Run { groups: place..place + 1, rows: row..end, bytes }),
         }
-        row = row.saturating_add(rows);
+        row = end;
     }
     runs
 }
@@ -561,10 +554,4 @@ fn is_structure(part: &str) -> bool {
         part,
         "list" | "element" | "item" | "array" | "bag" | "array_element" | "key_value" | "map" | "entries"
     )
-}
-
-/// What a file that isn't sound makes of its reader is said in a few words: some faults it tells, of others it dies.
-fn sound<T, E>(read: impl FnOnce() -> std::result::Result<T, E>) -> std::result::Result<T, String> {
-    let broken = "the Parquet file is broken".to_string();
-    catch_unwind(AssertUnwindSafe(read)).map_err(|_| broken.clone())?.map_err(|_| broken)
 }

@@ -331,3 +331,23 @@ fn spread<T: Copy + Default>(
     }));
     spread
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_next_to_no_text_are_not_kept_without_end() {
+        // It begins with an empty text.
+        let page = Buffer::from_vec(vec![0u8; 1 << 20]);
+        let mut values = Values::new(Stored::BYTE_ARRAY);
+        let mut take = || {
+            let mut page = Encoded::Plain { bytes: page.clone(), at: 0, is_ascii: true };
+            values.take(&mut page, 1, &Dictionary::None, &mut Vec::new())
+        };
+        for _ in 0..MOST_KEPT >> 20 {
+            take().expect("as many are kept");
+        }
+        assert!(take().is_err());
+    }
+}
