@@ -420,7 +420,7 @@ impl Open {
         if let Some(total) = usage.total {
             put(cell.sum_mut(Beside::TotalTokens.into()), total);
         }
-        for (beside, holds) in [
+        let counted = [
             (Beside::WithCachedTokens, usage.cached > 0),
             (Beside::WithToolTokens, usage.tool > 0),
             (Beside::WithAllowance, self.allowance_slots & slots != 0),
@@ -429,8 +429,10 @@ impl Open {
             (Beside::TokensUnknown, request.tokens_unknown),
             (Beside::WithThoughtsAssumed, request.thoughts_assumed),
             (Beside::WithoutId, request.no_id),
-        ] {
-            if holds {
+        ];
+        // Of most requests none holds.
+        if counted.iter().fold(false, |any, (_, holds)| any | holds) {
+            for (beside, _) in counted.into_iter().filter(|(_, holds)| *holds) {
                 put(cell.sum_mut(beside.into()), 1);
             }
         }
