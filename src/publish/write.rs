@@ -1,10 +1,12 @@
 //! Owns how a table becomes files: Parquet (zstd), by polars, and CSV for people.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Write;
+use std::io::Write as _;
 use std::path::Path;
 
+use foldhash::HashMap;
 use polars::prelude::{PolarsError, PolarsResult};
 use polars_arrow::array::{Array, BooleanArray, DictionaryArray, PrimitiveArray, Utf8ViewArray};
 use polars_arrow::datatypes::{ArrowDataType, ArrowSchema, Field, IntegerType, TimeUnit};
@@ -19,7 +21,7 @@ use polars_parquet::write::{
 use super::steps::step;
 use crate::error::{Error, Result};
 use crate::report::{Cells, Column, Kind, Report, Rows, Value};
-use crate::types::day::Instant;
+use crate::types::day::{Day, Instant};
 use crate::types::money::Pico;
 
 /// What a spreadsheet takes for a formula when a cell begins with it.
@@ -49,9 +51,7 @@ pub fn report(folder: &Path, rows: &Rows) -> Result<()> {
         .map_err(|error| Error::new(format!("{name}: the report can't be built: {error}")))?;
     file(&folder.join(format!("{name}.parquet")), &parquet)?;
     if rows.report().has_csv {
-        let csv = csv(rows, &order)
-            .map_err(|error| Error::new(format!("{name}: the report can't be built: {error}")))?;
-        file(&folder.join(format!("{name}.csv")), &csv)?;
+        file(&folder.join(format!("{name}.csv")), csv(rows, &order).as_bytes())?;
     }
     Ok(())
 }
@@ -93,8 +93,11 @@ fn parquet(rows: &Rows, order: &[u32]) -> PolarsResult<Vec<u8>> {
 /// The cells of some rows. A text stands once, unless nearly all differ.
 fn array(cells: &Cells, type_: &ArrowDataType, rows: &[u32]) -> Box<dyn Array> {
     fn numbers<T: NativeType>(cells: &[Option<T>], type_: &ArrowDataType, rows: &[u32]) -> Box<dyn Array> {
-        let cells: PrimitiveArray<T> = rows.iter().map(|row| cells[*row as usize]).collect();
-        cells.to(type_.clone()).boxed()
+        let cells = || rows.iter().map(|row| cells[*row as usize]);
+        let validity =
+            cells().any(|cell| cell.is_none()).then(|| cells().map(|cell| cell.is_some()).collect());
+        let cells: Vec<T> = cells().map(Option::unwrap_or_default).collect();
+        PrimitiveArray::new(type_.clone(), cells.into(), validity).boxed()
     }
     match cells {
         Cells::Date(cells) => numbers(cells, type_, rows),
@@ -142,27 +145,55 @@ fn metadata(report: &Report) -> Vec<KeyValue> {
 }
 
 /// The rows as a CSV, in the order of `order`: dollars as plain decimals, and no text that a spreadsheet would run.
-fn csv(rows: &Rows, order: &[u32]) -> csv::Result<Vec<u8>> {
-    let mut csv = csv::Writer::from_writer(Vec::new());
-    csv.write_record(rows.report().columns.iter().map(|column| column.name))?;
-    for row in order {
-        for (_, cells) in rows.columns() {
-            match cells.value(*row) {
-                Value::Null => csv.write_field("")?,
-                Value::Text(text) => csv.write_field(&*guarded(text))?,
-                Value::Date(day) => csv.write_field(day.to_string())?,
-                Value::Instant(at) => csv.write_field(Instant::from_seconds(at.seconds()).to_string())?,
-                Value::Whole(whole) => csv.write_field(whole.to_string())?,
-                Value::Dollars(pico) => csv.write_field(pico.to_string())?,
-                Value::YesNo(yes) => csv.write_field(if yes { "true" } else { "false" })?,
-            }
+fn csv(rows: &Rows, order: &[u32]) -> String {
+    // Texts and days are few: each is made a cell once.
+    let texts = |cells: &Cells| match cells {
+        Cells::Text(texts) => {
+            let (texts, places) = texts.dictionary(order);
+            (texts.into_iter().map(|text| quoted(&guarded(text)).into_owned()).collect(), places)
         }
-        csv.write_record(None::<&[u8]>)?;
+        _ => (Vec::new(), Vec::new()),
+    };
+    let columns: Vec<(&Cells, (Vec<String>, Vec<Option<u32>>))> =
+        rows.columns().map(|(_, cells)| (cells, texts(cells))).collect();
+    let mut days: HashMap<Day, String> = HashMap::default();
+    let names: Vec<&str> = rows.report().columns.iter().map(|column| column.name).collect();
+    let mut csv = names.join(",");
+    for (at, row) in order.iter().enumerate() {
+        let mut comma = "\n";
+        for (cells, (texts, places)) in &columns {
+            csv.push_str(std::mem::replace(&mut comma, ","));
+            if let Some(place) = places.get(at) {
+                csv.push_str(place.map_or("", |place| &texts[place as usize]));
+                continue;
+            }
+            let written = match cells.value(*row) {
+                Value::Date(day) => {
+                    csv.push_str(days.entry(day).or_insert_with(|| day.to_string()));
+                    Ok(())
+                }
+                Value::Instant(at) => write!(csv, "{}", Instant::from_seconds(at.seconds())),
+                Value::Whole(whole) => write!(csv, "{whole}"),
+                Value::Dollars(pico) => write!(csv, "{pico}"),
+                Value::YesNo(yes) => write!(csv, "{yes}"),
+                Value::Text(_) | Value::Null | Value::Same => Ok(()),
+            };
+            written.expect("memory takes it");
+        }
     }
-    csv.into_inner().map_err(|error| error.into_error().into())
+    csv.push('\n');
+    csv
 }
 
 /// A text as a cell of a CSV, so that no spreadsheet runs it.
 pub fn guarded(text: &str) -> Cow<'_, str> {
     if text.starts_with(FORMULA) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
+}
+
+/// A cell of a CSV, in quotes where it has to be.
+fn quoted(cell: &str) -> Cow<'_, str> {
+    match cell.contains([',', '"', '\n', '\r']) {
+        true => Cow::Owned(format!("\"{}\"", cell.replace('"', "\"\""))),
+        false => Cow::Borrowed(cell),
+    }
 }

@@ -74,6 +74,8 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub enum Value<'v> {
     Null,
+    /// As in the row before.
+    Same,
     Date(Day),
     Instant(Instant),
     Text(&'v str),

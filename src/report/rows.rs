@@ -51,6 +51,7 @@ impl Rows {
         self.rows += 1;
         for (cells, value) in self.columns.iter_mut().zip(values) {
             match (cells, value) {
+                (cells, Value::Same) => cells.push_same(),
                 (Cells::Date(cells), Value::Date(day)) => cells.push(Some(day.0)),
                 (Cells::Date(cells), Value::Null) => cells.push(None),
                 (Cells::Instant(cells), Value::Instant(at)) => cells.push(Some(at.0.div_euclid(1_000))),
@@ -121,11 +122,25 @@ impl Cells {
         }
     }
 
+    fn push_same(&mut self) {
+        fn again<T: Copy>(cells: &mut Vec<T>) {
+            cells.push(*cells.last().expect("a row before"));
+        }
+        match self {
+            Cells::Date(cells) => again(cells),
+            Cells::Instant(cells) | Cells::Whole(cells) => again(cells),
+            Cells::Text(texts) => again(&mut texts.rows),
+            Cells::Dollars(cells) => again(cells),
+            Cells::YesNo(cells) => again(cells),
+        }
+    }
+
     /// For each row a number that orders as its cell does; 0 of nulls.
     fn ranks(&self) -> Vec<u64> {
-        fn from_least<T: Copy + Into<i128>>(cells: &[Option<T>]) -> Vec<u64> {
+        fn from_least<T: Copy + Into<i64>>(cells: &[Option<T>]) -> Vec<u64> {
             let least = cells.iter().flatten().map(|cell| (*cell).into()).min().unwrap_or(0);
-            let rank = |cell: T| u64::try_from(cell.into() - least + 1).expect("keys lie within 64 bits");
+            let rank =
+                |cell: T| cell.into().abs_diff(least).checked_add(1).expect("no key spans all numbers");
             cells.iter().map(|cell| cell.map_or(0, rank)).collect()
         }
         match self {
