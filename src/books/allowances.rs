@@ -31,7 +31,8 @@ pub struct AllowanceLine {
 
 #[derive(Debug)]
 pub struct Allowances {
-    models: HashMap<Arc<str>, HashMap<Meter, Timed<Arc<AllowanceLine>>>>,
+    /// By meter first: few have any.
+    meters: HashMap<Meter, HashMap<Arc<str>, Timed<Arc<AllowanceLine>>>>,
 }
 
 impl Allowances {
@@ -41,16 +42,16 @@ impl Allowances {
             let of_model = move |model: &str| ((Arc::from(model), shared.meter), shared.from, shared.clone());
             line.models.split(' ').map(of_model).collect::<Vec<_>>()
         });
-        let mut models: HashMap<Arc<str>, HashMap<_, _>> = HashMap::default();
+        let mut meters: HashMap<Meter, HashMap<_, _>> = HashMap::default();
         for ((model, meter), lines) in dated::by_key(lines) {
-            models.entry(model).or_default().insert(meter, lines);
+            meters.entry(meter).or_default().insert(model, lines);
         }
-        Allowances { models }
+        Allowances { meters }
     }
 
     /// The line of a base model's meter in force on `day`.
     pub fn find(&self, base_model: &str, meter: Meter, day: Day) -> Option<&Arc<AllowanceLine>> {
-        dated::newest(self.models.get(base_model)?.get(&meter)?, day)
+        dated::newest(self.meters.get(&meter)?.get(base_model)?, day)
     }
 }
 

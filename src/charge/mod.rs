@@ -9,13 +9,18 @@ pub mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
 use crate::balance::Quantities;
 use crate::books::Books;
 use crate::books::methods::MethodLine;
 use crate::books::outcomes::Basis;
 use crate::books::prices::Found;
 use crate::error::{Error, Result};
-use crate::types::charge::{Assumption, Charge, ChargeKey, Exempt, Resting, UnitPrice, Unrated, UnratedKey};
+use crate::types::charge::{
+    Assumption, Charge, ChargeKey, Exempt, Resting, UnitPrice, Unrated, UnratedKey, Why,
+};
 use crate::types::day::Day;
 use crate::types::meter::{Meter, Modality, Slot};
 use crate::types::money::Pico;
@@ -24,11 +29,11 @@ use crate::types::request::{Facts, MethodKind, TUNED, Tools};
 use crate::types::tally::{Beside, Cell, Cells, Groups};
 use crate::types::tier::{Channel, ContextBand, ServiceTier, UsageTier};
 
-/// What a day's cells cost.
+/// What a day's cells cost; charges and what is unrated in no order.
 #[derive(Debug, Default)]
 pub struct Rated<'r> {
-    pub charges: BTreeMap<ChargeKey<'r>, Charge<'r>>,
-    pub unrated: BTreeMap<UnratedKey<'r>, Unrated>,
+    pub charges: HashMap<ChargeKey<'r>, Charge<'r>, FixedState>,
+    pub unrated: HashMap<UnratedKey<'r>, Unrated, FixedState>,
     /// The second equation.
     pub meters: BTreeMap<Meter, Quantities>,
     pub assumptions: BTreeMap<Assumption, Resting>,
@@ -70,7 +75,7 @@ struct Judged<'r> {
     list_cost: Option<Pico>,
     exempt: Option<Exempt>,
     /// Why it can't be rated.
-    suspended: Option<(Reason, String)>,
+    suspended: Option<Why<'r>>,
 }
 
 /// Rates the cells of a day. Fails only when a sum of money leaves what a report can hold.
@@ -92,9 +97,7 @@ pub fn rate<'r>(day: Day, cells: &Cells, groups: &'r Groups, books: &'r Books) -
             rated.rate_quantity(&subject, slot.meter(), slot.modality(), quantity, books, &mut cost)?;
         }
         cost.thoughts_assumed = subject.thoughts_cost(cell.sum(Beside::ThoughtsAssumed), books)?;
-        for key in &cost.unrated {
-            rated.unrated.entry(key.clone()).or_default().requests += cell.requests;
-        }
+        rated.count_unrated(&cost, cell.requests);
         let outcome = books.outcomes.find(facts.status);
         rated.note_assumptions(&subject, cell, &cost, outcome.basis, method.basis)?;
     }
@@ -122,7 +125,7 @@ pub fn of_request(
             cost.list = Some(sum(cost.list.unwrap_or_default(), list_cost)?);
         }
         match judged.suspended {
-            Some((reason, _)) => drop(cost.suspended.insert(reason)),
+            Some(why) => drop(cost.suspended.insert(why.reason())),
             None => cost.rated = Some(sum(cost.rated.unwrap_or_default(), judged.rated_cost())?),
         }
         cost.exempt.extend(judged.exempt);
@@ -191,13 +194,14 @@ impl Judged<'_> {
 /// What a cell came to.
 #[derive(Default)]
 struct CellCost<'r> {
-    unrated: BTreeSet<UnratedKey<'r>>,
+    /// Each once.
+    unrated: Vec<UnratedKey<'r>>,
     rated: Pico,
     tool: Pico,
     cached_as_input: Option<Pico>,
     /// Of thoughts that no field says.
     thoughts_assumed: Pico,
-    /// If failed requests were charged, and if AI Studio's were.
+    /// Of failed requests, if they were charged; of AI Studio's, if those were.
     without_c3: Pico,
     without_c4: Pico,
     /// Units of it may be covered by an allowance.
@@ -216,20 +220,26 @@ impl<'r> Rated<'r> {
     ) -> Result<()> {
         let judged = subject.judge(meter, modality, quantity, books)?;
         let rated_cost = judged.rated_cost();
-        let without_c3 = Subject { charged: true, ..*subject }.cost_otherwise(meter, judged.list_cost);
-        cost.without_c3 = sum(cost.without_c3, without_c3)?;
-        let without_c4 =
-            Subject { channel: Channel::Api, ..*subject }.cost_otherwise(meter, judged.list_cost);
-        cost.without_c4 = sum(cost.without_c4, without_c4)?;
+        if !subject.charged {
+            let without_c3 = Subject { charged: true, ..*subject }.cost_otherwise(meter, judged.list_cost);
+            cost.without_c3 = sum(cost.without_c3, without_c3)?;
+        }
+        if subject.channel == Channel::AiStudio {
+            let without_c4 =
+                Subject { channel: Channel::Api, ..*subject }.cost_otherwise(meter, judged.list_cost);
+            cost.without_c4 = sum(cost.without_c4, without_c4)?;
+        }
         let sums = self.meters.entry(meter).or_default();
         sums.tallied = tokens(sums.tallied, quantity)?;
 
         let Subject { project_id, model, .. } = *subject;
-        if let Some((reason, detail)) = judged.suspended {
+        if let Some(why) = judged.suspended {
             sums.suspended += quantity;
-            let key = UnratedKey { project_id, model, reason, detail, meter: Some(meter) };
-            let unrated = self.unrated.entry(key.clone()).or_default();
-            cost.unrated.insert(key);
+            let key = UnratedKey { project_id, model, why, meter: Some(meter) };
+            let unrated = self.unrated.entry(key).or_default();
+            if !cost.unrated.contains(&key) {
+                cost.unrated.push(key);
+            }
             unrated.quantity += quantity;
             if let Some(list_cost) = judged.list_cost {
                 unrated.list_cost = Some(sum(unrated.list_cost.unwrap_or_default(), list_cost)?);
@@ -267,6 +277,13 @@ impl<'r> Rated<'r> {
         cost.has_allowance |= judged.exempt.is_none()
             && books.allowances.find(subject.base_model, meter, subject.day).is_some();
         Ok(())
+    }
+
+    /// Counts the requests of a cell, or caches, once in each row that a quantity of theirs is in.
+    fn count_unrated(&mut self, cost: &CellCost<'r>, requests: u64) {
+        for key in &cost.unrated {
+            self.unrated.entry(*key).or_default().requests += requests;
+        }
     }
 
     /// Notes what of a cell rests on assumptions, its rated cost before allowances and credits.
@@ -399,39 +416,34 @@ fn c6_is_billed(method: &MethodLine) -> bool {
 }
 
 /// C10. What is not exempt and has no price, or whose usage tier nobody knows, is in suspense: never 0.
-fn c10_suspended(
-    subject: &Subject<'_>,
+fn c10_suspended<'r>(
+    subject: &Subject<'r>,
     meter: Meter,
     modality: Modality,
     exempt: Option<Exempt>,
     has_price: bool,
     books: &Books,
-) -> Option<(Reason, String)> {
+) -> Option<Why<'r>> {
     if exempt.is_some() {
         return None;
     }
-    let base = subject.base_model;
+    let Subject { base_model, service_tier, day, .. } = *subject;
     if meter == Meter::Unexplained {
-        let detail = "totalTokenCount exceeds the sum of its parts".to_string();
-        return Some((Reason::UnexplainedTokens, detail));
+        return Some(Why::TotalExceedsParts);
     }
     if subject.usage_tier == UsageTier::Unknown {
-        return Some((Reason::UnknownUsageTier, "neither the log nor an accounts file says".to_string()));
+        return Some(Why::NoUsageTier);
     }
     if has_price {
         return None;
     }
-    if base.starts_with(TUNED) {
-        return Some((Reason::UnknownBaseModel, format!("nothing says what {base} was tuned from")));
+    if base_model.starts_with(TUNED) {
+        return Some(Why::NoBaseModel(base_model));
     }
-    if !books.prices.knows(base) {
-        return Some((Reason::UnknownModel, format!("{base} has no line in the price book")));
+    if !books.prices.knows(base_model) {
+        return Some(Why::NotInPriceBook(base_model));
     }
-    let tier = subject.service_tier;
-    Some((
-        Reason::UnknownPrice,
-        format!("{base} has no price for {tier} {meter} {modality} on {}", subject.day),
-    ))
+    Some(Why::NoPrice { base_model, service_tier, meter, modality, day })
 }
 
 /// C11. Tool-use prompt tokens are charged as input, but "retrieved context provided by Grounding with Google Search is

@@ -14,10 +14,9 @@ use crate::books::Books;
 use crate::error::Result;
 use crate::types::cache::{CacheAct, CacheEvent};
 use crate::types::carry::{Carry, EndedCache, LivingCache};
-use crate::types::charge::{Assumption, Resting, UnratedKey};
+use crate::types::charge::{Assumption, Resting, UnratedKey, Why};
 use crate::types::day::{Day, Instant};
 use crate::types::meter::{Meter, Modality};
-use crate::types::reason::Reason;
 use crate::types::request::Tools;
 use crate::types::tally::Groups;
 use crate::types::tier::{Channel, ContextBand, ServiceTier, UsageTier};
@@ -121,8 +120,7 @@ impl<'r> Caches<'r> {
                 let key = UnratedKey {
                     project_id,
                     model: &facts(event).model,
-                    reason: Reason::UnknownCache,
-                    detail: format!("{} of {}, which nobody saw created", event.act, event.name),
+                    why: Why::NeverCreated { act: event.act, cache: &event.name },
                     meter: None,
                 };
                 rated.unrated.entry(key).or_default().requests += 1;
@@ -256,8 +254,6 @@ fn c7_storage<'r>(
         let high = Some(cost.without_c4);
         rated.rest_on(Assumption::AiStudioSince202604, Resting { high, ..Resting::NOTHING })?;
     }
-    for key in cost.unrated {
-        rated.unrated.entry(key).or_default().requests += stored.caches;
-    }
+    rated.count_unrated(&cost, stored.caches);
     Ok(())
 }

@@ -51,7 +51,7 @@ impl Figures {
     /// Adds a day.
     pub fn add(&mut self, day: &DayReport<'_>) {
         for key in day.rated.unrated.keys() {
-            *self.suspense.entry(key.reason.name()).or_default() += 1;
+            *self.suspense.entry(key.why.reason().name()).or_default() += 1;
         }
         for charge in day.rated.charges.values() {
             self.rated_cost = self.rated_cost.checked_add(charge.rated_cost).unwrap_or(self.rated_cost);

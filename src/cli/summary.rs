@@ -194,8 +194,10 @@ impl<'r> Closing<'r> {
         for (shapes, requests) in &day.twice {
             *self.twice.entry(*shapes).or_default() += requests;
         }
-        for (key, unrated) in &day.rated.unrated {
-            let sum = self.unrated.entry(key.reason).or_default();
+        let mut unrated: Vec<_> = day.rated.unrated.iter().collect();
+        unrated.sort_by_cached_key(|(key, _)| (key.project_id, key.model, key.why.to_string(), key.meter));
+        for (key, unrated) in unrated {
+            let sum = self.unrated.entry(key.why.reason()).or_default();
             match key.meter {
                 Some(meter) => {
                     let quantity = sum.meters.entry(meter).or_default();
@@ -209,7 +211,7 @@ impl<'r> Closing<'r> {
             if let Some(list_cost) = unrated.list_cost {
                 sum.list_cost = sum.list_cost.unwrap_or_default().checked_add(list_cost);
             }
-            sum.first.get_or_insert_with(|| key.clone());
+            sum.first.get_or_insert(*key);
         }
         for (meter, of_day) in &day.rated.meters {
             let sums = self.meters.entry(*meter).or_default();
@@ -429,11 +431,10 @@ impl Closing<'_> {
                 .list_cost
                 .map(|cost| format!(", {} USD at list price", dollars(cost)))
                 .unwrap_or_default();
-            let first =
-                sum.first.as_ref().map_or(String::new(), |key| match key.detail.contains(key.model) {
-                    true => key.detail.clone(),
-                    false => format!("{}: {}", key.model, key.detail),
-                });
+            let first = sum.first.map_or(String::new(), |key| match key.why.to_string() {
+                why if why.contains(key.model) => why,
+                why => format!("{}: {why}", key.model),
+            });
             format!("  {reason}: {}{cost}\n    first: {first}\n    {}", parts.join(", "), reason.remedy())
         });
         told.collect()

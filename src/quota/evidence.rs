@@ -47,6 +47,9 @@ pub fn q9_evidence<'r>(day: Day, cells: &Cells, groups: &'r Groups, books: &'r B
     let mut evidence = Evidence::default();
     for (key, cell) in cells {
         let facts = &groups[key.group.0 as usize];
+        if facts.violations.all().is_empty() {
+            continue;
+        }
         let (requests, usage_tier) = (cell.requests, key.usage_tier);
         let quota_model = q1_quota_model(facts, usage_tier, day, books);
         let quota = QuotaKey { project_id: &facts.project_id, quota_model, usage_tier };

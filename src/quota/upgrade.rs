@@ -32,11 +32,10 @@ fn spared(
     rpd: Option<u64>,
 ) -> u64 {
     let within = |used: u64, limit: Option<u64>| limit.is_none_or(|limit| used <= limit);
-    let mut of_day: Vec<(u32, u64)> =
-        over_tiers.iter().flatten().map(|second| (second.second, second.admitted())).collect();
-    of_day.sort_unstable();
     let (mut start, mut requests, mut tokens) = (0, 0, 0);
-    let (mut reached, mut requests_of_day) = (0, 0);
+    // Of each usage tier.
+    let mut reached = vec![0; over_tiers.len()];
+    let mut requests_of_day = 0;
     let mut spared = 0;
     for second in seconds {
         requests += second.admitted();
@@ -46,9 +45,11 @@ fn spared(
             tokens -= seconds[start].input_tokens_admitted();
             start += 1;
         }
-        while let Some((_, admitted)) = of_day.get(reached).filter(|(at, _)| *at <= second.second) {
-            requests_of_day += admitted;
-            reached += 1;
+        for (of_tier, reached) in over_tiers.iter().zip(&mut reached) {
+            while let Some(next) = of_tier.get(*reached).filter(|next| next.second <= second.second) {
+                requests_of_day += next.admitted();
+                *reached += 1;
+            }
         }
         if within(requests, rpm) && within(tokens, tpm) && within(requests_of_day, rpd) {
             spared += second.throttled;

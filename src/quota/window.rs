@@ -24,23 +24,18 @@ pub struct Second {
 }
 
 impl Second {
-    fn at(second: u32) -> Second {
-        Second { second, ..Second::default() }
-    }
-
-    #[inline(always)]
-    fn add(&mut self, request: Marked) {
-        let arrival = request.arrival();
-        let (counted, throttled) = (request.is_counted(), request.is_throttled());
-        let refused = throttled && !counted;
-        // No branches: outcomes come in no order.
-        let tokens_if = |holds| if holds { arrival.input_tokens() } else { 0 };
-        arrival.put(&mut self.requests, 1);
-        arrival.put(&mut self.counted, u64::from(counted));
-        arrival.put(&mut self.throttled, u64::from(throttled));
-        arrival.put(&mut self.input_tokens, tokens_if(counted));
-        arrival.put(&mut self.refused, u64::from(refused));
-        arrival.put(&mut self.input_tokens_refused, tokens_if(refused));
+    fn new(second: u32, sums: Sums) -> Second {
+        let [[others, _], [refused, refused_tokens], [counted, counted_tokens], [both, both_tokens]] = sums;
+        let sum = |parts: &[u64]| parts.iter().fold(0, |sum: u64, part| sum.wrapping_add(*part));
+        Second {
+            second,
+            requests: sum(&[others, refused, counted, both]),
+            counted: sum(&[counted, both]),
+            throttled: sum(&[refused, both]),
+            input_tokens: sum(&[counted_tokens, both_tokens]),
+            refused,
+            input_tokens_refused: refused_tokens,
+        }
     }
 
     /// Requests that would count if none had been throttled.
@@ -64,73 +59,53 @@ pub struct Series<'r> {
     pub undated: bool,
 }
 
-impl<'r> Series<'r> {
-    fn requests(&self) -> impl Iterator<Item = Marked> + use<'r> {
-        let marks = Marked::marks(self.counted, self.throttled);
-        self.arrivals.iter().map(move |arrival| Marked(arrival.bits() | marks))
-    }
-}
+/// Requests and input tokens of one second, by whether they are counted, and whether they are throttled.
+type Sums = [[u64; 2]; 4];
 
 /// No day has more.
-const MINUTES: usize = 25 * 60;
-const SECONDS: usize = MINUTES * 60;
+const SECONDS: usize = 25 * 60 * 60;
 
-/// The arrivals of several series by second, ascending.
-pub fn by_second(series: &[Series<'_>]) -> Vec<Second> {
-    let count: usize = series.iter().map(|series| series.arrivals.len()).sum();
-    let mut seconds: Vec<Second> = if count > 4 * SECONDS {
-        // Nearly every second has some, and copies to be sorted would be the most that is in memory.
-        let mut seconds: Vec<Second> = (0..SECONDS as u32).map(Second::at).collect();
-        let requests = series.iter().flat_map(Series::requests);
-        requests.for_each(|request| seconds[request.second() as usize].add(request));
-        seconds
-    } else {
-        sorted(series, count)
-    };
-    // Of a second whose requests were all taken back nothing is left.
-    seconds.retain(|second| second.requests > 0);
-    seconds
+/// The seconds of a day, empty: arrivals are nearly in order, so few of them are worked on at once.
+pub struct Seconds {
+    sums: Vec<Sums>,
+    /// A bit for each second with arrivals.
+    found: Vec<u64>,
 }
 
-/// As [`by_second`]: sorts requests by minute, and adds those of a minute up by second.
-fn sorted(series: &[Series<'_>], count: usize) -> Vec<Second> {
-    let mut ends = [0u32; MINUTES];
-    for series in series {
-        series.arrivals.iter().for_each(|arrival| ends[arrival.minute_of_day()] += 1);
+impl Default for Seconds {
+    fn default() -> Seconds {
+        Seconds { sums: vec![Sums::default(); SECONDS], found: vec![0; SECONDS.div_ceil(64)] }
     }
-    let mut end = 0;
-    for minute in &mut ends {
-        (*minute, end) = (end, end + *minute);
-    }
-    let mut requests = vec![Marked::default(); count];
-    for series in series {
-        for request in series.requests() {
-            let end = &mut ends[request.arrival().minute_of_day()];
-            requests[*end as usize] = request;
-            *end += 1;
+}
+
+impl Seconds {
+    /// The arrivals of several series by second, ascending.
+    pub fn sum_up(&mut self, series: &[Series<'_>]) -> Vec<Second> {
+        let mut count = 0;
+        for Series { arrivals, counted, throttled, .. } in series {
+            let outcome = usize::from(*counted) << 1 | usize::from(*throttled);
+            for arrival in *arrivals {
+                let second = arrival.second_of_day() as usize;
+                self.found[second / 64] |= 1 << (second % 64);
+                let [requests, input_tokens] = &mut self.sums[second][outcome];
+                arrival.put(requests, 1);
+                arrival.put(input_tokens, arrival.input_tokens());
+            }
+            count += arrivals.len();
         }
-    }
-    let mut seconds = Vec::with_capacity(count.min(SECONDS));
-    let mut of_minute = [Second::default(); 60];
-    let mut begin = 0;
-    for (minute, end) in (0..).zip(ends) {
-        let first = minute * 60;
-        // A bit for each second that has some.
-        let mut found = 0u64;
-        for request in &requests[begin..end as usize] {
-            let second = request.second() - first;
-            found |= 1 << second;
-            of_minute[second as usize].add(*request);
+        let mut seconds = Vec::with_capacity(count.min(SECONDS));
+        for (first, found) in (0..).step_by(64).zip(&mut self.found) {
+            while *found != 0 {
+                let second = first + found.trailing_zeros();
+                *found &= *found - 1;
+                let sums = std::mem::take(&mut self.sums[second as usize]);
+                seconds.push(Second::new(second, sums));
+            }
         }
-        while found != 0 {
-            let second = found.trailing_zeros();
-            found &= found - 1;
-            let sums = std::mem::take(&mut of_minute[second as usize]);
-            seconds.push(Second { second: first + second, ..sums });
-        }
-        begin = end as usize;
+        // Of a second whose requests were all taken back nothing is left.
+        seconds.retain(|second| second.requests > 0);
+        seconds
     }
-    seconds
 }
 
 /// Minutes as few bytes.
@@ -155,37 +130,6 @@ pub fn unpack(mut bytes: &[u8]) -> impl Iterator<Item = (u32, Minute)> {
             [(); 4].map(|()| take_varint(bytes));
         Some((minute, Minute { requests, requests_counted, requests_throttled, input_tokens }))
     })
-}
-
-/// An arrival with its outcome in bits that it doesn't need.
-#[derive(Clone, Copy, Default)]
-struct Marked(u64);
-
-impl Marked {
-    const COUNTED: u64 = 1 << 63;
-    const THROTTLED: u64 = 1 << 62;
-    const MARKS: u64 = Marked::COUNTED | Marked::THROTTLED;
-
-    fn marks(counted: bool, throttled: bool) -> u64 {
-        const { assert!(Arrival::SPARE_BITS >= 2) };
-        (if counted { Marked::COUNTED } else { 0 }) | (if throttled { Marked::THROTTLED } else { 0 })
-    }
-
-    fn arrival(self) -> Arrival {
-        Arrival::from_bits(self.0 & !Marked::MARKS)
-    }
-
-    fn second(self) -> u32 {
-        self.arrival().second_of_day()
-    }
-
-    fn is_counted(self) -> bool {
-        self.0 & Marked::COUNTED != 0
-    }
-
-    fn is_throttled(self) -> bool {
-        self.0 & Marked::THROTTLED != 0
-    }
 }
 
 /// Sums by minute from the day's midnight, of `seconds` that ascend; of minutes with a request.
@@ -258,7 +202,7 @@ mod tests {
 
     #[test]
     fn seconds_are_the_same_however_they_are_summed() {
-        // Some are sorted by minute, very many put to the seconds of the day.
+        let mut seconds = Seconds::default();
         for requests in [5_000, 4 * SECONDS as u32 + 9] {
             let arrival =
                 |place: u32| Arrival::new(place * 7919 % SECONDS as u32, u64::from(place % 11) << 30);
@@ -268,7 +212,7 @@ mod tests {
             arrivals.extend(&all);
             let series = |arrivals| Series { arrivals, counted: true, throttled: false, undated: false };
             let throttled = Series { counted: false, throttled: true, ..series(&all[..300]) };
-            let whole = by_second(&[series(&arrivals), throttled]);
+            let whole = seconds.sum_up(&[series(&arrivals), throttled]);
             let mut sums = std::collections::BTreeMap::new();
             for (arrivals, counted) in [(kept, true), (&all[..300], false)] {
                 for arrival in arrivals {
@@ -303,8 +247,13 @@ mod tests {
 
     /// Seconds, each with a counted request and so many input tokens.
     fn tokens(seconds: &[(u32, u64)]) -> Vec<Second> {
-        let second =
-            |&(second, input_tokens)| Second { requests: 1, counted: 1, input_tokens, ..Second::at(second) };
+        let second = |&(second, input_tokens)| Second {
+            requests: 1,
+            counted: 1,
+            input_tokens,
+            second,
+            ..Second::default()
+        };
         seconds.iter().map(second).collect()
     }
 
@@ -337,8 +286,10 @@ mod tests {
 
     #[test]
     fn what_is_not_counted_is_in_no_window() {
-        let uncounted = |second| Second { requests: 1, throttled: 1, refused: 1, ..Second::at(second) };
-        let counted = |second| Second { requests: 2, counted: 2, input_tokens: 3, ..Second::at(second) };
+        let uncounted =
+            |second| Second { requests: 1, throttled: 1, refused: 1, second, ..Second::default() };
+        let counted =
+            |second| Second { requests: 2, counted: 2, input_tokens: 3, second, ..Second::default() };
         let seconds = [uncounted(0), counted(5), uncounted(30), counted(64), uncounted(65), counted(66)];
         let peak = |peak, at| Peak { peak, at: Some(at), minute: peak, over_seconds: 2 };
         assert_eq!(peaks(&seconds, [Some(3), Some(5)]), [peak(4, 5), peak(6, 5)]);

@@ -1,5 +1,5 @@
 //! Owns what a report is: a name, columns (type, unit, meaning) and an order of rows. What stands in a report's rows is
-//! for its own file, how they become a DataFrame for `rows`; writing is for `publish`.
+//! for its own file, rows and their order are for `rows`; writing is for `publish`.
 
 pub mod accounts;
 pub mod charges;
@@ -15,7 +15,7 @@ pub mod traffic;
 pub mod upgrade;
 pub mod usage;
 
-pub use self::rows::Rows;
+pub use self::rows::{Cells, Rows};
 use crate::types::day::{Day, Instant};
 use crate::types::money::Pico;
 
@@ -74,6 +74,8 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub enum Value<'v> {
     Null,
+    /// As in the row before.
+    Same,
     Date(Day),
     Instant(Instant),
     Text(&'v str),

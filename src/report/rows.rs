@@ -1,13 +1,12 @@
-//! Owns rows of a report, column by column, and how they become a DataFrame in the report's order. Rows are many and
-//! their texts few, so a text is kept once and is a number in its column: rows are sorted by numbers.
+//! Owns rows of a report, column by column, and the report's order of them. Rows are many and their texts few, so a text
+//! is kept once and is a number in its column: rows are sorted by numbers.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use polars::prelude::*;
 use std::hash::BuildHasher;
 
 use super::{Column, Kind, Report, Value};
-use crate::error::{Error, Result};
+use crate::types::day::{Day, Instant};
 use crate::types::money::Pico;
 
 /// Rows of a report.
@@ -17,7 +16,8 @@ pub struct Rows {
     rows: usize,
 }
 
-enum Cells {
+/// A column's cells.
+pub enum Cells {
     Date(Vec<Option<i32>>),
     /// In microseconds: polars and every reader know them; what is shown are whole seconds.
     Instant(Vec<Option<i64>>),
@@ -51,6 +51,7 @@ impl Rows {
         self.rows += 1;
         for (cells, value) in self.columns.iter_mut().zip(values) {
             match (cells, value) {
+                (cells, Value::Same) => cells.push_same(),
                 (Cells::Date(cells), Value::Date(day)) => cells.push(Some(day.0)),
                 (Cells::Date(cells), Value::Null) => cells.push(None),
                 (Cells::Instant(cells), Value::Instant(at)) => cells.push(Some(at.0.div_euclid(1_000))),
@@ -70,38 +71,13 @@ impl Rows {
         }
     }
 
-    /// The rows as a DataFrame, in the report's order.
-    pub fn into_frame(self) -> Result<DataFrame> {
-        let order = self.order();
-        let Rows { report, columns, rows } = self;
-        let series = columns.into_iter().zip(report.columns).map(|(cells, column)| {
-            let name = PlSmallStr::from_static(column.name);
-            Ok(match cells {
-                Cells::Date(cells) => {
-                    Int32Chunked::from_iter_options(name, sorted(&cells, &order)).into_date().into_column()
-                }
-                Cells::Instant(cells) => Int64Chunked::from_iter_options(name, sorted(&cells, &order))
-                    .into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC))
-                    .into_column(),
-                Cells::Text(texts) => texts.into_column(name, &order)?,
-                Cells::Whole(cells) => {
-                    Int64Chunked::from_iter_options(name, sorted(&cells, &order)).into_column()
-                }
-                Cells::Dollars(cells) => Int128Chunked::from_iter_options(name, sorted(&cells, &order))
-                    .into_decimal(38, Pico::SCALE)?
-                    .into_column(),
-                Cells::YesNo(cells) => {
-                    BooleanChunked::from_iter_options(name, sorted(&cells, &order)).into_column()
-                }
-            })
-        });
-        let frame =
-            series.collect::<PolarsResult<Vec<_>>>().and_then(|columns| DataFrame::new(rows, columns));
-        frame.map_err(|error| Error::new(format!("{}: the report can't be built: {error}", report.name)))
+    /// Its columns, each with the cells of all rows as they were appended.
+    pub fn columns(&self) -> impl Iterator<Item = (&'static Column, &Cells)> {
+        self.report.columns.iter().zip(&self.columns)
     }
 
     /// The rows' places in the report's order.
-    fn order(&self) -> Vec<u32> {
+    pub fn order(&self) -> Vec<u32> {
         let mut order: Vec<u32> = (0..self.rows as u32).collect();
         // From the last column of the key to the first, as many at once as 128 bits hold: an order stays within the next.
         let mut packed = vec![0u128; self.rows];
@@ -132,16 +108,39 @@ impl Rows {
     }
 }
 
-fn sorted<T: Copy>(cells: &[T], order: &[u32]) -> impl Iterator<Item = T> {
-    order.iter().map(|row| cells[*row as usize])
-}
-
 impl Cells {
+    /// What stands in a row.
+    pub fn value(&self, row: u32) -> Value<'_> {
+        let row = row as usize;
+        match self {
+            Cells::Date(cells) => cells[row].map(Day).into(),
+            Cells::Instant(cells) => cells[row].map(|micros| Instant(micros * 1_000)).into(),
+            Cells::Text(texts) => Some(texts.text(texts.rows[row])).filter(|text| !text.is_empty()).into(),
+            Cells::Whole(cells) => cells[row].map(i64::cast_unsigned).into(),
+            Cells::Dollars(cells) => cells[row].map(Pico).into(),
+            Cells::YesNo(cells) => cells[row].map_or(Value::Null, Value::YesNo),
+        }
+    }
+
+    fn push_same(&mut self) {
+        fn again<T: Copy>(cells: &mut Vec<T>) {
+            cells.push(*cells.last().expect("a row before"));
+        }
+        match self {
+            Cells::Date(cells) => again(cells),
+            Cells::Instant(cells) | Cells::Whole(cells) => again(cells),
+            Cells::Text(texts) => again(&mut texts.rows),
+            Cells::Dollars(cells) => again(cells),
+            Cells::YesNo(cells) => again(cells),
+        }
+    }
+
     /// For each row a number that orders as its cell does; 0 of nulls.
     fn ranks(&self) -> Vec<u64> {
-        fn from_least<T: Copy + Into<i128>>(cells: &[Option<T>]) -> Vec<u64> {
+        fn from_least<T: Copy + Into<i64>>(cells: &[Option<T>]) -> Vec<u64> {
             let least = cells.iter().flatten().map(|cell| (*cell).into()).min().unwrap_or(0);
-            let rank = |cell: T| u64::try_from(cell.into() - least + 1).expect("keys lie within 64 bits");
+            let rank =
+                |cell: T| cell.into().abs_diff(least).checked_add(1).expect("no key spans all numbers");
             cells.iter().map(|cell| cell.map_or(0, rank)).collect()
         }
         match self {
@@ -155,7 +154,7 @@ impl Cells {
 
 /// A column of texts, each kept once.
 #[derive(Default)]
-struct Texts {
+pub struct Texts {
     /// The texts, one after the other, and where each ends. The first is empty and stands for null.
     bytes: String,
     ends: Vec<usize>,
@@ -206,11 +205,23 @@ impl Texts {
         self.rows.iter().map(|place| rank_of[*place as usize]).collect()
     }
 
-    fn into_column(self, name: PlSmallStr, order: &[u32]) -> PolarsResult<polars::prelude::Column> {
-        let texts = (0..self.ends.len() as u32).map(|place| (place > 0).then(|| self.text(place)));
-        let texts: StringChunked = texts.collect();
-        let places = IdxCa::from_vec(name.clone(), sorted(&self.rows, order).collect());
-        Ok(texts.take(&places)?.with_name(name).into_column())
+    /// The texts of some rows, each once, in the order in which they first stand there; and for each row its text's place
+    /// among them, None of null.
+    pub fn dictionary(&self, rows: &[u32]) -> (Vec<&str>, Vec<Option<u32>>) {
+        const NOT_YET: u32 = u32::MAX;
+        let mut new_places = vec![NOT_YET; self.ends.len()];
+        let mut texts = Vec::new();
+        let place = |row: &u32| {
+            let place = self.rows[*row as usize];
+            let new_place = &mut new_places[place as usize];
+            if *new_place == NOT_YET && place > 0 {
+                *new_place = texts.len() as u32;
+                texts.push(self.text(place));
+            }
+            (place > 0).then_some(*new_place)
+        };
+        let places = rows.iter().map(place).collect();
+        (texts, places)
     }
 }
 

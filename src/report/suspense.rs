@@ -77,14 +77,14 @@ pub fn add_quantities<'u>(
     for (key, unrated) in unrated {
         rows.push([
             day.into(),
-            key.reason.stage().name().into(),
+            key.why.reason().stage().name().into(),
             Value::Null,
             Value::Null,
             Value::Null,
             key.project_id.into(),
             key.model.into(),
-            key.reason.name().into(),
-            key.detail.as_str().into(),
+            key.why.reason().name().into(),
+            key.why.to_string().as_str().into(),
             key.meter.map(|meter| meter.name()).into(),
             key.meter.map(|_| unrated.quantity).into(),
             unrated.list_cost.into(),

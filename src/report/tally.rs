@@ -87,34 +87,33 @@ pub fn rows(
     let mut rows = Rows::new(&REPORT);
     for (CellKey { group, usage_tier, context_band, terms, .. }, cell) in &shown {
         let facts = groups[group.0 as usize].map_names(|name| name);
-        let status = facts.status.to_string();
-        let mut push = |meter: &str, modality: Modality, quantity: u64| {
-            rows.push([
-                day.into(),
-                facts.project_id.into(),
-                facts.model.into(),
-                facts.model_version.into(),
-                facts.base_model.into(),
-                (*books.methods.find(facts.method).name).into(),
-                status.as_str().into(),
-                facts.service_tier.name().into(),
-                usage_tier.name().into(),
-                facts.channel.name().into(),
-                facts.tools.name().into(),
-                terms.name().into(),
-                context_band.0.into(),
-                meter.into(),
-                modality.name().into(),
-                quantity.into(),
-                Value::Null,
-            ]);
-        };
-        push("requests", Modality::Any, cell.requests);
+        rows.push([
+            day.into(),
+            facts.project_id.into(),
+            facts.model.into(),
+            facts.model_version.into(),
+            facts.base_model.into(),
+            (*books.methods.find(facts.method).name).into(),
+            facts.status.to_string().as_str().into(),
+            facts.service_tier.name().into(),
+            usage_tier.name().into(),
+            facts.channel.name().into(),
+            facts.tools.name().into(),
+            terms.name().into(),
+            context_band.0.into(),
+            "requests".into(),
+            Modality::Any.name().into(),
+            cell.requests.into(),
+            Value::Null,
+        ]);
         for (figure, sum) in cell.figures() {
-            match figure.of() {
-                FigureOf::Beside(beside) => push(beside.name(), Modality::Any, sum),
-                FigureOf::Slot(slot) => push(slot.meter().name(), slot.modality(), sum),
-            }
+            let (meter, modality) = match figure.of() {
+                FigureOf::Beside(beside) => (beside.name(), Modality::Any),
+                FigureOf::Slot(slot) => (slot.meter().name(), slot.modality()),
+            };
+            let mut row = [Value::Same; 17];
+            row[13..16].copy_from_slice(&[meter.into(), modality.name().into(), sum.into()]);
+            rows.push(row);
         }
     }
     for (key, stored) in storage {

@@ -1,6 +1,8 @@
 //! Owns the traffic report: requests and input tokens by minute, for plots.
 
-use super::{Kind, Report, Rows, column};
+use std::iter;
+
+use super::{Kind, Report, Rows, Value, column};
 use crate::quota::{Measured, window};
 use crate::types::day::{Day, Instant};
 
@@ -26,12 +28,15 @@ pub const REPORT: Report = Report {
 pub fn rows(day: Day, measured: &Measured<'_>) -> Rows {
     let mut rows = Rows::new(&REPORT);
     for (key, minutes) in &measured.minutes {
-        for (minute, sums) in window::unpack(minutes) {
+        let key = [day.into(), key.project_id.into(), key.quota_model.into(), key.usage_tier.name().into()];
+        let keys = iter::once(key).chain(iter::repeat([Value::Same; 4]));
+        for ([date, project_id, quota_model, usage_tier], (minute, sums)) in keys.zip(window::unpack(minutes))
+        {
             rows.push([
-                day.into(),
-                key.project_id.into(),
-                key.quota_model.into(),
-                key.usage_tier.name().into(),
+                date,
+                project_id,
+                quota_model,
+                usage_tier,
                 Instant::from_seconds(day.start().seconds() + i64::from(minute) * 60).into(),
                 sums.requests.into(),
                 sums.requests_counted.into(),

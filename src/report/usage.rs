@@ -6,7 +6,7 @@ use super::{Kind, Report, Rows, column};
 use crate::books::Books;
 use crate::types::day::Day;
 use crate::types::meter::Meter;
-use crate::types::tally::{Beside, Cells, Groups};
+use crate::types::tally::{Beside, Cells, FigureOf, Groups};
 
 pub const REPORT: Report = Report {
     name: "usage",
@@ -66,18 +66,21 @@ pub fn rows(day: Day, cells: &Cells, groups: &Groups, books: &Books) -> Rows {
             books.outcomes.find(facts.status).outcome,
         );
         let sum: &mut [u64; 7] = sums.entry(row).or_default();
-        let output = cell.tokens(Meter::Output) + cell.tokens(Meter::OutputThinking);
-        let addends = [
-            cell.requests,
-            cell.tokens(Meter::Input),
-            cell.tokens(Meter::InputCached),
-            cell.tokens(Meter::InputTool),
-            output,
-            cell.sum(Beside::Thoughts),
-            cell.sum(Beside::TotalTokens),
-        ];
-        for (sum, addend) in sum.iter_mut().zip(addends) {
-            *sum += addend;
+        sum[0] += cell.requests;
+        for (figure, addend) in cell.figures() {
+            let place = match figure.of() {
+                FigureOf::Slot(slot) => match slot.meter() {
+                    Meter::Input => 1,
+                    Meter::InputCached => 2,
+                    Meter::InputTool => 3,
+                    Meter::Output | Meter::OutputThinking => 4,
+                    _ => continue,
+                },
+                FigureOf::Beside(Beside::Thoughts) => 5,
+                FigureOf::Beside(Beside::TotalTokens) => 6,
+                FigureOf::Beside(_) => continue,
+            };
+            sum[place] += addend;
         }
     }
     let mut rows = Rows::new(&REPORT);

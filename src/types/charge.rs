@@ -1,7 +1,9 @@
 //! Owns what rating makes of a cell: charges, quantities in suspense, and what rests on assumptions.
 
+use std::fmt;
 use std::sync::Arc;
 
+use super::cache::CacheAct;
 use super::day::Day;
 use super::meter::{Meter, Modality};
 use super::money::Pico;
@@ -29,7 +31,7 @@ words! {
 }
 
 /// What makes a row of the charges report: one per key and day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChargeKey<'r> {
     pub project_id: &'r str,
     pub model: &'r str,
@@ -75,14 +77,62 @@ pub struct Charge<'r> {
 }
 
 /// What makes a row of the suspense report, stage charge: one per key and day.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UnratedKey<'r> {
     pub project_id: &'r str,
     pub model: &'r str,
-    pub reason: Reason,
-    pub detail: String,
+    pub why: Why<'r>,
     /// None of a request that has no quantity.
     pub meter: Option<Meter>,
+}
+
+/// Why something can't be rated: the detail of its row, put into words only there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Why<'r> {
+    TotalExceedsParts,
+    NoUsageTier,
+    /// Of a tuned model.
+    NoBaseModel(&'r str),
+    NotInPriceBook(&'r str),
+    NoPrice {
+        base_model: &'r str,
+        service_tier: ServiceTier,
+        meter: Meter,
+        modality: Modality,
+        day: Day,
+    },
+    NeverCreated {
+        act: CacheAct,
+        cache: &'r str,
+    },
+}
+
+impl Why<'_> {
+    pub fn reason(self) -> Reason {
+        match self {
+            Why::TotalExceedsParts => Reason::UnexplainedTokens,
+            Why::NoUsageTier => Reason::UnknownUsageTier,
+            Why::NoBaseModel(_) => Reason::UnknownBaseModel,
+            Why::NotInPriceBook(_) => Reason::UnknownModel,
+            Why::NoPrice { .. } => Reason::UnknownPrice,
+            Why::NeverCreated { .. } => Reason::UnknownCache,
+        }
+    }
+}
+
+impl fmt::Display for Why<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Why::TotalExceedsParts => f.write_str("totalTokenCount exceeds the sum of its parts"),
+            Why::NoUsageTier => f.write_str("neither the log nor an accounts file says"),
+            Why::NoBaseModel(base_model) => write!(f, "nothing says what {base_model} was tuned from"),
+            Why::NotInPriceBook(base_model) => write!(f, "{base_model} has no line in the price book"),
+            Why::NoPrice { base_model, service_tier, meter, modality, day } => {
+                write!(f, "{base_model} has no price for {service_tier} {meter} {modality} on {day}")
+            }
+            Why::NeverCreated { act, cache } => write!(f, "{act} of {cache}, which nobody saw created"),
+        }
+    }
 }
 
 /// A quantity that can't be rated: in suspense, never zero.

@@ -1,6 +1,6 @@
 //! Owns money: whole pico-dollars (10⁻¹² USD), added and multiplied with checks. Never a float.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// The greatest money that a report's `Decimal(38,12)` can hold.
 const GREATEST: i128 = 10i128.pow(38) - 1;
@@ -70,12 +70,30 @@ impl<'de> serde::Deserialize<'de> for Pico {
 impl fmt::Display for Pico {
     /// Dollars as a plain decimal without needless zeros.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = format!("{:013}", self.0.unsigned_abs());
-        let (whole, fraction) = digits.split_at(digits.len() - Pico::SCALE);
-        let fraction = fraction.trim_end_matches('0');
-        let sign = if self.0 < 0 { "-" } else { "" };
-        let point = if fraction.is_empty() { "" } else { "." };
-        f.pad(&format!("{sign}{whole}{point}{fraction}"))
+        const DOLLAR: u128 = 10u128.pow(Pico::SCALE as u32);
+        if f.width().is_some() {
+            return f.pad(&self.to_string());
+        }
+        let pico = self.0.unsigned_abs();
+        // Nearly all are below 2⁶⁴ and divided at once.
+        let (whole, mut fraction) = match u64::try_from(pico) {
+            Ok(pico) => (u128::from(pico / DOLLAR as u64), pico % DOLLAR as u64),
+            Err(_) => (pico / DOLLAR, (pico % DOLLAR) as u64),
+        };
+        if self.0 < 0 {
+            f.write_char('-')?;
+        }
+        write!(f, "{whole}")?;
+        if fraction == 0 {
+            return Ok(());
+        }
+        let mut digits = [b'.'; 1 + Pico::SCALE];
+        for digit in digits[1..].iter_mut().rev() {
+            *digit = b'0' + (fraction % 10) as u8;
+            fraction /= 10;
+        }
+        let digits = str::from_utf8(&digits).map_err(|_| fmt::Error)?;
+        f.write_str(digits.trim_end_matches('0'))
     }
 }
 

@@ -124,16 +124,25 @@ impl Cell {
     /// The sum of a figure, made if there is none yet.
     #[inline(always)]
     pub fn sum_mut(&mut self, figure: Figure) -> &mut u64 {
+        match self.place(figure) {
+            Some(place) => &mut self.sums[place],
+            None => self.new_sum(figure),
+        }
+    }
+
+    /// Where the sum of a figure is, unless it is among `more`.
+    #[inline(always)]
+    fn place(&self, figure: Figure) -> Option<usize> {
         let wanted = Cell::ONES * (u64::from(figure.0) + 1);
         for (half, figures) in self.figures.iter().enumerate() {
             // The lowest byte that is 0 is always marked, and no byte below it.
             let differing = figures ^ wanted;
             let same = differing.wrapping_sub(Cell::ONES) & !differing & Cell::HIGH;
             if same != 0 {
-                return &mut self.sums[half * 8 + same.trailing_zeros() as usize / 8];
+                return Some(half * 8 + same.trailing_zeros() as usize / 8);
             }
         }
-        self.new_sum(figure)
+        None
     }
 
     #[cold]
@@ -153,16 +162,23 @@ impl Cell {
 
     /// Its figures that aren't 0, in no order.
     pub fn figures(&self) -> impl Iterator<Item = (Figure, u64)> {
-        let inline = self.figures.into_iter().flat_map(u64::to_le_bytes).zip(self.sums);
-        let inline = inline.filter(|(figure, _)| *figure > 0).map(|(figure, sum)| (Figure(figure - 1), sum));
-        let more = self.more.iter().flat_map(|more| more.iter().copied());
-        inline.chain(more).filter(|(_, sum)| *sum != 0)
+        let code = |place: usize| (self.figures[place / 8] >> (place % 8 * 8)) as u8;
+        let inline = self.sums.iter().enumerate().map(move |(place, sum)| (code(place), *sum));
+        let inline = inline.take_while(|(code, _)| *code > 0).map(|(code, sum)| (Figure(code - 1), sum));
+        inline.chain(self.more()).filter(|(_, sum)| *sum != 0)
+    }
+
+    fn more(&self) -> impl Iterator<Item = (Figure, u64)> {
+        self.more.iter().flat_map(|more| more.iter().copied())
     }
 
     /// What isn't there is 0.
     pub fn sum(&self, figure: impl Into<Figure>) -> u64 {
         let figure = figure.into();
-        self.figures().find(|(own, _)| *own == figure).map_or(0, |(_, sum)| sum)
+        match self.place(figure) {
+            Some(place) => self.sums[place],
+            None => self.more().find(|(own, _)| *own == figure).map_or(0, |(_, sum)| sum),
+        }
     }
 
     /// Quantities above 0, in no order.
@@ -288,8 +304,6 @@ impl Arrival {
     /// A day has less than 2¹⁷ seconds.
     const SECOND_BITS: u32 = 17;
     const TAKEN_BACK: u64 = 1 << (Self::TOKEN_BITS + Self::SECOND_BITS);
-    /// Bits that no arrival needs.
-    pub const SPARE_BITS: u32 = 64 - Self::TOKEN_BITS - Self::SECOND_BITS - 1;
 
     pub fn new(second_of_day: u32, input_tokens: u64) -> Arrival {
         Arrival(u64::from(second_of_day) << Self::TOKEN_BITS | input_tokens)
@@ -311,10 +325,6 @@ impl Arrival {
     /// Seconds since the day's midnight.
     pub fn second_of_day(self) -> u32 {
         (self.0 >> Self::TOKEN_BITS) as u32 & ((1 << Self::SECOND_BITS) - 1)
-    }
-
-    pub fn minute_of_day(self) -> usize {
-        self.second_of_day() as usize / 60
     }
 
     pub fn hour_of_day(self) -> usize {

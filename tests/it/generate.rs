@@ -65,7 +65,9 @@ fn no_line_of_a_log_without_faults_is_refused() {
     let unrated: u64 = days.iter().map(|day| day.rated.unrated.len() as u64).sum();
     assert!(unrated * 20 < charged, "{unrated} of {charged}");
     assert!(
-        days.iter().flat_map(|day| day.rated.unrated.keys()).all(|key| key.reason.stage() == Stage::Charge)
+        days.iter()
+            .flat_map(|day| day.rated.unrated.keys())
+            .all(|key| key.why.reason().stage() == Stage::Charge)
     );
 }
 

@@ -637,7 +637,7 @@ fn the_logs_are_awkward_enough() {
         for report in run::reports(&replay, &scratch.books, Window::default()) {
             see(&format!("{} hours", report.day.hours()), true);
             for key in report.rated.unrated.keys() {
-                see(key.reason.name(), true);
+                see(key.why.reason().name(), true);
             }
             for key in report.rated.charges.keys() {
                 see(key.exempt.map_or("charged", Exempt::name), true);

@@ -78,7 +78,8 @@ fn difference(case: &Value, embedded: &Books) -> Option<String> {
             ]));
         }
         for (key, unrated) in &day.rated.unrated {
-            *suspense.entry((key.reason.stage().name(), key.reason.name())).or_default() += unrated.quantity;
+            *suspense.entry((key.why.reason().stage().name(), key.why.reason().name())).or_default() +=
+                unrated.quantity;
         }
     }
     for line in &replay.suspended {
