@@ -20,7 +20,7 @@ use polars_parquet::write::{
 
 use super::steps::step;
 use crate::error::{Error, Result};
-use crate::report::{Cells, Column, Kind, Report, Rows, Value};
+use crate::report::{Cells, Column, Dictionary, Kind, Report, Rows, Value};
 use crate::types::day::{Day, Instant};
 use crate::types::money::Pico;
 
@@ -154,7 +154,7 @@ fn csv(rows: &Rows, order: &[u32]) -> String {
         }
         _ => (Vec::new(), Vec::new()),
     };
-    let columns: Vec<(&Cells, (Vec<String>, Vec<Option<u32>>))> =
+    let columns: Vec<(&Cells, Dictionary<String>)> =
         rows.columns().map(|(_, cells)| (cells, texts(cells))).collect();
     let mut days: HashMap<Day, String> = HashMap::default();
     let names: Vec<&str> = rows.report().columns.iter().map(|column| column.name).collect();

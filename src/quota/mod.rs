@@ -19,7 +19,7 @@ use crate::types::quota_use::{DayUse, Minute, MinuteUse, QuotaKey, QuotaUse, Upg
 use crate::types::request::{Facts, Outcome};
 use crate::types::tally::{Arrival, DayTraffic, Groups, Part, SeriesKey, Traffic};
 use crate::types::tier::{ServiceTier, UsageTier};
-use window::{Peak, Second, Seconds, Series};
+use window::{Peak, Second, Series};
 
 /// A day's use of quota.
 #[derive(Debug, Default)]
@@ -99,9 +99,8 @@ impl<'r> Measured<'r> {
                 _ => models.push(vec![(key, series)]),
             }
         }
-        let measure =
-            |seconds: &mut Seconds, tiers: &Tiers<'r, 's>| measure_model(tiers, day, books, seconds);
-        let rows: Vec<Vec<Row<'r>>> = models.par_iter().map_init(Seconds::default, measure).collect();
+        let rows: Vec<Vec<Row<'r>>> =
+            models.par_iter().map(|tiers| measure_model(tiers, day, books)).collect();
         for Row { key, used, hours, minutes, upgrade } in rows.into_iter().flatten() {
             self.quota.insert(key, used);
             self.hours.iter_mut().zip(hours).for_each(|(sum, requests)| *sum += requests);
@@ -120,8 +119,8 @@ struct Row<'r> {
     upgrade: Option<Upgrade>,
 }
 
-fn measure_model<'r>(tiers: &Tiers<'r, '_>, day: Day, books: &Books, seconds: &mut Seconds) -> Vec<Row<'r>> {
-    let seconds: Vec<Vec<Second>> = tiers.iter().map(|(_, series)| seconds.sum_up(series)).collect();
+fn measure_model<'r>(tiers: &Tiers<'r, '_>, day: Day, books: &Books) -> Vec<Row<'r>> {
+    let seconds: Vec<Vec<Second>> = tiers.iter().map(|(_, series)| window::by_second(series)).collect();
     let measure = |((key, series), of_key): (&(QuotaKey<'r>, Vec<Series<'_>>), &Vec<Second>)| {
         // Where the log doesn't say when some requests were nothing is known of minutes.
         let undated = series.iter().filter(|series| series.undated);

@@ -33,6 +33,8 @@ fn spared(
 ) -> u64 {
     let within = |used: u64, limit: Option<u64>| limit.is_none_or(|limit| used <= limit);
     let (mut start, mut requests, mut tokens) = (0, 0, 0);
+    // Requests of a day are only looked at where they are limited.
+    let over_tiers = if rpd.is_some() { over_tiers } else { &[] };
     // Of each usage tier.
     let mut reached = vec![0; over_tiers.len()];
     let mut requests_of_day = 0;

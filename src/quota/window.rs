@@ -59,53 +59,76 @@ pub struct Series<'r> {
     pub undated: bool,
 }
 
+impl<'r> Series<'r> {
+    fn requests(&self) -> impl Iterator<Item = Marked> + use<'r> {
+        let marks = Marked::marks(self.counted, self.throttled);
+        self.arrivals.iter().map(move |arrival| Marked(arrival.bits() | marks))
+    }
+}
+
 /// Requests and input tokens of one second, by whether they are counted, and whether they are throttled.
 type Sums = [[u64; 2]; 4];
 
 /// No day has more.
-const SECONDS: usize = 25 * 60 * 60;
+const MINUTES: usize = 25 * 60;
+const SECONDS: usize = MINUTES * 60;
 
-/// The seconds of a day, empty: arrivals are nearly in order, so few of them are worked on at once.
-pub struct Seconds {
-    sums: Vec<Sums>,
-    /// A bit for each second with arrivals.
-    found: Vec<u64>,
+/// The arrivals of several series by second, ascending.
+pub fn by_second(series: &[Series<'_>]) -> Vec<Second> {
+    let count: usize = series.iter().map(|series| series.arrivals.len()).sum();
+    let mut seconds: Vec<Second> = if count > 4 * SECONDS {
+        // Nearly every second has some, and copies to be sorted would be the most that is in memory.
+        let mut sums = vec![Sums::default(); SECONDS];
+        let requests = series.iter().flat_map(Series::requests);
+        requests.for_each(|request| request.put(&mut sums[request.second() as usize]));
+        (0..).zip(sums).map(|(second, sums)| Second::new(second, sums)).collect()
+    } else {
+        sorted(series, count)
+    };
+    // Of a second whose requests were all taken back nothing is left.
+    seconds.retain(|second| second.requests > 0);
+    seconds
 }
 
-impl Default for Seconds {
-    fn default() -> Seconds {
-        Seconds { sums: vec![Sums::default(); SECONDS], found: vec![0; SECONDS.div_ceil(64)] }
+/// As [`by_second`]: sorts requests by minute, and adds those of a minute up by second.
+fn sorted(series: &[Series<'_>], count: usize) -> Vec<Second> {
+    let mut ends = [0u32; MINUTES];
+    for series in series {
+        series.arrivals.iter().for_each(|arrival| ends[arrival.minute_of_day()] += 1);
     }
-}
-
-impl Seconds {
-    /// The arrivals of several series by second, ascending.
-    pub fn sum_up(&mut self, series: &[Series<'_>]) -> Vec<Second> {
-        let mut count = 0;
-        for Series { arrivals, counted, throttled, .. } in series {
-            let outcome = usize::from(*counted) << 1 | usize::from(*throttled);
-            for arrival in *arrivals {
-                let second = arrival.second_of_day() as usize;
-                self.found[second / 64] |= 1 << (second % 64);
-                let [requests, input_tokens] = &mut self.sums[second][outcome];
-                arrival.put(requests, 1);
-                arrival.put(input_tokens, arrival.input_tokens());
-            }
-            count += arrivals.len();
-        }
-        let mut seconds = Vec::with_capacity(count.min(SECONDS));
-        for (first, found) in (0..).step_by(64).zip(&mut self.found) {
-            while *found != 0 {
-                let second = first + found.trailing_zeros();
-                *found &= *found - 1;
-                let sums = std::mem::take(&mut self.sums[second as usize]);
-                seconds.push(Second::new(second, sums));
-            }
-        }
-        // Of a second whose requests were all taken back nothing is left.
-        seconds.retain(|second| second.requests > 0);
-        seconds
+    let mut end = 0;
+    for minute in &mut ends {
+        (*minute, end) = (end, end + *minute);
     }
+    let mut requests = vec![Marked::default(); count];
+    for series in series {
+        for request in series.requests() {
+            let end = &mut ends[request.arrival().minute_of_day()];
+            requests[*end as usize] = request;
+            *end += 1;
+        }
+    }
+    let mut seconds = Vec::with_capacity(count.min(SECONDS));
+    let mut of_minute = [Sums::default(); 60];
+    let mut begin = 0;
+    for (minute, end) in (0..).zip(ends) {
+        let first = minute * 60;
+        // A bit for each second that has some.
+        let mut found = 0u64;
+        for request in &requests[begin..end as usize] {
+            let second = request.second() - first;
+            found |= 1 << second;
+            request.put(&mut of_minute[second as usize]);
+        }
+        while found != 0 {
+            let second = found.trailing_zeros();
+            found &= found - 1;
+            let sums = std::mem::take(&mut of_minute[second as usize]);
+            seconds.push(Second::new(first + second, sums));
+        }
+        begin = end as usize;
+    }
+    seconds
 }
 
 /// Minutes as few bytes.
@@ -130,6 +153,35 @@ pub fn unpack(mut bytes: &[u8]) -> impl Iterator<Item = (u32, Minute)> {
             [(); 4].map(|()| take_varint(bytes));
         Some((minute, Minute { requests, requests_counted, requests_throttled, input_tokens }))
     })
+}
+
+/// An arrival with its outcome in bits that it doesn't need.
+#[derive(Clone, Copy, Default)]
+struct Marked(u64);
+
+impl Marked {
+    const SHIFT: u32 = u64::BITS - 2;
+    const MARKS: u64 = 0b11 << Marked::SHIFT;
+
+    fn marks(counted: bool, throttled: bool) -> u64 {
+        const { assert!(Arrival::SPARE_BITS >= 2) };
+        (u64::from(counted) << 1 | u64::from(throttled)) << Marked::SHIFT
+    }
+
+    fn arrival(self) -> Arrival {
+        Arrival::from_bits(self.0 & !Marked::MARKS)
+    }
+
+    fn second(self) -> u32 {
+        self.arrival().second_of_day()
+    }
+
+    fn put(self, sums: &mut Sums) {
+        let arrival = self.arrival();
+        let [requests, input_tokens] = &mut sums[(self.0 >> Marked::SHIFT) as usize];
+        arrival.put(requests, 1);
+        arrival.put(input_tokens, arrival.input_tokens());
+    }
 }
 
 /// Sums by minute from the day's midnight, of `seconds` that ascend; of minutes with a request.
@@ -202,7 +254,7 @@ mod tests {
 
     #[test]
     fn seconds_are_the_same_however_they_are_summed() {
-        let mut seconds = Seconds::default();
+        // Some are sorted by minute, very many put to the seconds of the day.
         for requests in [5_000, 4 * SECONDS as u32 + 9] {
             let arrival =
                 |place: u32| Arrival::new(place * 7919 % SECONDS as u32, u64::from(place % 11) << 30);
@@ -212,7 +264,7 @@ mod tests {
             arrivals.extend(&all);
             let series = |arrivals| Series { arrivals, counted: true, throttled: false, undated: false };
             let throttled = Series { counted: false, throttled: true, ..series(&all[..300]) };
-            let whole = seconds.sum_up(&[series(&arrivals), throttled]);
+            let whole = by_second(&[series(&arrivals), throttled]);
             let mut sums = std::collections::BTreeMap::new();
             for (arrivals, counted) in [(kept, true), (&all[..300], false)] {
                 for arrival in arrivals {

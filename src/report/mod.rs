@@ -15,7 +15,7 @@ pub mod traffic;
 pub mod upgrade;
 pub mod usage;
 
-pub use self::rows::{Cells, Rows};
+pub use self::rows::{Cells, Dictionary, Rows};
 use crate::types::day::{Day, Instant};
 use crate::types::money::Pico;
 

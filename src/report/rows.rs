@@ -152,6 +152,9 @@ impl Cells {
     }
 }
 
+/// Texts, each once, and for each row its text's place among them, None of null.
+pub type Dictionary<Text> = (Vec<Text>, Vec<Option<u32>>);
+
 /// A column of texts, each kept once.
 #[derive(Default)]
 pub struct Texts {
@@ -205,9 +208,8 @@ impl Texts {
         self.rows.iter().map(|place| rank_of[*place as usize]).collect()
     }
 
-    /// The texts of some rows, each once, in the order in which they first stand there; and for each row its text's place
-    /// among them, None of null.
-    pub fn dictionary(&self, rows: &[u32]) -> (Vec<&str>, Vec<Option<u32>>) {
+    /// The texts of some rows, in the order in which they first stand there.
+    pub fn dictionary(&self, rows: &[u32]) -> Dictionary<&str> {
         const NOT_YET: u32 = u32::MAX;
         let mut new_places = vec![NOT_YET; self.ends.len()];
         let mut texts = Vec::new();

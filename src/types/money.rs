@@ -1,6 +1,6 @@
 //! Owns money: whole pico-dollars (10⁻¹² USD), added and multiplied with checks. Never a float.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 /// The greatest money that a report's `Decimal(38,12)` can hold.
 const GREATEST: i128 = 10i128.pow(38) - 1;
@@ -71,29 +71,22 @@ impl fmt::Display for Pico {
     /// Dollars as a plain decimal without needless zeros.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const DOLLAR: u128 = 10u128.pow(Pico::SCALE as u32);
-        if f.width().is_some() {
-            return f.pad(&self.to_string());
-        }
         let pico = self.0.unsigned_abs();
         // Nearly all are below 2⁶⁴ and divided at once.
         let (whole, mut fraction) = match u64::try_from(pico) {
             Ok(pico) => (u128::from(pico / DOLLAR as u64), pico % DOLLAR as u64),
             Err(_) => (pico / DOLLAR, (pico % DOLLAR) as u64),
         };
-        if self.0 < 0 {
-            f.write_char('-')?;
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let point = if fraction == 0 { "" } else { "." };
+        let mut text = format!("{sign}{whole}{point}");
+        let mut unit = DOLLAR as u64;
+        while fraction > 0 {
+            unit /= 10;
+            text.push(char::from(b'0' + (fraction / unit) as u8));
+            fraction %= unit;
         }
-        write!(f, "{whole}")?;
-        if fraction == 0 {
-            return Ok(());
-        }
-        let mut digits = [b'.'; 1 + Pico::SCALE];
-        for digit in digits[1..].iter_mut().rev() {
-            *digit = b'0' + (fraction % 10) as u8;
-            fraction /= 10;
-        }
-        let digits = str::from_utf8(&digits).map_err(|_| fmt::Error)?;
-        f.write_str(digits.trim_end_matches('0'))
+        f.pad(&text)
     }
 }
 

@@ -304,6 +304,8 @@ impl Arrival {
     /// A day has less than 2¹⁷ seconds.
     const SECOND_BITS: u32 = 17;
     const TAKEN_BACK: u64 = 1 << (Self::TOKEN_BITS + Self::SECOND_BITS);
+    /// Bits that no arrival needs.
+    pub const SPARE_BITS: u32 = 64 - Self::TOKEN_BITS - Self::SECOND_BITS - 1;
 
     pub fn new(second_of_day: u32, input_tokens: u64) -> Arrival {
         Arrival(u64::from(second_of_day) << Self::TOKEN_BITS | input_tokens)
@@ -325,6 +327,10 @@ impl Arrival {
     /// Seconds since the day's midnight.
     pub fn second_of_day(self) -> u32 {
         (self.0 >> Self::TOKEN_BITS) as u32 & ((1 << Self::SECOND_BITS) - 1)
+    }
+
+    pub fn minute_of_day(self) -> usize {
+        self.second_of_day() as usize / 60
     }
 
     pub fn hour_of_day(self) -> usize {
