@@ -242,9 +242,7 @@ impl<'b> Tallier<'b> {
             let day = self.days[open].day;
             let series = self.day_traffic(&self.days[open]);
             self.days[open].arrivals = Log::default();
-            let part_of = |group: GroupId| {
-                Part::of(&met(&self.facts, group).project_id)
-            };
+            let part_of = |group: GroupId| Part::of(&met(&self.facts, group).project_id);
             let pieces = traffic::spill(&series, part_of, memory)?;
             self.spilled.extend(pieces.into_iter().map(|(part, piece)| (day, part, piece)));
         }
@@ -388,8 +386,8 @@ impl Open {
     fn new(books: &Books, facts: &Facts<Box<str>>, key: CellKey, day: u32) -> Open {
         let base_model = books.base_model(facts, key.day);
         // Evidence against the books is looked for in inference that went well.
-        let is_evidence = facts.status.went_well()
-            && books.methods.find(facts.method).kind == MethodKind::Inference;
+        let is_evidence =
+            facts.status.went_well() && books.methods.find(facts.method).kind == MethodKind::Inference;
         let known = books.models.find(base_model).filter(|_| is_evidence);
         let fits = |slot: &Slot| books.allowances.find(base_model, slot.meter(), key.day).is_some();
         Open {

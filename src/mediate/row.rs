@@ -2,9 +2,9 @@
 //! deduplicated, and what a thread hands over. What the names were is in the groups.
 //!
 //! ```text
-//! identity 12 │ flags and length of the body 3 │ body: at, group, total?, thoughts?, (slot, quantity)… │ detail?
+//! identity 11 │ flags and length of the body 3 │ body: at, group, total?, thoughts?, (slot, quantity)… │ detail?
 //! ```
-//! The time has 6 bytes or 8, the group 3 or 4, and what nearly all requests have is left out: a total that is the sum
+//! The time has 5 bytes or 8, the group 3 or 4, and what nearly all requests have is left out: a total that is the sum
 //! of its parts, thoughts of 0, the nanoseconds of a time in whole milliseconds. A figure is a byte, of which 6 bits are
 //! its slot and 2 say how long it is, and 1, 2, 3 or 8 bytes. So a row is about 30 bytes. Of a request that used a
 //! cache (act, tokens, end, name) stands in place of its usage, numbers as varints.
@@ -27,7 +27,7 @@ use crate::types::varint::{push_varint, take_varint};
 
 const HEAD: usize = IDENTITY + 3;
 /// Bytes of an identity.
-const IDENTITY: usize = 12;
+const IDENTITY: usize = 11;
 
 /// The request has no id: it is never a duplicate.
 pub const NO_ID: u16 = 1;
@@ -38,7 +38,7 @@ const HAS_TOTAL: u16 = 4;
 /// The total is below the sum of its parts.
 const TOTAL_MISMATCH: u16 = 8;
 const HAS_THOUGHTS: u16 = 16;
-/// The time is in nanoseconds, not in whole milliseconds.
+/// The time is in nanoseconds, not in whole milliseconds of the years that logs are of.
 const IN_NANOS: u16 = 32;
 /// The request's detail follows its body.
 pub const HAS_DETAIL: u16 = 64;
@@ -59,8 +59,9 @@ const LONGEST_BODY: usize = 1 << (24 - FLAG_BITS);
 const FACTS: u16 = !(IN_NANOS | HAS_DETAIL | WIDE_GROUP);
 
 const NANOS_PER_MILLI: i64 = 1_000_000;
-/// Bytes of a time in whole milliseconds: no log's is below 0, or has more.
-const MILLIS: usize = 6;
+/// Bytes of a time in whole milliseconds since 2020-01-01T00:00:00Z: they reach to 2054.
+const MILLIS: usize = 5;
+const FIRST_MILLI: i64 = 1_577_836_800_000;
 /// Bytes of a group, of which no log has more than they tell apart.
 const GROUP: usize = 3;
 /// Of the byte before a figure; above them is the place of its length in `FIGURE_BYTES`.
@@ -75,7 +76,7 @@ const _: () = assert!(Slot::COUNT <= 1 << SLOT_BITS);
 pub struct Identity {
     /// None of its bits decide the shard.
     pub hash: u64,
-    /// The uppermost byte decides the shard.
+    /// The uppermost byte decides the shard, and is in none of its rows.
     pub rest: u32,
 }
 
@@ -275,8 +276,9 @@ impl<'c> Draft<'c> {
         let Identity { hash, rest } = head.identity;
         row.push((u128::from(hash) | u128::from(rest) << 64).to_le_bytes(), HEAD);
         let at = head.at.0;
-        if at % NANOS_PER_MILLI == 0 {
-            row.push((at / NANOS_PER_MILLI).to_le_bytes(), MILLIS);
+        let millis = (at / NANOS_PER_MILLI).wrapping_sub(FIRST_MILLI);
+        if at % NANOS_PER_MILLI == 0 && (millis as u64) < 1 << (8 * MILLIS) {
+            row.push(millis.to_le_bytes(), MILLIS);
         } else {
             row.push(at.to_le_bytes(), 8);
             row.flags |= IN_NANOS;
@@ -353,10 +355,11 @@ fn flags_and_end(chunk: &[u8], offset: usize) -> (u16, usize) {
 impl<'s> Row<'s> {
     /// The identity of the row at `offset` of a chunk.
     pub fn identity_at(chunk: &[u8], offset: usize) -> Identity {
-        let (hash, rest) = chunk[offset..offset + IDENTITY].split_at(8);
+        // The last byte is the first one of what follows.
+        let (hash, rest) = chunk[offset..offset + IDENTITY + 1].split_at(8);
         Identity {
             hash: u64::from_le_bytes(hash.try_into().expect("8 bytes")),
-            rest: u32::from_le_bytes(rest.try_into().expect("4 bytes")),
+            rest: u32::from_le_bytes(rest.try_into().expect("4 bytes")) & 0xff_ffff,
         }
     }
 
@@ -484,7 +487,7 @@ fn at_of(body: &[u8], flags: u16) -> (Instant, &[u8]) {
     let mut bytes = [0; 8];
     if flags & IN_NANOS == 0 {
         bytes[..MILLIS].copy_from_slice(&body[..MILLIS]);
-        (Instant(i64::from_le_bytes(bytes) * NANOS_PER_MILLI), &body[MILLIS..])
+        (Instant((FIRST_MILLI + i64::from_le_bytes(bytes)) * NANOS_PER_MILLI), &body[MILLIS..])
     } else {
         bytes.copy_from_slice(&body[..8]);
         (Instant(i64::from_le_bytes(bytes)), &body[8..])
@@ -546,7 +549,8 @@ mod tests {
         for logged in totals {
             let usage = Usage::from_counts(&counts(logged)).unwrap();
             let row = Row::read(chunk, offset);
-            assert_eq!((row.identity, row.at, row.group), (identity(7), Instant(1_000_000_001), GroupId(9)));
+            let own = Identity { rest: 0x07_0707, ..identity(7) };
+            assert_eq!((row.identity, row.at, row.group), (own, Instant(1_000_000_001), GroupId(9)));
             assert_eq!(row.usage(), usage);
             assert_eq!(row.has(TOTAL_MISMATCH), logged == Some(1));
             assert!(!row.has(NO_ID));
@@ -562,6 +566,35 @@ mod tests {
         assert_eq!((row.usage(), row.group), (Usage::default(), GroupId(u32::MAX)));
         assert!(row.has(UNDATED) && row.has(TOKENS_UNKNOWN) && !row.has(NO_ID));
         assert_eq!(Row::flags_at(chunk, offset).1, chunk.len());
+    }
+
+    #[test]
+    fn times_groups_and_figures_of_any_size_come_back() {
+        let first = FIRST_MILLI * NANOS_PER_MILLI;
+        let last = first + ((1 << (8 * MILLIS)) - 1) * NANOS_PER_MILLI;
+        let times =
+            [0, first - NANOS_PER_MILLI, first, first + 1, last, last + 1, last + NANOS_PER_MILLI, i64::MAX];
+        let groups = [0, 255, (1 << 24) - 1, 1 << 24, u32::MAX];
+        let figures = [1, 255, 256, (1 << 16) - 1, 1 << 16, (1 << 24) - 1, 1 << 24, 1 << 40];
+        let mut shard = Shard::default();
+        let mut put = Vec::new();
+        for (place, at) in times.into_iter().enumerate() {
+            for group in groups {
+                let (prompt, candidates) = (figures[place], figures[(place + 3) % figures.len()]);
+                let counts = Counts { prompt, candidates, thoughts: 1 << place, ..Counts::default() };
+                let usage = Usage::from_counts(&counts).unwrap();
+                shard.append_usage(&head(7, at, group, 0), Some(&usage), &[]);
+                put.push((Instant(at), GroupId(group), usage));
+            }
+        }
+        let chunk = shard.chunks().next().unwrap();
+        let mut offset = 0;
+        for expected in put {
+            let row = Row::read(chunk, offset);
+            assert_eq!((row.at, row.group, row.usage()), expected);
+            offset = Row::flags_at(chunk, offset).1;
+        }
+        assert_eq!(offset, chunk.len());
     }
 
     #[test]

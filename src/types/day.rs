@@ -84,7 +84,8 @@ impl Clock {
             [b'Z'] => 0,
             // As most are.
             &[b'.', tenths, hundredths, thousandths, b'Z'] => {
-                let [one, two, three] = [tenths, hundredths, thousandths].map(|digit| digit.wrapping_sub(b'0'));
+                let [one, two, three] =
+                    [tenths, hundredths, thousandths].map(|digit| digit.wrapping_sub(b'0'));
                 if one > 9 || two > 9 || three > 9 {
                     return None;
                 }
