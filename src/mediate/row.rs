@@ -535,7 +535,8 @@ mod tests {
             let usage = Usage::from_counts(&counts(total)).unwrap();
             shard.append_usage(&head(7, 1_000_000_001, 9, 0), Some(&usage), &[]);
         }
-        shard.append_missing(&head(0xff, 6_000_000, 300, NO_ID), 1 << 33, &[]);
+        let whole = FIRST_MILLI * NANOS_PER_MILLI + 6_000_000;
+        shard.append_missing(&head(0xff, whole, 300, NO_ID), 1 << 33, &[]);
         let cache = CacheUse {
             act: CacheAct::Patch,
             name: "\u{80}é".repeat(64).into(),
@@ -557,7 +558,7 @@ mod tests {
             offset = Row::flags_at(chunk, offset).1;
         }
         let missing = Row::read(chunk, offset);
-        assert_eq!((missing.missing_place(), missing.at), (1 << 33, Instant(6_000_000)));
+        assert_eq!((missing.missing_place(), missing.at), (1 << 33, Instant(whole)));
         assert!(missing.cache().is_none());
         let (flags, offset) = Row::flags_at(chunk, offset);
         assert_eq!(flags, NO_ID | USAGE_MISSING);

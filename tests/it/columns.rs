@@ -359,8 +359,6 @@ impl Both<'_> {
         assert_eq!(row.at, request.at, "{shown}");
         assert!(request.cache.is_none() && !request.undated && !request.tokens_unknown, "{shown}");
         assert_eq!(row.request_id, request.request_id.as_deref().unwrap_or_default().as_bytes(), "{shown}");
-        let project_id = if row.project_id.is_empty() { PROJECT.as_bytes() } else { row.project_id };
-        assert_eq!(project_id, request.facts.project_id.as_bytes(), "{shown}");
         if let Some(usage) = &request.usage {
             row.counts.thoughts_outside |= self.books.methods.find(request.facts.method).is_live();
             assert_eq!(Usage::from_counts(&row.counts).as_ref(), Ok(usage), "{shown}");

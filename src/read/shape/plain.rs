@@ -192,6 +192,7 @@ impl PlainReader {
         values.spelling.end(tag)?;
         plain.at = self.clock.parse(kept(line, &values.kept, Kept::Timestamp)?)?;
         plain.request_id = kept(line, &values.kept, Kept::RequestId)?;
+        values.kept[Kept::Nowhere as usize] = [0; 2];
         (plain.line, plain.kept) = (line, values.kept);
         set_counts(&mut plain.counts, &values.counts);
         plain.counts.total = keys.has_total(nulls).then_some(values.counts[usize::from(Target::TOTAL.0)]);
