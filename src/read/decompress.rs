@@ -91,7 +91,7 @@ impl Unpacked {
 /// The bytes as stored, counted and hashed as they pass.
 pub struct Stored {
     source: Box<dyn Read + Send>,
-    hash: xxhash3_128::Hasher,
+    hash: Box<xxhash3_128::Hasher>,
     bytes: u64,
     /// What storage said, kept because an unpacker wraps it in its own words.
     failure: Option<io::Error>,
@@ -100,7 +100,7 @@ pub struct Stored {
 
 impl Stored {
     pub fn new(source: Box<dyn Read + Send>, progress: Arc<Progress>) -> Stored {
-        Stored { source, hash: xxhash3_128::Hasher::new(), bytes: 0, failure: None, progress }
+        Stored { source, hash: Box::new(xxhash3_128::Hasher::new()), bytes: 0, failure: None, progress }
     }
 
     /// What storage said, if it failed.

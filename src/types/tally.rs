@@ -107,8 +107,8 @@ impl From<Beside> for Figure {
 #[repr(C)]
 pub struct Cell {
     pub requests: u64,
-    /// One more than the figure of each of `sums`, a byte each; 0 of those that are free.
-    figures: [u64; 2],
+    /// One more than the figure of each of `sums`; 0 of those that are free.
+    figures: [u8; Cell::INLINE],
     /// Figures of which there was no room.
     #[expect(clippy::box_collection, reason = "nearly no cell has one, and all would have its three words")]
     more: Option<Box<Vec<(Figure, u64)>>>,
@@ -117,40 +117,40 @@ pub struct Cell {
 
 impl Cell {
     const INLINE: usize = 16;
-    /// In each byte.
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = Cell::ONES << 7;
 
     /// The sum of a figure, made if there is none yet.
     #[inline(always)]
     pub fn sum_mut(&mut self, figure: Figure) -> &mut u64 {
-        match self.place(figure) {
+        match self.place(figure.0 + 1) {
             Some(place) => &mut self.sums[place],
             None => self.new_sum(figure),
         }
     }
 
-    /// Where the sum of a figure is, unless it is among `more`.
+    /// The first of `figures` that is this: all are looked at in one step, with what each of these processors has.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn place(&self, figure: Figure) -> Option<usize> {
-        let wanted = Cell::ONES * (u64::from(figure.0) + 1);
-        for (half, figures) in self.figures.iter().enumerate() {
-            // The lowest byte that is 0 is always marked, and no byte below it.
-            let differing = figures ^ wanted;
-            let same = differing.wrapping_sub(Cell::ONES) & !differing & Cell::HIGH;
-            if same != 0 {
-                return Some(half * 8 + same.trailing_zeros() as usize / 8);
-            }
-        }
-        None
+    fn place(&self, own: u8) -> Option<usize> {
+        use std::arch::x86_64::*;
+        // SAFETY: there are as many bytes as are loaded.
+        let same = unsafe {
+            let figures = _mm_loadu_si128(self.figures.as_ptr().cast());
+            _mm_movemask_epi8(_mm_cmpeq_epi8(figures, _mm_set1_epi8(own as i8)))
+        };
+        (same != 0).then(|| same.trailing_zeros() as usize % Cell::INLINE)
+    }
+
+    /// The first of `figures` that is this.
+    #[cfg(not(target_arch = "x86_64"))]
+    fn place(&self, own: u8) -> Option<usize> {
+        self.figures.iter().position(|figure| *figure == own)
     }
 
     #[cold]
     fn new_sum(&mut self, figure: Figure) -> &mut u64 {
-        let used: usize = self.figures.iter().map(|figures| 8 - figures.leading_zeros() as usize / 8).sum();
-        if used < Cell::INLINE {
-            self.figures[used / 8] |= (u64::from(figure.0) + 1) << (used % 8 * 8);
-            return &mut self.sums[used];
+        if let Some(free) = self.place(0) {
+            self.figures[free] = figure.0 + 1;
+            return &mut self.sums[free];
         }
         let more = self.more.get_or_insert_default();
         let place = more.iter().position(|(own, _)| *own == figure).unwrap_or_else(|| {
@@ -162,9 +162,8 @@ impl Cell {
 
     /// Its figures that aren't 0, in no order.
     pub fn figures(&self) -> impl Iterator<Item = (Figure, u64)> {
-        let code = |place: usize| (self.figures[place / 8] >> (place % 8 * 8)) as u8;
-        let inline = self.sums.iter().enumerate().map(move |(place, sum)| (code(place), *sum));
-        let inline = inline.take_while(|(code, _)| *code > 0).map(|(code, sum)| (Figure(code - 1), sum));
+        let inline = self.figures.iter().zip(self.sums).take_while(|(own, _)| **own > 0);
+        let inline = inline.map(|(own, sum)| (Figure(own - 1), sum));
         inline.chain(self.more()).filter(|(_, sum)| *sum != 0)
     }
 
@@ -175,7 +174,7 @@ impl Cell {
     /// What isn't there is 0.
     pub fn sum(&self, figure: impl Into<Figure>) -> u64 {
         let figure = figure.into();
-        match self.place(figure) {
+        match self.place(figure.0 + 1) {
             Some(place) => self.sums[place],
             None => self.more().find(|(own, _)| *own == figure).map_or(0, |(_, sum)| sum),
         }
