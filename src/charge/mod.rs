@@ -9,7 +9,7 @@ pub mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use crate::balance::Quantities;
@@ -32,8 +32,8 @@ use crate::types::tier::{Channel, ContextBand, ServiceTier, UsageTier};
 /// What a day's cells cost; charges and what is unrated in no order.
 #[derive(Debug, Default)]
 pub struct Rated<'r> {
-    pub charges: HashMap<ChargeKey<'r>, Charge<'r>, FixedState>,
-    pub unrated: HashMap<UnratedKey<'r>, Unrated, FixedState>,
+    pub charges: HashMap<ChargeKey<'r>, Charge<'r>, RandomState>,
+    pub unrated: HashMap<UnratedKey<'r>, Unrated, RandomState>,
     /// The second equation.
     pub meters: BTreeMap<Meter, Quantities>,
     pub assumptions: BTreeMap<Assumption, Resting>,

@@ -1,7 +1,7 @@
 //! Owns rows of a report, column by column, and the report's order of them. Rows are many and their texts few, so a text
 //! is kept once and is a number in its column: rows are sorted by numbers.
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
@@ -161,8 +161,9 @@ pub struct Texts {
     /// The texts, one after the other, and where each ends. The first is empty and stands for null.
     bytes: String,
     ends: Vec<usize>,
-    /// Places of texts, by hash.
+    /// Places of texts, by a hash that is another one in each run: texts of a log may be forged.
     table: HashTable<u32>,
+    hasher: RandomState,
     /// For each row its text's place.
     rows: Vec<u32>,
 }
@@ -181,15 +182,14 @@ impl Texts {
     }
 
     fn find(&mut self, text: &str) -> u32 {
-        let hasher = FixedState::default();
-        let hash = hasher.hash_one(text);
+        let hash = self.hasher.hash_one(text);
         if let Some(place) = self.table.find(hash, |place| self.text(*place) == text) {
             return *place;
         }
         let place = self.ends.len() as u32;
         self.bytes.push_str(text);
         self.ends.push(self.bytes.len());
-        let (bytes, ends) = (&self.bytes, &self.ends);
+        let (bytes, ends, hasher) = (&self.bytes, &self.ends, &self.hasher);
         self.table.insert_unique(hash, place, |place| hasher.hash_one(text_at(bytes, ends, *place)));
         place
     }
