@@ -96,17 +96,23 @@ struct OpenDay {
 
 /// Arrivals in the order in which they came, each with its cell. A list for each series would be as many ends that
 /// requests jump among.
+///
+/// Nearly all have a cell and tokens that are small enough for eight bytes:
+/// ```text
+/// cell 22 │ mark and second 18 │ input tokens 24
+/// ```
+/// Of the others the word says the cell that none of those has, and the place among them.
 #[derive(Default)]
 struct Log {
-    chunks: Vec<Vec<Logged>>,
+    chunks: Vec<Vec<u64>>,
+    others: Vec<Logged>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Logged {
     /// Place of the cell; in the lowest bit whether the log doesn't say when it was.
     cell: u32,
-    /// Upper and lower half: 12 bytes instead of 16.
-    arrival: [u32; 2],
+    arrival: Arrival,
 }
 
 impl Log {
@@ -114,19 +120,36 @@ impl Log {
     const FIRST: usize = 1 << 8;
     const CHUNK: usize = 1 << 16;
 
+    const TOKEN_BITS: u32 = 24;
+    const CELL_BITS: u32 = Arrival::TOKEN_BITS - Log::TOKEN_BITS + Arrival::SPARE_BITS;
+    /// The cell of those that stand among the others.
+    const OTHER: u32 = (1 << Log::CELL_BITS) - 1;
+
     #[inline(always)]
     fn push(&mut self, place: Place, undated: bool, arrival: Arrival) {
-        let bits = arrival.bits();
-        let logged =
-            Logged { cell: place << 1 | u32::from(undated), arrival: [(bits >> 32) as u32, bits as u32] };
+        let cell = place << 1 | u32::from(undated);
+        let tokens = arrival.input_tokens();
+        let word = if cell < Log::OTHER && tokens < 1 << Log::TOKEN_BITS {
+            let marked_second = arrival.bits() >> Arrival::TOKEN_BITS;
+            u64::from(cell) << (u64::BITS - Log::CELL_BITS) | marked_second << Log::TOKEN_BITS | tokens
+        } else {
+            self.put_aside(Logged { cell, arrival })
+        };
         match self.chunks.last_mut() {
-            Some(chunk) if chunk.len() < chunk.capacity() => chunk.push(logged),
-            _ => self.begin(logged),
+            Some(chunk) if chunk.len() < chunk.capacity() => chunk.push(word),
+            _ => self.begin(word),
         }
     }
 
+    /// Gives the word that stands for it.
     #[cold]
-    fn begin(&mut self, first: Logged) {
+    fn put_aside(&mut self, logged: Logged) -> u64 {
+        self.others.push(logged);
+        u64::from(Log::OTHER) << (u64::BITS - Log::CELL_BITS) | (self.others.len() - 1) as u64
+    }
+
+    #[cold]
+    fn begin(&mut self, first: u64) {
         let room = self.chunks.last().map_or(Log::FIRST, |last| (2 * last.len()).min(Log::CHUNK));
         let mut chunk = Vec::with_capacity(room);
         chunk.push(first);
@@ -135,11 +158,21 @@ impl Log {
 
     /// What it takes of memory.
     fn bytes(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.capacity() * size_of::<Logged>()).sum()
+        let words: usize = self.chunks.iter().map(Vec::capacity).sum();
+        words * size_of::<u64>() + self.others.capacity() * size_of::<Logged>()
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Logged> {
-        self.chunks.iter().flatten()
+    fn iter(&self) -> impl Iterator<Item = Logged> {
+        self.chunks.iter().flatten().map(|word| {
+            let cell = (word >> (u64::BITS - Log::CELL_BITS)) as u32;
+            let below = word << Log::CELL_BITS >> Log::CELL_BITS;
+            if cell == Log::OTHER {
+                return self.others[below as usize];
+            }
+            let tokens = below & ((1 << Log::TOKEN_BITS) - 1);
+            let marked_second = below >> Log::TOKEN_BITS;
+            Logged { cell, arrival: Arrival::from_bits(marked_second << Arrival::TOKEN_BITS | tokens) }
+        })
     }
 }
 
@@ -150,10 +183,6 @@ impl Logged {
 
     fn is_undated(&self) -> bool {
         self.cell & 1 != 0
-    }
-
-    fn arrival(&self) -> Arrival {
-        Arrival::from_bits(u64::from(self.arrival[0]) << 32 | u64::from(self.arrival[1]))
     }
 }
 
@@ -515,9 +544,35 @@ impl Tallier<'_> {
         let mut arrivals = vec![Arrival::default(); series.iter().map(|(_, count)| count).sum()];
         for logged in open.arrivals.iter() {
             let end = &mut ends[of_cells[logged.cell as usize] as usize];
-            arrivals[*end] = logged.arrival();
+            arrivals[*end] = logged.arrival;
             *end += 1;
         }
         DayTraffic::new(series, arrivals)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrivals_of_any_size_come_back_from_the_log_in_their_order() {
+        let mut log = Log::default();
+        let mut expected = Vec::new();
+        for place in [0, 1, (Log::OTHER >> 1) - 1, Log::OTHER >> 1, (1 << 31) - 1] {
+            for tokens in [0, 1, (1 << Log::TOKEN_BITS) - 1, 1 << Log::TOKEN_BITS, 1 << 41] {
+                for arrival in [Arrival::new(0, tokens), Arrival::new(90_000, tokens).back()] {
+                    for undated in [false, true] {
+                        log.push(place, undated, arrival);
+                        expected.push((place, undated, arrival));
+                    }
+                }
+            }
+        }
+        let found: Vec<_> =
+            log.iter().map(|logged| (logged.place(), logged.is_undated(), logged.arrival)).collect();
+        assert!(found == expected, "{found:?}");
+        assert!(log.others.len() < expected.len() / 2 && !log.others.is_empty());
+        assert!(log.bytes() >= expected.len() * size_of::<u64>());
     }
 }

@@ -299,7 +299,7 @@ pub struct Arrival(u64);
 
 impl Arrival {
     /// Prompt and tool tokens are up to 2⁴⁰ each.
-    const TOKEN_BITS: u32 = 42;
+    pub const TOKEN_BITS: u32 = 42;
     /// A day has less than 2¹⁷ seconds.
     const SECOND_BITS: u32 = 17;
     const TAKEN_BACK: u64 = 1 << (Self::TOKEN_BITS + Self::SECOND_BITS);
