@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use rerate::books::{Books, Sources};
+use rerate::charge::Rated;
 use rerate::evidence::Warning;
 use rerate::memory::{Bound, Memory};
 use rerate::pipeline::{self, DayReport, Options, Replay};
@@ -1007,7 +1008,12 @@ fn reports(replay: &Replay, books: &Books) -> Vec<String> {
     let reports = run::reports(replay, books, Window::default());
     let words = |report: &DayReport<'_>| {
         let DayReport { day, rated, measured, walked, carry_before, warnings, .. } = report;
-        format!("{day} {rated:?} {measured:?} {walked:?} {carry_before:?} {warnings:?}")
+        let Rated { charges, unrated, meters, assumptions } = rated;
+        let charges: BTreeMap<_, _> = charges.iter().collect();
+        let unrated: BTreeSet<String> = unrated.iter().map(|row| format!("{row:?}")).collect();
+        format!(
+            "{day} {charges:?} {unrated:?} {meters:?} {assumptions:?} {measured:?} {walked:?} {carry_before:?} {warnings:?}"
+        )
     };
     reports.iter().map(words).collect()
 }
