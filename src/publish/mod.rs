@@ -286,8 +286,7 @@ fn partly(error: Error, published: &[PublishedDay]) -> Error {
     Error { what: format!("{}\n{new}", error.what), ..error }
 }
 
-/// Does `work` for each item, on all cores. Polars has threads of its own: a thread of rayon's that waits for one of them
-/// takes up the next item meanwhile, and that one another, until its stack is full. So these are plain threads.
+/// Does `work` for each item, on all cores: by threads of its own, since it waits for the disk.
 fn on_all_cores<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
     let next = AtomicUsize::new(0);
     let worker = || {

@@ -306,20 +306,33 @@ fn ended(end: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn a_schema_that_is_too_deep_is_refused() {
-    for depth in [2, 128] {
+fn a_schema_that_is_too_large_is_refused() {
+    // Each level, the root and the number.
+    for depth in [2, 3_999] {
         let made = read(&of_depth(depth), BY_PAGES);
         assert_eq!((made.rows, &made.told[..]), (0, &[][..]), "{depth} levels");
     }
-    for depth in [129, 200_000] {
+    for depth in [4_000, 200_000] {
         let made = read(&of_depth(depth), BY_PAGES);
-        assert_eq!(made.told, ["the Parquet file's schema is more than 128 levels deep"], "{depth} levels");
+        let count = depth + 1;
+        let told =
+            format!("the Parquet file's schema has {count} columns and groups; more than 4000 aren't read");
+        assert_eq!(made.told, [told], "{depth} levels");
     }
     // Members that aren't there take no memory.
     let mut bytes = vec![0x15, 2, 0x19, 0x1c, 0x48, 1, b'r', 0x15];
     varint(&mut bytes, (i32::MAX as u64) << 1);
     bytes.extend([0, 0x16, 0, 0x19, 0x0c, 0]);
     assert_eq!(read(&ended(bytes), BY_PAGES).told, ["the Parquet file is broken"]);
+    // Another schema before the list, or a list that says its length otherwise: by an id that is cut to 16 bits.
+    let honest = of_depth(2);
+    let version = honest.windows(2).position(|bytes| bytes == [0x15, 2]).expect("a version");
+    for other in
+        [&[0x05, 0x82, 0x80, 0x08, 2][..], &[0x15, 2, 0x09, 0x84, 0x80, 0x08][..], &[0x1c, 0, 0x15, 2][..]]
+    {
+        let end = [other, &honest[version + 2..honest.len() - 8]].concat();
+        assert_eq!(read(&ended(end), BY_PAGES).told, ["the Parquet file is broken"]);
+    }
 }
 
 /// Requests with a list of one tool each, whose levels are these.
