@@ -62,7 +62,7 @@ const NANOS_PER_MILLI: i64 = 1_000_000;
 /// Bytes of a time in whole milliseconds since 2020-01-01T00:00:00Z: they reach to 2054.
 const MILLIS: usize = 5;
 const FIRST_MILLI: i64 = 1_577_836_800_000;
-/// Bytes of a group, of which no log has more than they tell apart.
+/// Bytes of a group: hardly any log has more than they tell apart.
 const GROUP: usize = 3;
 /// Of the byte before a figure; above them is the place of its length in `FIGURE_BYTES`.
 const SLOT_BITS: u32 = 6;

@@ -44,13 +44,13 @@ impl Batches {
     }
 }
 
-const BROKEN: &str = "the Parquet file is broken";
+pub const BROKEN: &str = "the Parquet file is broken";
 
-/// Says so of some rows, from 0; of none, that there are others.
+/// Says so of some rows, from 0; of none, that what follows is wrong.
 pub fn not_read(rows: &Range<u64>) -> String {
     let (first, last) = (rows.start + 1, rows.end);
     match last - rows.start {
-        0 => format!("{BROKEN}: after row {last} there is more than it says"),
+        0 => format!("{BROKEN}: what follows row {last} isn't sound"),
         1 => format!("{BROKEN}: row {last} isn't read"),
         _ => format!("{BROKEN}: rows {first} to {last} aren't read"),
     }

@@ -1,5 +1,5 @@
-//! Owns the end of a Parquet file, which says where its columns lie: reads it, unless its schema is larger than any log's.
-//! Whatever goes through a schema calls itself for each level, so a forged one would end the program.
+//! Owns the end of a Parquet file, which says where its columns lie: reads it, unless its schema is deeper or larger than
+//! any log's. Whatever goes through a schema calls itself for each level, so a forged one would end the program.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -9,13 +9,18 @@ use parquet::errors::Result;
 use parquet::file::FOOTER_SIZE;
 use parquet::file::metadata::{FooterTail, ParquetMetaDataOptions, ParquetMetaDataReader};
 use parquet::file::reader::ChunkReader;
+use parquet::schema::types::Type;
 
-use super::batches::sound;
+use super::batches::{BROKEN, sound};
 use super::leaf::broken;
 
-/// Columns and groups of a schema. A log has a few dozen, a table with a column for each label some thousands; as many
-/// levels are still gone through on any thread's stack.
-const MOST: u64 = 4_000;
+/// As deep as JSON may be.
+const DEEPEST: usize = 128;
+/// Columns and groups of a schema. A log has a few dozen, a table with a column for each label some thousands.
+const MOST: u64 = 10_000;
+/// As many levels as a schema may have columns and groups are gone through on a stack of this size, of which no more is
+/// taken up than is needed.
+const STACK: usize = MOST as usize * (16 << 10);
 
 /// What the end of a file says of the rest, or why it isn't sound.
 pub fn read<T: ChunkReader>(from: &T) -> std::result::Result<ArrowReaderMetadata, String> {
@@ -26,12 +31,31 @@ pub fn read<T: ChunkReader>(from: &T) -> std::result::Result<ArrowReaderMetadata
             "the Parquet file's schema has {count} columns and groups; more than {MOST} aren't read"
         ));
     }
-    sound(|| {
-        let options = ParquetMetaDataOptions::new();
-        let metadata = ParquetMetaDataReader::decode_metadata_with_options(&bytes, Some(&options))?;
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        ArrowReaderMetadata::try_new(Arc::new(metadata), options)
+    std::thread::scope(|scope| {
+        let decoder = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || decode(&bytes));
+        let decoded = decoder.map_err(|error| format!("no thread to read it with: {error}"))?.join();
+        decoded.unwrap_or_else(|_| Err(BROKEN.to_string()))
     })
+}
+
+/// What the bytes say. How deep a schema is is known when it was read, and one that is too deep is given up here.
+fn decode(bytes: &[u8]) -> std::result::Result<ArrowReaderMetadata, String> {
+    let options = ParquetMetaDataOptions::new();
+    let metadata = sound(|| ParquetMetaDataReader::decode_metadata_with_options(bytes, Some(&options)))?;
+    if depth(metadata.file_metadata().schema()) > DEEPEST + 1 {
+        return Err(format!("the Parquet file's schema is more than {DEEPEST} levels deep"));
+    }
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    sound(|| ArrowReaderMetadata::try_new(Arc::new(metadata), options))
+}
+
+/// The levels of a schema, its own among them.
+fn depth(own: &Type) -> usize {
+    if own.is_primitive() {
+        1
+    } else {
+        1 + own.get_fields().iter().map(|member| depth(member)).max().unwrap_or(0)
+    }
 }
 
 /// The bytes that say it, before their length and the last word.
