@@ -338,6 +338,7 @@ fn compare(one: &Row<'_>, other: &Row<'_>, groups: &SharedGroups) -> std::cmp::O
         .cmp(&other.rank())
         .then_with(|| cache_end(one).cmp(&cache_end(other)))
         .then_with(|| names(one, groups).cmp(names(other, groups)))
+        .then_with(|| one.facts().cmp(&other.facts()))
         .then_with(|| one.usage().quantities().cmp(other.usage().quantities()))
         .then_with(|| one.bytes().cmp(&other.bytes()))
         // Of records that are equal in all that is shown the first one is shown, whichever thread read it.

@@ -417,9 +417,14 @@ impl<'s> Row<'s> {
         Some(CacheUse { act, tokens, expires, name: String::from_utf8_lossy(figures) })
     }
 
+    /// What is known of the request besides its group, time and figures.
+    pub fn facts(&self) -> u16 {
+        self.flags & FACTS
+    }
+
     /// Equal in every figure, and in what else is known of the request besides its group, time aside.
     pub fn same_figures(&self, other: &Row<'_>) -> bool {
-        self.flags & FACTS == other.flags & FACTS && self.figures == other.figures
+        self.facts() == other.facts() && self.figures == other.figures
     }
 
     /// What decides which record of an identity counts, in the order in which it is looked at: usage at all, a time of
@@ -438,9 +443,9 @@ impl<'s> Row<'s> {
 
     /// The last word between rows of equal rank and equal names: the figures, then what only the detail shows, but not
     /// the line, so that which record counts doesn't depend on where it was read.
-    pub fn bytes(&self) -> (u16, &'s [u8], &'s [u8]) {
+    pub fn bytes(&self) -> (&'s [u8], &'s [u8]) {
         let names = self.detail.len().saturating_sub(Place::BYTES);
-        (self.flags & FACTS, self.figures, &self.detail[..names])
+        (self.figures, &self.detail[..names])
     }
 
     /// The line, when details are kept.
