@@ -186,7 +186,6 @@ impl Marked {
 
 /// Sums by minute from the day's midnight, of `seconds` that ascend; of minutes with a request.
 pub fn by_minute(seconds: &[Second]) -> Vec<(u32, Minute)> {
-    let minutes = seconds.chunk_by(|one, next| one.second / 60 == next.second / 60);
     let sum = |minute: &[Second]| {
         let mut sums = Minute::default();
         for second in minute {
@@ -197,7 +196,12 @@ pub fn by_minute(seconds: &[Second]) -> Vec<(u32, Minute)> {
         }
         (minute[0].second / 60, sums)
     };
-    minutes.map(sum).collect()
+    minutes(seconds).map(sum).collect()
+}
+
+/// The seconds of each calendar minute.
+fn minutes(seconds: &[Second]) -> impl Iterator<Item = &[Second]> {
+    seconds.chunk_by(|one, next| one.second / 60 == next.second / 60)
 }
 
 /// What counts against limits, of requests or of input tokens.
@@ -220,13 +224,13 @@ pub struct Peak {
 /// A window lies in two minutes, so where both together aren't above the peak, nor a limit, none need be tried.
 pub fn peaks(seconds: &[Second], limits: [Option<u64>; 2]) -> [Peak; 2] {
     let mut peaks = [Peak::default(); 2];
-    let (mut end, mut before, mut sums_before) = (0, 0..0, [0; 2]);
-    for of_minute in seconds.chunk_by(|one, next| one.second / 60 == next.second / 60) {
-        let follows = before.end > 0 && seconds[before.start].second / 60 + 1 == of_minute[0].second / 60;
-        if !follows {
-            (before, sums_before) = (end..end, [0; 2]);
+    // Where the minute begins, and what the one right before it has.
+    let (mut begin, mut before, mut sums_before) = (0, 0, [0; 2]);
+    for of_minute in minutes(seconds) {
+        if begin > 0 && seconds[begin - 1].second / 60 + 1 != of_minute[0].second / 60 {
+            (before, sums_before) = (0, [0; 2]);
         }
-        end += of_minute.len();
+        let end = begin + of_minute.len();
         let mut sums = [0; 2];
         of_minute.iter().for_each(|second| add(&mut sums, second));
         let mut may_be_higher = false;
@@ -236,9 +240,9 @@ pub fn peaks(seconds: &[Second], limits: [Option<u64>; 2]) -> [Peak; 2] {
             may_be_higher |= most > peak.peak || limits[place].is_some_and(|limit| most > limit);
         }
         if may_be_higher {
-            try_windows(&mut peaks, &seconds[before.start..end], before.len(), sums_before, limits);
+            try_windows(&mut peaks, &seconds[begin - before..end], before, sums_before, limits);
         }
-        (before, sums_before) = (before.end..end, sums);
+        (begin, before, sums_before) = (end, of_minute.len(), sums);
     }
     peaks
 }
