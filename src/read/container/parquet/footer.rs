@@ -12,6 +12,7 @@ use parquet::file::reader::ChunkReader;
 use parquet::schema::types::Type;
 
 use super::batches::{BROKEN, sound};
+use super::hybrid::take_number;
 use super::leaf::broken;
 
 /// As deep as JSON may be.
@@ -74,18 +75,13 @@ fn schema_length(bytes: &[u8]) -> Option<u64> {
     const NEXT_FIELD_I32: u8 = 0x15;
     const NEXT_FIELD_LIST: u8 = 0x19;
     const STRUCTS: u8 = 12;
-    let bytes = take_varint(bytes.strip_prefix(&[NEXT_FIELD_I32])?)?.1;
-    let (head, bytes) = bytes.strip_prefix(&[NEXT_FIELD_LIST])?.split_first()?;
+    let bytes = bytes.strip_prefix(&[NEXT_FIELD_I32])?;
+    let mut at = 0;
+    take_number(bytes, &mut at)?;
+    let (head, bytes) = bytes[at..].strip_prefix(&[NEXT_FIELD_LIST])?.split_first()?;
     let length = match head >> 4 {
-        0xf => take_varint(bytes)?.0,
+        0xf => take_number(bytes, &mut 0)?,
         short => u64::from(short),
     };
     (head & 0xf == STRUCTS).then_some(length)
-}
-
-/// A number, and the bytes after it.
-fn take_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let end = bytes.iter().take(10).position(|byte| *byte < 0x80)?;
-    let (number, rest) = bytes.split_at(end + 1);
-    Some((number.iter().rev().fold(0, |above, byte| above << 7 | u64::from(byte & 0x7f)), rest))
 }

@@ -78,7 +78,7 @@ impl Hybrid {
     }
 
     fn begin_run(&mut self) -> Option<()> {
-        let head = self.head()?;
+        let head = take_number(&self.bytes, &mut self.at)?;
         let rest = self.bytes.len() - self.at;
         if head & 1 == 0 {
             let bytes = self.width.div_ceil(8);
@@ -98,19 +98,21 @@ impl Hybrid {
         }
         Some(())
     }
+}
 
-    fn head(&mut self) -> Option<u64> {
-        let mut head = 0;
-        for shift in (0..35).step_by(7) {
-            let byte = *self.bytes.get(self.at)?;
-            self.at += 1;
-            head |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(head);
-            }
+/// The number at a place, of at most 35 bits, seven in each byte and the lowest first; what comes after it is at the
+/// place then. None where the bytes end before it does.
+pub fn take_number(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..35).step_by(7) {
+        let byte = *bytes.get(*at)?;
+        *at += 1;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(number);
         }
-        None
     }
+    None
 }
 
 /// Numbers that begin at a byte and end at one.
