@@ -30,7 +30,7 @@ use rerate::mediate::groups::AllGroups;
 use rerate::mediate::row::Shard;
 use rerate::memory::Memory;
 use rerate::pipeline::{self, Rating, Replay};
-use rerate::quota::window::{Series, by_second, peaks};
+use rerate::quota::window::{Seconds, Series, Used, peaks};
 use rerate::read::decompress::Unpacked;
 use rerate::read::lines::BLOCK;
 use rerate::read::settings::Defaults;
@@ -219,12 +219,13 @@ fn windows(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("windows");
     group.throughput(Throughput::Elements(MILLION as u64));
     for (name, length) in [("one series of 1,000,000", MILLION), ("1,000 series of 1,000", 1_000)] {
+        let (mut table, mut used) = (Seconds::default(), Used::default());
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 for arrivals in arrivals.chunks(length) {
                     let series = Series { arrivals, counted: true, throttled: false, undated: false };
-                    let seconds = by_second(&[series]);
-                    black_box(peaks(&seconds, [Some(1_000), None]));
+                    table.add_up(&[series], &mut used);
+                    black_box(peaks(&used, [Some(1_000), None]));
                 }
             });
         });

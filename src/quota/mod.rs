@@ -15,11 +15,11 @@ use crate::error::Result;
 use crate::memory::Memory;
 use crate::traffic;
 use crate::types::day::{Day, Instant};
-use crate::types::quota_use::{DayUse, Minute, MinuteUse, QuotaKey, QuotaUse, Upgrade};
+use crate::types::quota_use::{DayUse, MinuteUse, QuotaKey, QuotaUse, Upgrade};
 use crate::types::request::{Facts, Outcome};
 use crate::types::tally::{Arrival, DayTraffic, Groups, Part, SeriesKey, Traffic};
 use crate::types::tier::{ServiceTier, UsageTier};
-use window::{Peak, Second, Series};
+use window::{Peak, Seconds, Series, Used};
 
 /// A day's use of quota.
 #[derive(Debug, Default)]
@@ -99,8 +99,8 @@ impl<'r> Measured<'r> {
                 _ => models.push(vec![(key, series)]),
             }
         }
-        let rows: Vec<Vec<Row<'r>>> =
-            models.par_iter().map(|tiers| measure_model(tiers, day, books)).collect();
+        let measure = |tables: &mut Tables, tiers| measure_model(tiers, tables, day, books);
+        let rows: Vec<Vec<Row<'r>>> = models.par_iter().map_init(Tables::default, measure).collect();
         for Row { key, used, hours, minutes, upgrade } in rows.into_iter().flatten() {
             self.quota.insert(key, used);
             self.hours.iter_mut().zip(hours).for_each(|(sum, requests)| *sum += requests);
@@ -119,27 +119,39 @@ struct Row<'r> {
     upgrade: Option<Upgrade>,
 }
 
-fn measure_model<'r>(tiers: &Tiers<'r, '_>, day: Day, books: &Books) -> Vec<Row<'r>> {
-    let seconds: Vec<Vec<Second>> = tiers.iter().map(|(_, series)| window::by_second(series)).collect();
-    let measure = |((key, series), of_key): (&(QuotaKey<'r>, Vec<Series<'_>>), &Vec<Second>)| {
+/// What measuring is done in: large, so used again.
+#[derive(Default)]
+struct Tables {
+    seconds: Seconds,
+    over_tiers: Vec<Used>,
+}
+
+fn measure_model<'r>(tiers: &Tiers<'r, '_>, tables: &mut Tables, day: Day, books: &Books) -> Vec<Row<'r>> {
+    let Tables { seconds, over_tiers } = tables;
+    over_tiers.resize_with(tiers.len(), Used::default);
+    for ((_, series), used) in tiers.iter().zip(&mut *over_tiers) {
+        seconds.add_up(series, used);
+    }
+    let measure = |((key, series), used): (&(QuotaKey<'r>, Vec<Series<'_>>), &Used)| {
         // Where the log doesn't say when some requests were nothing is known of minutes.
         let undated = series.iter().filter(|series| series.undated);
         let undated = undated.map(|series| Arrival::count(series.arrivals));
         // What is taken back may stand in another piece than what was added.
         let dated = undated.fold(0, u64::wrapping_add) == 0;
-        let minutes = window::by_minute(of_key);
         let mut hours = Hours::default();
-        minutes.iter().for_each(|(minute, sums)| hours[*minute as usize / 60] += sums.requests);
+        for minute in &used.minutes {
+            hours[minute.number() as usize / 60] += minute.sums.requests;
+        }
         Row {
             key: *key,
-            used: quota_use(key, of_key, &minutes, dated, &seconds, day, books),
+            used: quota_use(key, used, dated, over_tiers, day, books),
             hours,
-            minutes: dated.then(|| window::pack(&minutes)),
-            upgrade: dated.then(|| upgrade::upgrade(key, of_key, &seconds, day, books)).flatten(),
+            minutes: dated.then(|| window::pack(&used.minutes)),
+            upgrade: dated.then(|| upgrade::upgrade(key, used, over_tiers, day, books)).flatten(),
         }
     };
     // Where all requests were taken back there is nothing.
-    let rows = tiers.iter().zip(&seconds).filter(|(_, of_key)| !of_key.is_empty());
+    let rows = tiers.iter().zip(&*over_tiers).filter(|(_, used)| !used.minutes.is_empty());
     rows.map(measure).collect()
 }
 
@@ -171,16 +183,15 @@ fn q9_limit(key: &QuotaKey<'_>, metric: Metric, day: Day, books: &Books) -> Opti
 
 fn quota_use(
     key: &QuotaKey<'_>,
-    seconds: &[Second],
-    minutes: &[(u32, Minute)],
+    used: &Used,
     dated: bool,
-    over_tiers: &[Vec<Second>],
+    over_tiers: &[Used],
     day: Day,
     books: &Books,
 ) -> QuotaUse {
     let limit = |metric| q9_limit(key, metric, day, books);
     let (rpm, tpm) = (limit(Metric::Rpm), limit(Metric::Tpm));
-    let peaks = dated.then(|| window::peaks(seconds, [rpm, tpm]));
+    let peaks = dated.then(|| window::peaks(used, [rpm, tpm]));
     let minute_use = |limit: Option<u64>, peak: Option<Peak>| MinuteUse {
         limit,
         peak: peak.map(|peak| peak.peak),
@@ -191,19 +202,17 @@ fn quota_use(
         over_seconds: limit.and(peak).map(|peak| peak.over_seconds),
     };
     // Q5. What was used before an upgrade still counts that day, so days are summed over usage tiers.
-    let last = seconds.last().map_or(0, |second| second.second);
+    let last = used.seconds.last().map_or(0, |second| second.second);
     let (mut rpd_used, mut tpd_used) = (0, 0);
-    for of_tier in over_tiers {
-        for second in &of_tier[..of_tier.partition_point(|second| second.second <= last)] {
-            rpd_used += second.counted;
-            tpd_used += second.input_tokens;
-        }
+    for so_far in over_tiers.iter().map(|of_tier| of_tier.until(last)) {
+        rpd_used += so_far.counted;
+        tpd_used += so_far.input_tokens;
     }
-    let total = |part: fn(&Minute) -> u64| minutes.iter().map(|(_, sums)| part(sums)).sum();
+    let whole = used.whole();
     QuotaUse {
-        requests: total(|sums| sums.requests),
-        requests_counted: total(|sums| sums.requests_counted),
-        requests_throttled: total(|sums| sums.requests_throttled),
+        requests: whole.requests,
+        requests_counted: whole.counted,
+        requests_throttled: whole.throttled,
         rpd: DayUse { limit: limit(Metric::Rpd), used: rpd_used },
         rpm: minute_use(rpm, peaks.map(|[requests, _]| requests)),
         tpm: minute_use(tpm, peaks.map(|[_, input_tokens]| input_tokens)),

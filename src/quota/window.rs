@@ -1,13 +1,16 @@
 //! Owns sums over time: by second, by calendar minute, over any 60 consecutive seconds (Q7). Seconds are counted from
 //! the day's midnight Pacific, so days of 23 and 25 hours need nothing. Knows no limit but the one it is given.
 
+use std::iter;
+use std::ops::Range;
+
 use crate::types::quota_use::Minute;
 use crate::types::tally::Arrival;
 use crate::types::varint::{push_varint, take_varint};
 
 pub const WINDOW: u32 = 60;
 
-/// The requests of one second.
+/// The requests of one second, or of a minute that begins with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Second {
     pub second: u32,
@@ -24,6 +27,15 @@ pub struct Second {
 }
 
 impl Second {
+    fn add(&mut self, other: &Second) {
+        self.requests += other.requests;
+        self.counted += other.counted;
+        self.throttled += other.throttled;
+        self.input_tokens += other.input_tokens;
+        self.refused += other.refused;
+        self.input_tokens_refused += other.input_tokens_refused;
+    }
+
     fn new(second: u32, sums: Sums) -> Second {
         let [[others, _], [refused, refused_tokens], [counted, counted_tokens], [both, both_tokens]] = sums;
         let sum = |parts: &[u64]| parts.iter().fold(0, |sum: u64, part| sum.wrapping_add(*part));
@@ -59,84 +71,154 @@ pub struct Series<'r> {
     pub undated: bool,
 }
 
-impl<'r> Series<'r> {
-    fn requests(&self) -> impl Iterator<Item = Marked> + use<'r> {
-        let marks = Marked::marks(self.counted, self.throttled);
-        self.arrivals.iter().map(move |arrival| Marked(arrival.bits() | marks))
+/// What was used over a day: its seconds, and its calendar minutes, with a request, ascending.
+#[derive(Debug, Default)]
+pub struct Used {
+    pub seconds: Vec<Second>,
+    pub minutes: Vec<OfMinute>,
+}
+
+/// The sums of a calendar minute.
+#[derive(Clone, Debug)]
+pub struct OfMinute {
+    pub sums: Second,
+    /// Where its seconds are.
+    pub seconds: Range<usize>,
+}
+
+impl Used {
+    /// Appends a second.
+    fn push(&mut self, second: Second) {
+        let begin = self.seconds.len();
+        self.seconds.push(second);
+        match self.minutes.last_mut() {
+            Some(minute) if minute.number() == second.second / MINUTE => {
+                minute.sums.add(&second);
+                minute.seconds.end = begin + 1;
+            }
+            _ => {
+                let sums = Second { second: second.second / MINUTE * MINUTE, ..second };
+                self.minutes.push(OfMinute { sums, seconds: begin..begin + 1 });
+            }
+        }
+    }
+
+    /// The sums of the day.
+    pub fn whole(&self) -> Second {
+        let mut sums = Second::default();
+        self.minutes.iter().for_each(|minute| sums.add(&minute.sums));
+        sums
+    }
+
+    /// The sums up to a second and with it.
+    pub fn until(&self, last: u32) -> Second {
+        let mut sums = Second::default();
+        let (whole, rest) =
+            self.minutes.split_at(self.minutes.partition_point(|minute| minute.end() <= last));
+        whole.iter().for_each(|minute| sums.add(&minute.sums));
+        let rest = rest.first().map_or(&[][..], |minute| &self.seconds[minute.seconds.clone()]);
+        rest.iter().take_while(|second| second.second <= last).for_each(|second| sums.add(second));
+        sums
+    }
+
+    /// Each minute after the one right before it, if that has a request: windows that end in a minute lie in both.
+    pub fn two_minutes(&self) -> impl Iterator<Item = TwoMinutes<'_>> {
+        let before = iter::once(None).chain(self.minutes.iter().map(Some));
+        before.zip(&self.minutes).map(|(before, minute)| {
+            let before = before.filter(|before| before.number() + 1 == minute.number());
+            let begin = before.map_or(minute.seconds.start, |before| before.seconds.start);
+            TwoMinutes {
+                before: before.map_or(Second::default(), |before| before.sums),
+                minute: &minute.sums,
+                seconds: &self.seconds[begin..minute.seconds.end],
+                place: minute.seconds.start - begin,
+            }
+        })
+    }
+}
+
+impl OfMinute {
+    /// From the day's midnight.
+    pub fn number(&self) -> u32 {
+        self.sums.second / MINUTE
+    }
+
+    /// Its last second.
+    fn end(&self) -> u32 {
+        self.sums.second + MINUTE - 1
+    }
+}
+
+/// A minute and the one right before it.
+pub struct TwoMinutes<'u> {
+    pub before: Second,
+    pub minute: &'u Second,
+    /// Of both.
+    pub seconds: &'u [Second],
+    /// Where the minute's own begin.
+    pub place: usize,
+}
+
+impl TwoMinutes<'_> {
+    /// The last second.
+    pub fn end(&self) -> u32 {
+        self.minute.second + MINUTE - 1
     }
 }
 
 /// Requests and input tokens of one second, by whether they are counted, and whether they are throttled.
 type Sums = [[u64; 2]; 4];
 
+const MINUTE: u32 = 60;
 /// No day has more.
-const MINUTES: usize = 25 * 60;
-const SECONDS: usize = MINUTES * 60;
+const SECONDS: usize = 25 * 60 * 60;
 
-/// The arrivals of several series by second, ascending.
-pub fn by_second(series: &[Series<'_>]) -> Vec<Second> {
-    let count: usize = series.iter().map(|series| series.arrivals.len()).sum();
-    let mut seconds: Vec<Second> = if count > 4 * SECONDS {
-        // Nearly every second has some, and copies to be sorted would be the most that is in memory.
-        let mut sums = vec![Sums::default(); SECONDS];
-        let requests = series.iter().flat_map(Series::requests);
-        requests.for_each(|request| request.put(&mut sums[request.second() as usize]));
-        (0..).zip(sums).map(|(second, sums)| Second::new(second, sums)).collect()
-    } else {
-        sorted(series, count)
-    };
-    // Of a second whose requests were all taken back nothing is left.
-    seconds.retain(|second| second.requests > 0);
-    seconds
+/// Adds arrivals up by second. Its table is as large as a day, and clean again after each use.
+#[derive(Default)]
+pub struct Seconds {
+    sums: Vec<Sums>,
+    /// A bit for each second that has some.
+    found: Vec<u64>,
 }
 
-/// As [`by_second`]: sorts requests by minute, and adds those of a minute up by second.
-fn sorted(series: &[Series<'_>], count: usize) -> Vec<Second> {
-    let mut ends = [0u32; MINUTES];
-    for series in series {
-        series.arrivals.iter().for_each(|arrival| ends[arrival.minute_of_day()] += 1);
-    }
-    let mut end = 0;
-    for minute in &mut ends {
-        (*minute, end) = (end, end + *minute);
-    }
-    let mut requests = vec![Marked::default(); count];
-    for series in series {
-        for request in series.requests() {
-            let end = &mut ends[request.arrival().minute_of_day()];
-            requests[*end as usize] = request;
-            *end += 1;
+impl Seconds {
+    /// Adds up the arrivals of several series into `used`, in place of what was there: its memory is used again, too.
+    pub fn add_up(&mut self, series: &[Series<'_>], used: &mut Used) {
+        const WORD: usize = u64::BITS as usize;
+        self.sums.resize(SECONDS, Sums::default());
+        self.found.resize(SECONDS.div_ceil(WORD), 0);
+        for series in series {
+            let outcome = usize::from(series.counted) << 1 | usize::from(series.throttled);
+            for arrival in series.arrivals {
+                let second = arrival.second_of_day() as usize;
+                self.found[second / WORD] |= 1 << (second % WORD);
+                let [requests, input_tokens] = &mut self.sums[second][outcome];
+                arrival.put(requests, 1);
+                arrival.put(input_tokens, arrival.input_tokens());
+            }
+        }
+        used.seconds.clear();
+        used.minutes.clear();
+        for (place, word) in self.found.iter_mut().enumerate() {
+            while *word != 0 {
+                let second = place * WORD + word.trailing_zeros() as usize;
+                *word &= *word - 1;
+                let second = Second::new(second as u32, std::mem::take(&mut self.sums[second]));
+                // Of a second whose requests were all taken back nothing is left.
+                if second.requests > 0 {
+                    used.push(second);
+                }
+            }
         }
     }
-    let mut seconds = Vec::with_capacity(count.min(SECONDS));
-    let mut of_minute = [Sums::default(); 60];
-    let mut begin = 0;
-    for (minute, end) in (0..).zip(ends) {
-        let first = minute * 60;
-        // A bit for each second that has some.
-        let mut found = 0u64;
-        for request in &requests[begin..end as usize] {
-            let second = request.second() - first;
-            found |= 1 << second;
-            request.put(&mut of_minute[second as usize]);
-        }
-        while found != 0 {
-            let second = found.trailing_zeros();
-            found &= found - 1;
-            let sums = std::mem::take(&mut of_minute[second as usize]);
-            seconds.push(Second::new(first + second, sums));
-        }
-        begin = end as usize;
-    }
-    seconds
 }
 
 /// Minutes as few bytes.
-pub fn pack(minutes: &[(u32, Minute)]) -> Vec<u8> {
+pub fn pack(minutes: &[OfMinute]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for (minute, sums) in minutes {
-        let Minute { requests, requests_counted, requests_throttled, input_tokens } = *sums;
-        for number in [u64::from(*minute), requests, requests_counted, requests_throttled, input_tokens] {
+    for minute in minutes {
+        let Second { requests, counted, throttled, input_tokens, .. } = minute.sums;
+        for number in [u64::from(minute.number()), requests, counted, throttled, input_tokens] {
             push_varint(&mut bytes, number);
         }
     }
@@ -153,55 +235,6 @@ pub fn unpack(mut bytes: &[u8]) -> impl Iterator<Item = (u32, Minute)> {
             [(); 4].map(|()| take_varint(bytes));
         Some((minute, Minute { requests, requests_counted, requests_throttled, input_tokens }))
     })
-}
-
-/// An arrival with its outcome in bits that it doesn't need.
-#[derive(Clone, Copy, Default)]
-struct Marked(u64);
-
-impl Marked {
-    const SHIFT: u32 = u64::BITS - 2;
-    const MARKS: u64 = 0b11 << Marked::SHIFT;
-
-    fn marks(counted: bool, throttled: bool) -> u64 {
-        const { assert!(Arrival::SPARE_BITS >= 2) };
-        (u64::from(counted) << 1 | u64::from(throttled)) << Marked::SHIFT
-    }
-
-    fn arrival(self) -> Arrival {
-        Arrival::from_bits(self.0 & !Marked::MARKS)
-    }
-
-    fn second(self) -> u32 {
-        self.arrival().second_of_day()
-    }
-
-    fn put(self, sums: &mut Sums) {
-        let arrival = self.arrival();
-        let [requests, input_tokens] = &mut sums[(self.0 >> Marked::SHIFT) as usize];
-        arrival.put(requests, 1);
-        arrival.put(input_tokens, arrival.input_tokens());
-    }
-}
-
-/// Sums by minute from the day's midnight, of `seconds` that ascend; of minutes with a request.
-pub fn by_minute(seconds: &[Second]) -> Vec<(u32, Minute)> {
-    let sum = |minute: &[Second]| {
-        let mut sums = Minute::default();
-        for second in minute {
-            sums.requests += second.requests;
-            sums.requests_counted += second.counted;
-            sums.requests_throttled += second.throttled;
-            sums.input_tokens += second.input_tokens;
-        }
-        (minute[0].second / 60, sums)
-    };
-    minutes(seconds).map(sum).collect()
-}
-
-/// The seconds of each calendar minute.
-fn minutes(seconds: &[Second]) -> impl Iterator<Item = &[Second]> {
-    seconds.chunk_by(|one, next| one.second / 60 == next.second / 60)
 }
 
 /// What counts against limits, of requests or of input tokens.
@@ -222,49 +255,35 @@ pub struct Peak {
 /// A highest window may end at a second with a counted request, so the windows that do are enough to try. The first of
 /// those that are highest begins the earliest: any other one that begins before it would have to end before it, too.
 /// A window lies in two minutes, so where both together aren't above the peak, nor a limit, none need be tried.
-pub fn peaks(seconds: &[Second], limits: [Option<u64>; 2]) -> [Peak; 2] {
+pub fn peaks(used: &Used, limits: [Option<u64>; 2]) -> [Peak; 2] {
     let mut peaks = [Peak::default(); 2];
-    // Where the minute begins, and what the one right before it has.
-    let (mut begin, mut before, mut sums_before) = (0, 0, [0; 2]);
-    for of_minute in minutes(seconds) {
-        if begin > 0 && seconds[begin - 1].second / 60 + 1 != of_minute[0].second / 60 {
-            (before, sums_before) = (0, [0; 2]);
-        }
-        let end = begin + of_minute.len();
-        let mut sums = [0; 2];
-        of_minute.iter().for_each(|second| add(&mut sums, second));
+    for two in used.two_minutes() {
+        let (before, own) = (weights(&two.before), weights(two.minute));
         let mut may_be_higher = false;
         for (place, peak) in peaks.iter_mut().enumerate() {
-            peak.minute = peak.minute.max(sums[place]);
-            let most = sums_before[place] + sums[place];
+            peak.minute = peak.minute.max(own[place]);
+            let most = before[place] + own[place];
             may_be_higher |= most > peak.peak || limits[place].is_some_and(|limit| most > limit);
         }
         if may_be_higher {
-            try_windows(&mut peaks, &seconds[begin - before..end], before, sums_before, limits);
+            try_windows(&mut peaks, &two, limits);
         }
-        (begin, before, sums_before) = (end, of_minute.len(), sums);
     }
     peaks
 }
 
-/// Tries the windows that end in the second one of two minutes, which begins at a place among their seconds. `sums` are of
-/// the first one.
-fn try_windows(
-    peaks: &mut [Peak; 2],
-    seconds: &[Second],
-    place: usize,
-    mut sums: [u64; 2],
-    limits: [Option<u64>; 2],
-) {
-    let mut begin = 0;
-    for second in seconds[place..].iter().filter(|second| second.counted > 0) {
+/// Tries the windows that end in the second one of two minutes.
+fn try_windows(peaks: &mut [Peak; 2], two: &TwoMinutes<'_>, limits: [Option<u64>; 2]) {
+    let TwoMinutes { seconds, .. } = *two;
+    let (mut begin, mut sums) = (0, weights(&two.before));
+    for second in seconds[two.place..].iter().filter(|second| second.counted > 0) {
         // A second without a counted request weighs nothing, and begins no window.
         while seconds[begin].counted == 0 || seconds[begin].second + WINDOW <= second.second {
             let weights = weights(&seconds[begin]);
             sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum -= weight);
             begin += 1;
         }
-        add(&mut sums, second);
+        sums.iter_mut().zip(weights(second)).for_each(|(sum, weight)| *sum += weight);
         for (place, peak) in peaks.iter_mut().enumerate() {
             if sums[place] > peak.peak {
                 (peak.peak, peak.at) = (sums[place], Some(seconds[begin].second));
@@ -279,17 +298,14 @@ fn weights(second: &Second) -> [u64; 2] {
     [second.counted, second.input_tokens]
 }
 
-fn add(sums: &mut [u64; 2], second: &Second) {
-    sums.iter_mut().zip(weights(second)).for_each(|(sum, weight)| *sum += weight);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn seconds_are_the_same_however_they_are_summed() {
-        // Some are sorted by minute, very many put to the seconds of the day.
+    fn seconds_are_sums_of_what_is_left() {
+        let (mut table, mut used) = (Seconds::default(), Used::default());
+        // Both are used again.
         for requests in [5_000, 4 * SECONDS as u32 + 9] {
             let arrival =
                 |place: u32| Arrival::new(place * 7919 % SECONDS as u32, u64::from(place % 11) << 30);
@@ -299,7 +315,7 @@ mod tests {
             arrivals.extend(&all);
             let series = |arrivals| Series { arrivals, counted: true, throttled: false, undated: false };
             let throttled = Series { counted: false, throttled: true, ..series(&all[..300]) };
-            let whole = by_second(&[series(&arrivals), throttled]);
+            table.add_up(&[series(&arrivals), throttled], &mut used);
             let mut sums = std::collections::BTreeMap::new();
             for (arrivals, counted) in [(kept, true), (&all[..300], false)] {
                 for arrival in arrivals {
@@ -316,24 +332,36 @@ mod tests {
                 }
             }
             let expected: Vec<Second> = sums.into_values().collect();
-            assert!(whole == expected, "{requests} requests");
+            assert!(used.seconds == expected, "{requests} requests");
+            let last = expected[expected.len() / 3].second;
+            for last in [0, last, last | 1, SECONDS as u32] {
+                let mut sums = Second::default();
+                expected.iter().filter(|second| second.second <= last).for_each(|second| sums.add(second));
+                assert_eq!(used.until(last), sums, "{requests} requests until {last}");
+            }
+            assert_eq!(used.until(SECONDS as u32), used.whole());
         }
     }
 
     #[test]
     fn minutes_are_packed_and_unpacked() {
-        let minute = |number| Minute {
-            requests: number,
-            requests_counted: number / 2,
-            requests_throttled: number / 3,
-            input_tokens: number << 30,
-        };
-        let minutes = [(0, minute(1)), (127, minute(0)), (128, minute(200)), (1_499, minute(1 << 33))];
-        assert!(unpack(&pack(&minutes)).eq(minutes));
+        let minutes = [(0, 1), (127, 3), (128, 200), (1_499, 1 << 33)];
+        let mut used = Used::default();
+        for (minute, requests) in minutes {
+            let (counted, throttled, input_tokens) = (requests / 2, requests / 3, requests << 30);
+            let second = minute * MINUTE + 7;
+            used.push(Second { second, requests, counted, throttled, input_tokens, ..Second::default() });
+        }
+        let expected = minutes.map(|(minute, requests)| {
+            let (requests_counted, requests_throttled) = (requests / 2, requests / 3);
+            let input_tokens = requests << 30;
+            (minute, Minute { requests, requests_counted, requests_throttled, input_tokens })
+        });
+        assert!(unpack(&pack(&used.minutes)).eq(expected));
     }
 
     /// Seconds, each with a counted request and so many input tokens.
-    fn tokens(seconds: &[(u32, u64)]) -> Vec<Second> {
+    fn tokens(seconds: &[(u32, u64)]) -> Used {
         let second = |&(second, input_tokens)| Second {
             requests: 1,
             counted: 1,
@@ -341,7 +369,13 @@ mod tests {
             second,
             ..Second::default()
         };
-        seconds.iter().map(second).collect()
+        used(seconds.iter().map(second))
+    }
+
+    fn used(seconds: impl IntoIterator<Item = Second>) -> Used {
+        let mut used = Used::default();
+        seconds.into_iter().for_each(|second| used.push(second));
+        used
     }
 
     fn peak_of_tokens(seconds: &[(u32, u64)], limit: Option<u64>) -> Peak {
@@ -379,7 +413,7 @@ mod tests {
             |second| Second { requests: 2, counted: 2, input_tokens: 3, second, ..Second::default() };
         let seconds = [uncounted(0), counted(5), uncounted(30), counted(64), uncounted(65), counted(66)];
         let peak = |peak, at| Peak { peak, at: Some(at), minute: peak, over_seconds: 2 };
-        assert_eq!(peaks(&seconds, [Some(3), Some(5)]), [peak(4, 5), peak(6, 5)]);
+        assert_eq!(peaks(&used(seconds), [Some(3), Some(5)]), [peak(4, 5), peak(6, 5)]);
     }
 
     #[test]
