@@ -47,18 +47,39 @@ fn write(spilled: &mut [(Day, SpilledCells)], bytes: &mut Vec<u8>, memory: &Memo
     Ok(())
 }
 
+/// The sums of cells, of which several may have one key.
+pub fn merge(mut cells: Vec<(CellKey, &Cell)>) -> Cells {
+    cells.sort_unstable_by_key(|(key, _)| *key);
+    let mut merged = Cells::with_capacity(cells.chunk_by(|one, next| one.0 == next.0).count());
+    for (key, cell) in cells {
+        match merged.last_mut() {
+            Some((last, own)) if *last == key => own.merge(cell),
+            _ => merged.push((key, cell.clone())),
+        }
+    }
+    merged
+}
+
 /// Adds what was spilled of a day to its cells.
 pub fn add(cells: &mut Cells, day: Day, spilled: &[SpilledCells], memory: &Memory) -> Result<()> {
     let mut bytes = Vec::new();
+    // Cells may stand in very many pieces, so not all are kept until they are merged.
+    let mut most = 2 * cells.len() + PIECE / size_of::<(CellKey, Cell)>();
+    let merge_all =
+        |cells: &mut Cells| *cells = merge(cells.iter().map(|(key, cell)| (*key, cell)).collect());
     for SpilledCells { piece, .. } in spilled {
         bytes.resize(piece.length as usize, 0);
         memory.read(*piece, &mut bytes)?;
         let mut rest = &bytes[..];
         while !rest.is_empty() {
-            let (key, cell) = take_cell(&mut rest, day);
-            cells.entry(key).and_modify(|own| own.merge(&cell)).or_insert(cell);
+            cells.push(take_cell(&mut rest, day));
+        }
+        if cells.len() > most {
+            merge_all(cells);
+            most = most.max(2 * cells.len());
         }
     }
+    merge_all(cells);
     Ok(())
 }
 
@@ -98,6 +119,8 @@ fn take_byte(bytes: &mut &[u8]) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -128,16 +151,17 @@ mod tests {
         assert!(spilled.len() > 3 && spilled.iter().all(|(_, one)| one.piece.length < 2 * PIECE as u32));
         spilled.extend(spill(&other));
         for day in [0, 1, 2].map(Day) {
-            let (mut found, mut expected) = (Cells::default(), Cells::default());
+            let mut found = Cells::default();
             let of_day = spilled.drain(..).partition::<Vec<_>, _>(|(own, _)| *own == day);
             let (of_day, rest) = of_day;
             spilled = rest;
             let of_day: Vec<SpilledCells> = of_day.into_iter().map(|(_, spilled)| spilled).collect();
             add(&mut found, day, &of_day, &memory).expect("a temporary file");
+            let mut expected: BTreeMap<CellKey, Cell> = BTreeMap::new();
             for (key, cell) in one.iter().chain(&other).filter(|(key, _)| key.day == day) {
                 expected.entry(*key).or_default().merge(cell);
             }
-            assert!(found == expected);
+            assert!(found.iter().map(|(key, cell)| (key, cell)).eq(&expected));
             let requests = of_day.iter().fold(0, |sum: u64, one| sum.wrapping_add(one.requests));
             let expected = expected.values().fold(0, |sum: u64, cell| sum.wrapping_add(cell.requests));
             assert_eq!(requests, expected);

@@ -484,26 +484,19 @@ pub fn sum_up(talliers: Vec<Tallier<'_>>) -> std::result::Result<(Tally, Traffic
     }
     // No cell is left of requests that were all taken back. Of a day that is in the file too, nobody knows yet.
     for (_, cells) in tally.cells.iter_mut().filter(|(day, _)| !tally.spilled.contains_key(day)) {
-        cells.retain(|_, cell| cell.requests > 0);
+        cells.retain(|(_, cell)| cell.requests > 0);
     }
     Ok((tally, traffic))
 }
 
 fn merge_cells(talliers: &[Tallier<'_>]) -> BTreeMap<Day, Cells> {
-    let mut of_days: BTreeMap<Day, Vec<(&CellKey, &Cell)>> = BTreeMap::new();
+    let mut of_days: BTreeMap<Day, Vec<(CellKey, &Cell)>> = BTreeMap::new();
     for tallier in talliers {
         for (key, open) in tallier.keys.iter().zip(&tallier.open) {
-            of_days.entry(key.day).or_default().push((key, &open.cell));
+            of_days.entry(key.day).or_default().push((*key, &open.cell));
         }
     }
-    let merge = |(day, of_day): (Day, Vec<(&CellKey, &Cell)>)| {
-        let mut cells = Cells::default();
-        for (key, cell) in of_day {
-            cells.entry(*key).and_modify(|own| own.merge(cell)).or_insert_with(|| cell.clone());
-        }
-        (day, cells)
-    };
-    of_days.into_par_iter().map(merge).collect()
+    of_days.into_par_iter().map(|(day, of_day)| (day, cells::merge(of_day))).collect()
 }
 
 fn merge_traffic(talliers: &[Tallier<'_>]) -> BTreeMap<Day, DayTraffic> {

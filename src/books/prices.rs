@@ -31,10 +31,14 @@ type Key = (Option<ServiceTier>, Meter, Modality);
 
 #[derive(Debug)]
 pub struct Prices {
-    models: HashMap<Arc<str>, HashMap<Key, Timed<Schedule>>>,
+    models: HashMap<Arc<str>, ModelPrices>,
     /// All `above_prompt_tokens` of the book, ascending.
     bands: Vec<u64>,
 }
+
+/// The prices of one model.
+#[derive(Debug, Default)]
+pub struct ModelPrices(HashMap<Key, Timed<Schedule>>);
 
 /// A price that was found.
 pub struct Found<'p> {
@@ -50,10 +54,10 @@ impl Prices {
             let key = (line.service_tier, line.meter, line.modality);
             schedules.entry((line.model.clone(), key, line.price.from)).or_default().push(line.price.clone());
         }
-        let mut models: HashMap<Arc<str>, HashMap<Key, Timed<Schedule>>> = HashMap::default();
+        let mut models: HashMap<Arc<str>, ModelPrices> = HashMap::default();
         for ((model, key, from), mut schedule) in schedules {
             schedule.sort_by_key(|price| price.above_prompt_tokens);
-            models.entry(model).or_default().entry(key).or_default().push((from, schedule));
+            models.entry(model).or_default().0.entry(key).or_default().push((from, schedule));
         }
         let thresholds: BTreeSet<u64> =
             entries.iter().map(|entry| entry.line.price.above_prompt_tokens).collect();
@@ -67,31 +71,32 @@ impl Prices {
         ContextBand(exceeded.last().unwrap_or(0))
     }
 
-    pub fn knows(&self, model: &str) -> bool {
-        self.models.contains_key(model)
+    /// None of a model that never had a price.
+    pub fn of_model(&self, model: &str) -> Option<&ModelPrices> {
+        self.models.get(model)
     }
 
     /// Whether a model has ever had a price for a meter.
     pub fn has(&self, model: &str, meter: Meter) -> bool {
-        self.models.get(model).is_some_and(|lines| lines.keys().any(|(_, priced, _)| *priced == meter))
+        self.of_model(model).is_some_and(|lines| lines.0.keys().any(|(_, priced, _)| *priced == meter))
     }
+}
 
+impl ModelPrices {
     /// C1. The price in force on `day`: an own line wins over `any`, service tier first, then modality; where the
     /// meter has none, all this is tried for the meter it is priced as.
     pub fn find(
         &self,
-        model: &str,
         service_tier: ServiceTier,
         meter: Meter,
         modality: Modality,
         band: ContextBand,
         day: Day,
     ) -> Option<Found<'_>> {
-        let lines = self.models.get(model)?;
         [Some(meter), meter.priced_as()].into_iter().flatten().find_map(|meter| {
             [Some(service_tier), None].into_iter().find_map(|service_tier| {
                 [modality, Modality::Any].into_iter().find_map(|modality| {
-                    let schedule = dated::newest(lines.get(&(service_tier, meter, modality))?, day)?;
+                    let schedule = dated::newest(self.0.get(&(service_tier, meter, modality))?, day)?;
                     let price = schedule.iter().rev().find(|price| price.above_prompt_tokens <= band.0)?;
                     Some(Found { price, meter })
                 })

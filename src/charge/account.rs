@@ -158,7 +158,7 @@ pub fn usage_tiers<'r>(
     let last = Instant(day.next().start().0 - 1);
     let timeline = |project: &str| books.accounts.timeline(project, flag).at(last);
     let in_force = books.accounts.projects().map(|project| (&**project, timeline(project)));
-    let requested = cells.keys().map(|key| (&*groups[key.group.0 as usize].project_id, key.usage_tier));
+    let requested = cells.iter().map(|(key, _)| (&*groups[key.group.0 as usize].project_id, key.usage_tier));
     let mut highest: BTreeMap<&str, UsageTier> = BTreeMap::new();
     for (project, usage_tier) in in_force.chain(requested) {
         if let Some(id) = books.accounts.billing_account(project) {

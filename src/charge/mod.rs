@@ -10,13 +10,13 @@ pub mod storage;
 use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use indexmap::IndexMap;
 
 use crate::balance::Quantities;
 use crate::books::Books;
 use crate::books::methods::MethodLine;
 use crate::books::outcomes::Basis;
-use crate::books::prices::Found;
+use crate::books::prices::{Found, ModelPrices};
 use crate::error::{Error, Result};
 use crate::types::charge::{
     Assumption, Charge, ChargeKey, Exempt, Resting, UnitPrice, Unrated, UnratedKey, Why,
@@ -32,8 +32,8 @@ use crate::types::tier::{Channel, ContextBand, ServiceTier, UsageTier};
 /// What a day's cells cost; charges and what is unrated in no order.
 #[derive(Debug, Default)]
 pub struct Rated<'r> {
-    pub charges: HashMap<ChargeKey<'r>, Charge<'r>, RandomState>,
-    pub unrated: HashMap<UnratedKey<'r>, Unrated, RandomState>,
+    pub charges: IndexMap<ChargeKey<'r>, Charge<'r>, RandomState>,
+    pub unrated: IndexMap<UnratedKey<'r>, Unrated, RandomState>,
     /// The second equation.
     pub meters: BTreeMap<Meter, Quantities>,
     pub assumptions: BTreeMap<Assumption, Resting>,
@@ -57,6 +57,8 @@ struct Subject<'r> {
     project_id: &'r str,
     model: &'r str,
     base_model: &'r str,
+    /// Of the base model, if it has any.
+    prices: Option<&'r ModelPrices>,
     usage_tier: UsageTier,
     service_tier: ServiceTier,
     channel: Channel,
@@ -81,6 +83,8 @@ struct Judged<'r> {
 /// Rates the cells of a day. Fails only when a sum of money leaves what a report can hold.
 pub fn rate<'r>(day: Day, cells: &Cells, groups: &'r Groups, books: &'r Books) -> Result<Rated<'r>> {
     let mut rated = Rated::default();
+    // There is hardly a cell without a charge.
+    rated.charges.reserve(cells.len());
     for (key, cell) in cells {
         let facts = &groups[key.group.0 as usize];
         let method = books.methods.find(facts.method);
@@ -96,7 +100,10 @@ pub fn rate<'r>(day: Day, cells: &Cells, groups: &'r Groups, books: &'r Books) -
         for (slot, quantity) in cell.quantities() {
             rated.rate_quantity(&subject, slot.meter(), slot.modality(), quantity, books, &mut cost)?;
         }
-        cost.thoughts_assumed = subject.thoughts_cost(cell.sum(Beside::ThoughtsAssumed), books)?;
+        let thoughts_assumed = cell.sum(Beside::ThoughtsAssumed);
+        if thoughts_assumed > 0 {
+            cost.thoughts_assumed = subject.thoughts_cost(thoughts_assumed)?;
+        }
         rated.count_unrated(&cost, cell.requests);
         let outcome = books.outcomes.find(facts.status);
         rated.note_assumptions(&subject, cell, &cost, outcome.basis, method.basis)?;
@@ -120,7 +127,7 @@ pub fn of_request(
     }
     let subject = Subject::new(facts, usage_tier, context_band, day, books);
     for &(slot, quantity) in quantities {
-        let judged = subject.judge(slot.meter(), slot.modality(), quantity, books)?;
+        let judged = subject.judge(slot.meter(), slot.modality(), quantity)?;
         if let Some(list_cost) = judged.list_cost {
             cost.list = Some(sum(cost.list.unwrap_or_default(), list_cost)?);
         }
@@ -144,10 +151,12 @@ impl<'r> Subject<'r> {
         day: Day,
         books: &'r Books,
     ) -> Subject<'r> {
+        let base_model = books.base_model(facts, day);
         Subject {
             project_id: &facts.project_id,
             model: &facts.model,
-            base_model: books.base_model(facts, day),
+            base_model,
+            prices: books.prices.of_model(base_model),
             usage_tier,
             service_tier: facts.service_tier,
             channel: facts.channel,
@@ -158,8 +167,8 @@ impl<'r> Subject<'r> {
         }
     }
 
-    fn judge(&self, meter: Meter, modality: Modality, quantity: u64, books: &'r Books) -> Result<Judged<'r>> {
-        let found = c1_price(self, meter, modality, books);
+    fn judge(&self, meter: Meter, modality: Modality, quantity: u64) -> Result<Judged<'r>> {
+        let found = c1_price(self, meter, modality);
         let price = found.as_ref().map(|found| &**found.price);
         let exempt = exempt(self, meter);
         Ok(Judged {
@@ -167,13 +176,13 @@ impl<'r> Subject<'r> {
             priced_as: found.map(|found| found.meter),
             list_cost: price.map(|price| price.cost(quantity).ok_or_else(too_much)).transpose()?,
             exempt,
-            suspended: c10_suspended(self, meter, modality, exempt, price.is_some(), books),
+            suspended: c10_suspended(self, meter, modality, exempt, price.is_some()),
         })
     }
 
     /// What thoughts come to within the output; 0 where that is in suspense.
-    fn thoughts_cost(&self, thoughts: u64, books: &'r Books) -> Result<Pico> {
-        let judged = self.judge(Meter::OutputThinking, Modality::Text, thoughts, books)?;
+    fn thoughts_cost(&self, thoughts: u64) -> Result<Pico> {
+        let judged = self.judge(Meter::OutputThinking, Modality::Text, thoughts)?;
         Ok(if judged.suspended.is_some() { Pico::ZERO } else { judged.rated_cost() })
     }
 
@@ -218,7 +227,7 @@ impl<'r> Rated<'r> {
         books: &'r Books,
         cost: &mut CellCost<'r>,
     ) -> Result<()> {
-        let judged = subject.judge(meter, modality, quantity, books)?;
+        let judged = subject.judge(meter, modality, quantity)?;
         let rated_cost = judged.rated_cost();
         if !subject.charged {
             let without_c3 = Subject { charged: true, ..*subject }.cost_otherwise(meter, judged.list_cost);
@@ -355,17 +364,12 @@ impl<'r> Rated<'r> {
 
 /// C1. The price by base model, service tier, meter, modality and context band, in force on the request's day.
 /// Pricing page. That cached tokens cost what input costs where the page has no cached price is assumed.
-fn c1_price<'r>(
-    subject: &Subject<'_>,
-    meter: Meter,
-    modality: Modality,
-    books: &'r Books,
-) -> Option<Found<'r>> {
+fn c1_price<'r>(subject: &Subject<'r>, meter: Meter, modality: Modality) -> Option<Found<'r>> {
     if meter == Meter::Unexplained {
         return None;
     }
     let (service_tier, band) = (subject.service_tier, subject.context_band);
-    books.prices.find(subject.base_model, service_tier, meter, modality, band, subject.day)
+    subject.prices?.find(service_tier, meter, modality, band, subject.day)
 }
 
 /// The first that holds of C3, C4, C2 and C11.
@@ -422,7 +426,6 @@ fn c10_suspended<'r>(
     modality: Modality,
     exempt: Option<Exempt>,
     has_price: bool,
-    books: &Books,
 ) -> Option<Why<'r>> {
     if exempt.is_some() {
         return None;
@@ -440,7 +443,7 @@ fn c10_suspended<'r>(
     if base_model.starts_with(TUNED) {
         return Some(Why::NoBaseModel(base_model));
     }
-    if !books.prices.knows(base_model) {
+    if subject.prices.is_none() {
         return Some(Why::NotInPriceBook(base_model));
     }
     Some(Why::NoPrice { base_model, service_tier, meter, modality, day })

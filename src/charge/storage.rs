@@ -238,6 +238,7 @@ fn c7_storage<'r>(
         project_id,
         model,
         base_model,
+        prices: books.prices.of_model(base_model),
         usage_tier,
         service_tier: ServiceTier::Standard,
         channel,

@@ -49,7 +49,7 @@ impl Check {
             for day in days? {
                 closing.add(&replay, &day, &books);
                 if !day.cells.is_empty() {
-                    requests.insert(day.day, day.cells.values().map(|cell| cell.requests).sum());
+                    requests.insert(day.day, day.cells.iter().map(|(_, cell)| cell.requests).sum());
                 }
             }
         }

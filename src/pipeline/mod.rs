@@ -88,7 +88,7 @@ impl Replay {
         };
         let mut cells = in_memory.cloned().unwrap_or_default();
         cells::add(&mut cells, day, spilled, &self.memory)?;
-        cells.retain(|_, cell| cell.requests > 0);
+        cells.retain(|(_, cell)| cell.requests > 0);
         Ok(Cow::Owned(cells))
     }
 

@@ -140,7 +140,7 @@ impl<'r> Rating<'r> {
             let resting = Resting { requests: throttled, ..Resting::NOTHING };
             rated.rest_on(Assumption::ThrottledInRpd, resting)?;
         }
-        let requests: u64 = cells.values().map(|cell| cell.requests).sum();
+        let requests: u64 = cells.iter().map(|(_, cell)| cell.requests).sum();
         if day == self.plan.first && self.plan.carry_missing && requests > 0 {
             warnings.insert(Warning::CarryMissing, requests);
         }

@@ -4,8 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
 use twox_hash::XxHash3_64;
 
 use super::cache::CacheEvent;
@@ -252,8 +250,8 @@ impl Span {
     }
 }
 
-/// The cells of a day.
-pub type Cells = HashMap<CellKey, Cell, FixedState>;
+/// The cells of a day, ascending by key: those of a group stand together, and are looked at one after the other.
+pub type Cells = Vec<(CellKey, Cell)>;
 
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -281,7 +279,7 @@ impl Tally {
     /// The days that have requests, ascending.
     pub fn days(&self) -> impl Iterator<Item = Day> {
         let in_memory =
-            self.cells.iter().flat_map(|(day, cells)| cells.values().map(|cell| (*day, cell.requests)));
+            self.cells.iter().flat_map(|(day, cells)| cells.iter().map(|(_, cell)| (*day, cell.requests)));
         let spilled =
             self.spilled.iter().flat_map(|(day, spilled)| spilled.iter().map(|own| (*day, own.requests)));
         let mut days: BTreeMap<Day, u64> = BTreeMap::new();
@@ -326,10 +324,6 @@ impl Arrival {
     /// Seconds since the day's midnight.
     pub fn second_of_day(self) -> u32 {
         (self.0 >> Self::TOKEN_BITS) as u32 & ((1 << Self::SECOND_BITS) - 1)
-    }
-
-    pub fn minute_of_day(self) -> usize {
-        self.second_of_day() as usize / 60
     }
 
     pub fn hour_of_day(self) -> usize {

@@ -83,7 +83,7 @@ fn a_log_has_what_makes_real_ones_hard() {
     let mut outcomes = BTreeSet::new();
     let mut bands = BTreeSet::new();
     let mut tiers_by_project = BTreeSet::new();
-    for key in replay.tally.cells.values().flat_map(|cells| cells.keys()) {
+    for (key, _) in replay.tally.cells.values().flatten() {
         let facts = &replay.groups[key.group.0 as usize];
         usage_tiers.insert(key.usage_tier);
         service_tiers.insert(facts.service_tier);

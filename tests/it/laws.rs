@@ -21,7 +21,7 @@ use rerate::types::meter::{Meter, Modality, Slot};
 use rerate::types::money::Pico;
 use rerate::types::reason::Reason;
 use rerate::types::request::{Facts, MethodKind, Outcome, Tools};
-use rerate::types::tally::{Arrival, CellKey, DayTraffic, GroupId, Groups, SeriesKey, Tally, Traffic};
+use rerate::types::tally::{Arrival, Cell, CellKey, DayTraffic, GroupId, Groups, SeriesKey, Tally, Traffic};
 use rerate::types::tier::{Channel, ServiceTier, UsageTier};
 use rerate::{publish, read, report};
 use serde_json::Value;
@@ -261,6 +261,7 @@ fn sums_of_disjoint_slices_add_up_to_the_sums_of_the_whole() {
 
         let mut records = rerate::balance::Records::default();
         let mut tally = Tally::default();
+        let mut cells: BTreeMap<Day, BTreeMap<CellKey, Cell>> = BTreeMap::new();
         let mut series: BTreeMap<Day, HashMap<SeriesKey, Vec<Arrival>>> = BTreeMap::new();
         let (mut figures, mut suspended) = (Figures::default(), 0);
         for slice in slices {
@@ -271,9 +272,9 @@ fn sums_of_disjoint_slices_add_up_to_the_sums_of_the_whole() {
             let ids: HashMap<&Facts<Box<str>>, GroupId> =
                 whole.groups.iter().zip(0..).map(|(facts, id)| (facts, GroupId(id))).collect();
             let group = |group: GroupId| ids[&slice.groups[group.0 as usize]];
-            for (day, cells) in &slice.tally.cells {
-                let own = tally.cells.entry(*day).or_default();
-                for (key, cell) in cells {
+            for (day, of_slice) in &slice.tally.cells {
+                let own = cells.entry(*day).or_default();
+                for (key, cell) in of_slice {
                     own.entry(CellKey { group: group(key.group), ..*key }).or_default().merge(cell);
                 }
             }
@@ -290,6 +291,7 @@ fn sums_of_disjoint_slices_add_up_to_the_sums_of_the_whole() {
                 }
             }
         }
+        tally.cells = cells.into_iter().map(|(day, cells)| (day, cells.into_iter().collect())).collect();
         let day_traffic = |(day, series): (Day, HashMap<SeriesKey, Vec<Arrival>>)| {
             let lengths: Vec<_> = series.iter().map(|(key, arrivals)| (*key, arrivals.len())).collect();
             (day, DayTraffic::new(lengths, series.into_values().flatten().collect()))
