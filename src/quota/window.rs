@@ -144,9 +144,6 @@ pub fn pack(minutes: &[(u32, Minute)]) -> Vec<u8> {
     bytes
 }
 
-/// A packed minute isn't shorter.
-pub const LEAST_PACKED: usize = 5;
-
 /// The minutes that were packed.
 pub fn unpack(mut bytes: &[u8]) -> impl Iterator<Item = (u32, Minute)> {
     std::iter::from_fn(move || {

@@ -225,7 +225,7 @@ impl Cells {
     }
 }
 
-/// Appends a value so many times, of which one is the most frequent.
+/// Appends a value so many times, nearly always once.
 #[inline(always)]
 fn push<T: Copy>(values: &mut Vec<T>, value: T, times: usize) {
     match times {
@@ -255,7 +255,7 @@ impl<T: Copy + Default> Plain<T> {
         self.push(T::default(), rows);
     }
 
-    pub fn is_null(&self, row: usize) -> bool {
+    fn is_null(&self, row: usize) -> bool {
         self.nulls.get(row) == Some(&true)
     }
 

@@ -25,8 +25,9 @@ pub const REPORT: Report = Report {
 
 /// The rows of one day.
 pub fn rows(day: Day, measured: &Measured<'_>) -> Rows {
+    // A packed minute is five numbers, each a byte at least.
     let packed: usize = measured.minutes.values().map(Vec::len).sum();
-    let mut rows = Rows::new(&REPORT, packed / window::LEAST_PACKED);
+    let mut rows = Rows::new(&REPORT, packed / 5);
     let start = day.start().seconds();
     let minute_at = |minute: u32| Instant::from_seconds(start + i64::from(minute) * 60);
     for (key, minutes) in &measured.minutes {
