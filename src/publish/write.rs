@@ -16,8 +16,8 @@ use polars_arrow::types::NativeType;
 use polars_parquet::parquet::error::ParquetError;
 use polars_parquet::write::{
     CompressionOptions, Compressor, DynIter, DynStreamingIterator, Encoding, FallibleStreamingIterator,
-    FileWriter, KeyValue, StatisticsOptions, Version, WriteOptions, array_to_columns, schema_to_metadata_key,
-    to_parquet_type,
+    FileWriter, KeyValue, StatisticsOptions, Version, WriteOptions, ZstdLevel, array_to_columns,
+    schema_to_metadata_key, to_parquet_type,
 };
 
 use super::steps::step;
@@ -31,19 +31,6 @@ const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
 /// So many rows of a Parquet file stand together.
 const ROW_GROUP: usize = 1 << 18;
-
-const PARQUET: WriteOptions = WriteOptions {
-    statistics: StatisticsOptions {
-        min_value: true,
-        max_value: true,
-        distinct_count: false,
-        null_count: true,
-        binary_statistics_truncate_length: None,
-    },
-    version: Version::V1,
-    compression: CompressionOptions::Zstd(None),
-    data_page_size: None,
-};
 
 /// Writes the rows of a report into `folder`, in its order.
 pub fn report(folder: &Path, mut rows: Rows) -> Result<()> {
@@ -74,23 +61,37 @@ pub fn file(path: &Path, bytes: &[u8]) -> Result<()> {
 /// The rows as a Parquet file.
 fn parquet(rows: &Rows) -> PolarsResult<Vec<u8>> {
     let schema = schema(rows.report(), ArrowDataType::Utf8View);
-    let mut writer = FileWriter::try_new(Vec::new(), schema.clone(), PARQUET)?;
+    let options = options()?;
+    let mut writer = FileWriter::try_new(Vec::new(), schema.clone(), options)?;
     for begin in (0..rows.height()).step_by(ROW_GROUP) {
         let group = begin..rows.height().min(begin + ROW_GROUP);
         let columns = rows.columns().zip(schema.iter_values()).map(|((_, cells), field)| {
             let array = array(cells, field.dtype(), group.clone());
             let encoding = encoding(cells, group.clone());
-            let pages = array_to_columns(array, to_parquet_type(field)?, PARQUET, &[encoding])?;
+            let pages = array_to_columns(array, to_parquet_type(field)?, options, &[encoding])?;
             let pages = pages.into_iter().flatten();
             let pages =
                 pages.map(|page| page.map_err(|error| ParquetError::FeatureNotSupported(error.to_string())));
-            let pages = Compressor::new(pages, PARQUET.compression, Vec::new()).map_err(PolarsError::from);
+            let pages = Compressor::new(pages, options.compression, Vec::new()).map_err(PolarsError::from);
             Ok(DynStreamingIterator::new(pages))
         });
         writer.write(group.len() as u64, DynIter::new(columns))?;
     }
     writer.end(Some(metadata(rows.report())))?;
     Ok(writer.into_inner())
+}
+
+fn options() -> PolarsResult<WriteOptions> {
+    let statistics = StatisticsOptions {
+        min_value: true,
+        max_value: true,
+        distinct_count: false,
+        null_count: true,
+        binary_statistics_truncate_length: None,
+    };
+    // Higher levels take longer, and come to no fewer bytes.
+    let compression = CompressionOptions::Zstd(Some(ZstdLevel::try_new(1)?));
+    Ok(WriteOptions { statistics, version: Version::V1, compression, data_page_size: None })
 }
 
 /// The cells of some rows. A text stands once, unless nearly all differ.
