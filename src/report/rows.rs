@@ -91,9 +91,9 @@ impl Rows {
         for name in self.report.key.iter().rev() {
             let place = self.report.columns.iter().position(|column| column.name == *name);
             self.columns[place.expect("a key has columns of the report")].rank(&mut ranks);
-            let least = ranks.iter().copied().min().unwrap_or(0);
-            let greatest = ranks.iter().copied().max().unwrap_or(0);
-            let own_bits = u64::BITS - (greatest - least).leading_zeros();
+            let ends = |(least, greatest): (u64, u64), rank: &u64| (least.min(*rank), greatest.max(*rank));
+            let (least, greatest) = ranks.iter().fold((u64::MAX, 0), ends);
+            let own_bits = u64::BITS - greatest.saturating_sub(least).leading_zeros();
             if own_bits == 0 {
                 continue;
             }
