@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use comfy_table::ContentArrangement;
+use foldhash::HashMap;
 use indicatif::HumanBytes;
 
 use super::screen::{self, counted, dollars, say, thousands};
@@ -123,7 +124,7 @@ const MOST_ROWS: usize = 20;
 #[derive(Default)]
 pub struct Closing<'r> {
     /// By base model and usage tier.
-    sums: BTreeMap<(&'r str, UsageTier), Sum<'r>>,
+    sums: HashMap<(&'r str, UsageTier), Sum<'r>>,
     /// The highest share of any limit by quota model and usage tier, in thousandths, and in words.
     shares: BTreeMap<(&'r str, UsageTier), (u64, String)>,
     accounts: BTreeMap<&'r str, AccountSum>,

@@ -167,7 +167,7 @@ impl<'p, W: Watcher> Staging<'p, W> {
             self.refuse_when_stopped()?;
             let ((report, manifest), folder) = (&days[*place], &folders[*place]);
             if let Some(rows) = self.table(*table, report)? {
-                write::report(folder, &rows)?;
+                write::report(folder, rows)?;
             }
             if left[*place].fetch_sub(1, Ordering::AcqRel) == 1 {
                 write::file(&folder.join("carry.json"), report.walked.carry.text().as_bytes())?;
@@ -221,7 +221,7 @@ impl<'p, W: Watcher> Staging<'p, W> {
             if with_lines.contains(&id) {
                 let folder = self.output.stage(&name)?;
                 let lines = undated.iter().copied().filter(|line| line.input == id);
-                write::report(&folder, &report::suspense::of_lines(lines, &self.replay.inputs))?;
+                write::report(&folder, report::suspense::of_lines(lines, &self.replay.inputs))?;
                 write_json(&folder.join("run.json"), &self.run)?;
                 folders.insert(name, true);
             }

@@ -1,26 +1,28 @@
 //! Owns how a table becomes files: Parquet (zstd), by polars, and CSV for people.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::fs::File;
 use std::io::Write as _;
+use std::ops::Range;
 use std::path::Path;
 
 use foldhash::HashMap;
 use polars::prelude::{PolarsError, PolarsResult};
 use polars_arrow::array::{Array, BooleanArray, DictionaryArray, PrimitiveArray, Utf8ViewArray};
+use polars_arrow::bitmap::Bitmap;
 use polars_arrow::datatypes::{ArrowDataType, ArrowSchema, Field, IntegerType, TimeUnit};
 use polars_arrow::types::NativeType;
 use polars_parquet::parquet::error::ParquetError;
 use polars_parquet::write::{
-    CompressionOptions, Compressor, DynIter, DynStreamingIterator, FallibleStreamingIterator, FileWriter,
-    KeyValue, StatisticsOptions, Version, WriteOptions, array_to_columns, get_dtype_encoding,
+    CompressionOptions, Compressor, DynIter, DynStreamingIterator, Encoding, FallibleStreamingIterator,
+    FileWriter, KeyValue, StatisticsOptions, Version, WriteOptions, ZstdLevel, array_to_columns,
     schema_to_metadata_key, to_parquet_type,
 };
 
 use super::steps::step;
 use crate::error::{Error, Result};
-use crate::report::{Cells, Column, Dictionary, Kind, Report, Rows, Value};
+use crate::report::{Cells, Column, Kind, Plain, Report, Rows, Value};
 use crate::types::day::{Day, Instant};
 use crate::types::money::Pico;
 
@@ -30,28 +32,15 @@ const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 /// So many rows of a Parquet file stand together.
 const ROW_GROUP: usize = 1 << 18;
 
-const PARQUET: WriteOptions = WriteOptions {
-    statistics: StatisticsOptions {
-        min_value: true,
-        max_value: true,
-        distinct_count: false,
-        null_count: true,
-        binary_statistics_truncate_length: None,
-    },
-    version: Version::V1,
-    compression: CompressionOptions::Zstd(None),
-    data_page_size: None,
-};
-
-/// Writes the rows of a report into `folder`.
-pub fn report(folder: &Path, rows: &Rows) -> Result<()> {
+/// Writes the rows of a report into `folder`, in its order.
+pub fn report(folder: &Path, mut rows: Rows) -> Result<()> {
     let name = rows.report().name;
-    let order = rows.order();
-    let parquet = parquet(rows, &order)
-        .map_err(|error| Error::new(format!("{name}: the report can't be built: {error}")))?;
+    rows.sort();
+    let parquet =
+        parquet(&rows).map_err(|error| Error::new(format!("{name}: the report can't be built: {error}")))?;
     file(&folder.join(format!("{name}.parquet")), &parquet)?;
     if rows.report().has_csv {
-        file(&folder.join(format!("{name}.csv")), csv(rows, &order).as_bytes())?;
+        file(&folder.join(format!("{name}.csv")), csv(&rows).as_bytes())?;
     }
     Ok(())
 }
@@ -69,52 +58,87 @@ pub fn file(path: &Path, bytes: &[u8]) -> Result<()> {
     write().map_err(|error| Error::io("write", path, &error))
 }
 
-/// The rows as a Parquet file, in the order of `order`.
-fn parquet(rows: &Rows, order: &[u32]) -> PolarsResult<Vec<u8>> {
+/// The rows as a Parquet file.
+fn parquet(rows: &Rows) -> PolarsResult<Vec<u8>> {
     let schema = schema(rows.report(), ArrowDataType::Utf8View);
-    let mut writer = FileWriter::try_new(Vec::new(), schema.clone(), PARQUET)?;
-    for places in order.chunks(ROW_GROUP) {
+    let options = options()?;
+    let mut writer = FileWriter::try_new(Vec::new(), schema.clone(), options)?;
+    for begin in (0..rows.height()).step_by(ROW_GROUP) {
+        let group = begin..rows.height().min(begin + ROW_GROUP);
         let columns = rows.columns().zip(schema.iter_values()).map(|((_, cells), field)| {
-            let array = array(cells, field.dtype(), places);
-            let encodings = get_dtype_encoding(field.dtype());
-            let pages =
-                array_to_columns(array, to_parquet_type(field)?, PARQUET, &encodings)?.into_iter().flatten();
+            let array = array(cells, field.dtype(), group.clone());
+            let encoding = encoding(cells, group.clone());
+            let pages = array_to_columns(array, to_parquet_type(field)?, options, &[encoding])?;
+            let pages = pages.into_iter().flatten();
             let pages =
                 pages.map(|page| page.map_err(|error| ParquetError::FeatureNotSupported(error.to_string())));
-            let pages = Compressor::new(pages, PARQUET.compression, Vec::new()).map_err(PolarsError::from);
+            let pages = Compressor::new(pages, options.compression, Vec::new()).map_err(PolarsError::from);
             Ok(DynStreamingIterator::new(pages))
         });
-        writer.write(places.len() as u64, DynIter::new(columns))?;
+        writer.write(group.len() as u64, DynIter::new(columns))?;
     }
     writer.end(Some(metadata(rows.report())))?;
     Ok(writer.into_inner())
 }
 
+fn options() -> PolarsResult<WriteOptions> {
+    let statistics = StatisticsOptions {
+        min_value: true,
+        max_value: true,
+        distinct_count: false,
+        null_count: true,
+        binary_statistics_truncate_length: None,
+    };
+    // Higher levels take longer, and come to no fewer bytes.
+    let compression = CompressionOptions::Zstd(Some(ZstdLevel::try_new(1)?));
+    Ok(WriteOptions { statistics, version: Version::V1, compression, data_page_size: None })
+}
+
 /// The cells of some rows. A text stands once, unless nearly all differ.
-fn array(cells: &Cells, type_: &ArrowDataType, rows: &[u32]) -> Box<dyn Array> {
-    fn numbers<T: NativeType>(cells: &[Option<T>], type_: &ArrowDataType, rows: &[u32]) -> Box<dyn Array> {
-        let cells = || rows.iter().map(|row| cells[*row as usize]);
-        let validity =
-            cells().any(|cell| cell.is_none()).then(|| cells().map(|cell| cell.is_some()).collect());
-        let cells: Vec<T> = cells().map(Option::unwrap_or_default).collect();
-        PrimitiveArray::new(type_.clone(), cells.into(), validity).boxed()
+fn array(cells: &Cells, type_: &ArrowDataType, rows: Range<usize>) -> Box<dyn Array> {
+    fn plain<T: NativeType>(cells: &Plain<T>, type_: &ArrowDataType, rows: Range<usize>) -> Box<dyn Array> {
+        let validity = cells.validity(rows.clone()).map(Bitmap::from_iter);
+        PrimitiveArray::new(type_.clone(), cells.values[rows].to_vec().into(), validity).boxed()
     }
     match cells {
-        Cells::Date(cells) => numbers(cells, type_, rows),
-        Cells::Instant(cells) | Cells::Whole(cells) => numbers(cells, type_, rows),
-        Cells::Dollars(cells) => numbers(cells, type_, rows),
-        Cells::YesNo(cells) => rows.iter().map(|row| cells[*row as usize]).collect::<BooleanArray>().boxed(),
+        Cells::Date(cells) => plain(cells, type_, rows),
+        Cells::Instant(cells) | Cells::Whole(cells) => plain(cells, type_, rows),
+        Cells::Dollars(cells) => plain(cells, type_, rows),
+        Cells::YesNo(cells) => {
+            let validity = cells.validity(rows.clone()).map(Bitmap::from_iter);
+            BooleanArray::new(type_.clone(), cells.values[rows].iter().copied().collect(), validity).boxed()
+        }
         Cells::Text(texts) => {
+            let validity = texts.validity(rows.clone()).map(Bitmap::from_iter);
             let (texts, places) = texts.dictionary(rows);
-            if rows.len() > 128 && texts.len() > rows.len() / 4 * 3 {
-                let texts = places.iter().map(|place| place.map(|place| texts[place as usize]));
-                return Utf8ViewArray::from_slice(texts.collect::<Vec<_>>()).boxed();
+            if places.len() > 128 && texts.len() > places.len() / 4 * 3 {
+                let texts = places.iter().map(|place| texts[*place as usize]);
+                return Utf8ViewArray::from_slice_values(texts.collect::<Vec<_>>())
+                    .with_validity(validity)
+                    .boxed();
             }
             let type_ = ArrowDataType::Dictionary(IntegerType::UInt32, Box::new(type_.clone()), false);
             let texts = Utf8ViewArray::from_slice_values(texts).boxed();
-            let places: PrimitiveArray<u32> = places.into_iter().collect();
+            let places = PrimitiveArray::new(ArrowDataType::UInt32, places.into(), validity);
             DictionaryArray::try_new(type_, places, texts).expect("places are those of texts").boxed()
         }
+    }
+}
+
+/// A dictionary is for texts, and for what lies near to each other: polars finds the numbers of one in a table. Of others
+/// it would have to hash each, only to be larger than they are by themselves.
+fn encoding(cells: &Cells, rows: Range<usize>) -> Encoding {
+    fn of<T: Copy + Ord + Into<i64>>(values: &[T]) -> Encoding {
+        const FAR: u64 = u16::MAX as u64;
+        let least_and_greatest = values.iter().min().zip(values.iter().max());
+        let span = least_and_greatest.map(|(least, greatest)| (*greatest).into().abs_diff((*least).into()));
+        if span.is_some_and(|span| span > FAR) { Encoding::Plain } else { Encoding::RleDictionary }
+    }
+    match cells {
+        Cells::Date(cells) => of(&cells.values[rows]),
+        Cells::Instant(cells) | Cells::Whole(cells) => of(&cells.values[rows]),
+        Cells::Text(_) => Encoding::RleDictionary,
+        Cells::Dollars(_) | Cells::YesNo(_) => Encoding::Plain,
     }
 }
 
@@ -144,45 +168,50 @@ fn metadata(report: &Report) -> Vec<KeyValue> {
     metadata
 }
 
-/// The rows as a CSV, in the order of `order`: dollars as plain decimals, and no text that a spreadsheet would run.
-fn csv(rows: &Rows, order: &[u32]) -> String {
+/// The rows as a CSV: dollars as plain decimals, and no text that a spreadsheet would run.
+fn csv(rows: &Rows) -> String {
     // Texts and days are few: each is made a cell once.
-    let texts = |cells: &Cells| match cells {
-        Cells::Text(texts) => {
-            let (texts, places) = texts.dictionary(order);
-            (texts.into_iter().map(|text| quoted(&guarded(text)).into_owned()).collect(), places)
-        }
-        _ => (Vec::new(), Vec::new()),
+    let texts = |(_, cells): (_, &Cells)| match cells {
+        Cells::Text(texts) => texts.texts().map(|text| quoted(&guarded(text)).into_owned()).collect(),
+        _ => Vec::new(),
     };
-    let columns: Vec<(&Cells, Dictionary<String>)> =
-        rows.columns().map(|(_, cells)| (cells, texts(cells))).collect();
+    let texts: Vec<Vec<String>> = rows.columns().map(texts).collect();
     let mut days: HashMap<Day, String> = HashMap::default();
-    let names: Vec<&str> = rows.report().columns.iter().map(|column| column.name).collect();
-    let mut csv = names.join(",");
-    for (at, row) in order.iter().enumerate() {
-        let mut comma = "\n";
-        for (cells, (texts, places)) in &columns {
-            csv.push_str(std::mem::replace(&mut comma, ","));
-            if let Some(place) = places.get(at) {
-                csv.push_str(place.map_or("", |place| &texts[place as usize]));
-                continue;
-            }
-            let written = match cells.value(*row) {
-                Value::Date(day) => {
-                    csv.push_str(days.entry(day).or_insert_with(|| day.to_string()));
-                    Ok(())
-                }
-                Value::Instant(at) => write!(csv, "{}", Instant::from_seconds(at.seconds())),
-                Value::Whole(whole) => write!(csv, "{whole}"),
-                Value::Dollars(pico) => write!(csv, "{pico}"),
-                Value::YesNo(yes) => write!(csv, "{yes}"),
-                Value::Text(_) | Value::Null | Value::Same => Ok(()),
-            };
-            written.expect("memory takes it");
-        }
+    // More than it takes, which costs nothing.
+    let mut csv = String::with_capacity((1 + rows.height()) * texts.len() * 16);
+    for (column, _) in rows.columns() {
+        csv.extend([column.name, ","]);
     }
-    csv.push('\n');
+    end_line(&mut csv);
+    for row in 0..rows.height() {
+        for ((_, cells), texts) in rows.columns().zip(&texts) {
+            if let Cells::Text(cells) = cells {
+                csv.push_str(&texts[cells.places[row] as usize]);
+            } else {
+                match cells.value(row) {
+                    Value::Date(day) => csv.push_str(days.entry(day).or_insert_with(|| day.to_string())),
+                    Value::Instant(at) => push(&mut csv, Instant::from_seconds(at.seconds())),
+                    Value::Whole(whole) => csv.push_str(itoa::Buffer::new().format(whole)),
+                    Value::Dollars(pico) => push(&mut csv, pico),
+                    Value::YesNo(yes) => push(&mut csv, yes),
+                    Value::Text(_) | Value::Null => {}
+                }
+            }
+            csv.push(',');
+        }
+        end_line(&mut csv);
+    }
     csv
+}
+
+fn push(csv: &mut String, cell: impl Display) {
+    write!(csv, "{cell}").expect("memory takes it");
+}
+
+/// Instead of the comma after the last cell.
+fn end_line(csv: &mut String) {
+    csv.pop();
+    csv.push('\n');
 }
 
 /// A text as a cell of a CSV, so that no spreadsheet runs it.

@@ -41,7 +41,7 @@ pub const REPORT: Report = Report {
 
 /// The rows of one day.
 pub fn rows(day: Day, accounts: &[AccountDay<'_>], standings: &BTreeMap<&str, Standing>) -> Rows {
-    let mut rows = Rows::new(&REPORT);
+    let mut rows = Rows::new(&REPORT, accounts.len());
     for account in accounts {
         let standing = account.billing_account.and_then(|id| standings.get(id));
         let cap = standing.and_then(|standing| standing.monthly_cap);

@@ -64,7 +64,7 @@ pub const REPORT: Report = Report {
 
 /// The rows of one day.
 pub fn rows(day: Day, rated: &Rated<'_>, books: &Books) -> Rows {
-    let mut rows = Rows::new(&REPORT);
+    let mut rows = Rows::new(&REPORT, rated.charges.len());
     for (key, charge) in &rated.charges {
         let price = charge.price;
         rows.push([

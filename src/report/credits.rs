@@ -20,7 +20,7 @@ pub const REPORT: Report = Report {
 
 /// The rows of one day: every credit that holds on it, be its balance 0.
 pub fn rows(day: Day, payments: &[Payment<'_>]) -> Rows {
-    let mut rows = Rows::new(&REPORT);
+    let mut rows = Rows::new(&REPORT, payments.len());
     for payment in payments {
         rows.push([
             day.into(),

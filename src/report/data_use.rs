@@ -35,7 +35,7 @@ pub fn rows(day: Day, cells: &Cells, groups: &Groups) -> Rows {
             *sum += addend;
         }
     }
-    let mut rows = Rows::new(&REPORT);
+    let mut rows = Rows::new(&REPORT, sums.len());
     for ((project_id, channel, terms), [requests, input, output]) in sums {
         rows.push([
             day.into(),

@@ -37,7 +37,7 @@ pub const REPORT: Report = Report {
 
 /// The rows of one day.
 pub fn rows(day: Day, evidence: &Evidence<'_>) -> Rows {
-    let mut rows = Rows::new(&REPORT);
+    let mut rows = Rows::new(&REPORT, evidence.rows.len());
     for (EvidenceKey { quota, violation }, seen) in &evidence.rows {
         rows.push([
             day.into(),

@@ -15,7 +15,7 @@ pub mod traffic;
 pub mod upgrade;
 pub mod usage;
 
-pub use self::rows::{Cells, Dictionary, Rows};
+pub use self::rows::{Cells, Plain, Rows};
 use crate::types::day::{Day, Instant};
 use crate::types::money::Pico;
 
@@ -74,8 +74,6 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub enum Value<'v> {
     Null,
-    /// As in the row before.
-    Same,
     Date(Day),
     Instant(Instant),
     Text(&'v str),

@@ -75,7 +75,7 @@ pub const REPORT: Report = Report {
 
 /// The rows of one day.
 pub fn rows(day: Day, measured: &Measured<'_>) -> Rows {
-    let mut rows = Rows::new(&REPORT);
+    let mut rows = Rows::new(&REPORT, measured.quota.len());
     for (key, quota) in &measured.quota {
         rows.push([
             day.into(),

@@ -61,7 +61,7 @@ pub fn rows(
     books: &Books,
     inputs: &[InputSummary],
 ) -> Result<Rows> {
-    let mut rows = Rows::new(&REPORT);
+    let mut rows = Rows::new(&REPORT, kept.len());
     for request in kept {
         let facts = &groups[request.cell.group.0 as usize];
         let (usage_tier, band) = (request.cell.usage_tier, request.cell.context_band);

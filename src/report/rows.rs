@@ -1,9 +1,11 @@
 //! Owns rows of a report, column by column, and the report's order of them. Rows are many and their texts few, so a text
 //! is kept once and is a number in its column: rows are sorted by numbers.
 
+use std::hash::{BuildHasher, Hasher};
+use std::ops::Range;
+
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use std::hash::BuildHasher;
 
 use super::{Column, Kind, Report, Value};
 use crate::types::day::{Day, Instant};
@@ -18,24 +20,33 @@ pub struct Rows {
 
 /// A column's cells.
 pub enum Cells {
-    Date(Vec<Option<i32>>),
+    Date(Plain<i32>),
     /// In microseconds: polars and every reader know them; what is shown are whole seconds.
-    Instant(Vec<Option<i64>>),
+    Instant(Plain<i64>),
     Text(Texts),
-    Whole(Vec<Option<i64>>),
-    Dollars(Vec<Option<i128>>),
-    YesNo(Vec<Option<bool>>),
+    Whole(Plain<i64>),
+    Dollars(Plain<i128>),
+    YesNo(Plain<bool>),
+}
+
+/// A column of what is as long in each row.
+pub struct Plain<T> {
+    /// Something also where there is null.
+    pub values: Vec<T>,
+    /// Whether a row's cell is null, of all rows up to the last that is.
+    nulls: Vec<bool>,
 }
 
 impl Rows {
-    pub fn new(report: &'static Report) -> Rows {
+    /// Rows with room for so many: what isn't filled of it takes no memory.
+    pub fn new(report: &'static Report, room: usize) -> Rows {
         let cells = |column: &Column| match column.kind {
-            Kind::Date => Cells::Date(Vec::new()),
-            Kind::Instant => Cells::Instant(Vec::new()),
-            Kind::Text => Cells::Text(Texts::default()),
-            Kind::Whole => Cells::Whole(Vec::new()),
-            Kind::Dollars => Cells::Dollars(Vec::new()),
-            Kind::YesNo => Cells::YesNo(Vec::new()),
+            Kind::Date => Cells::Date(Plain::new(room)),
+            Kind::Instant => Cells::Instant(Plain::new(room)),
+            Kind::Text => Cells::Text(Texts { places: Vec::with_capacity(room), ..Texts::default() }),
+            Kind::Whole => Cells::Whole(Plain::new(room)),
+            Kind::Dollars => Cells::Dollars(Plain::new(room)),
+            Kind::YesNo => Cells::YesNo(Plain::new(room)),
         };
         Rows { report, columns: report.columns.iter().map(cells).collect(), rows: 0 }
     }
@@ -45,190 +56,341 @@ impl Rows {
         self.report
     }
 
-    /// Appends a row: a value for each column, of its kind. An empty text is null.
-    pub fn push<const N: usize>(&mut self, values: [Value<'_>; N]) {
-        assert_eq!(N, self.columns.len(), "{}: a value for each column", self.report.name);
-        self.rows += 1;
-        for (cells, value) in self.columns.iter_mut().zip(values) {
-            match (cells, value) {
-                (cells, Value::Same) => cells.push_same(),
-                (Cells::Date(cells), Value::Date(day)) => cells.push(Some(day.0)),
-                (Cells::Date(cells), Value::Null) => cells.push(None),
-                (Cells::Instant(cells), Value::Instant(at)) => cells.push(Some(at.0.div_euclid(1_000))),
-                (Cells::Instant(cells), Value::Null) => cells.push(None),
-                (Cells::Text(cells), Value::Text(text)) => cells.push(text),
-                (Cells::Text(cells), Value::Null) => cells.push(""),
-                (Cells::Whole(cells), Value::Whole(whole)) => {
-                    cells.push(Some(i64::try_from(whole).expect("sums are checked against 2^63")));
-                }
-                (Cells::Whole(cells), Value::Null) => cells.push(None),
-                (Cells::Dollars(cells), Value::Dollars(pico)) => cells.push(Some(pico.0)),
-                (Cells::Dollars(cells), Value::Null) => cells.push(None),
-                (Cells::YesNo(cells), Value::YesNo(yes)) => cells.push(Some(yes)),
-                (Cells::YesNo(cells), Value::Null) => cells.push(None),
-                (_, value) => unreachable!("{}: {value:?} in a column of another kind", self.report.name),
-            }
-        }
+    /// How many they are.
+    pub fn height(&self) -> usize {
+        self.rows
     }
 
-    /// Its columns, each with the cells of all rows as they were appended.
+    /// Appends a row: a value for each column, of its kind. An empty text is null.
+    pub fn push<const N: usize>(&mut self, values: [Value<'_>; N]) {
+        let mut row = self.append(1);
+        values.into_iter().for_each(|value| row.all(value));
+    }
+
+    /// Appends so many rows, column by column from the first on.
+    pub fn append(&mut self, rows: usize) -> Appended<'_> {
+        self.rows += rows;
+        Appended { rows, columns: self.columns.iter_mut() }
+    }
+
+    /// Its columns, each with the cells of all rows.
     pub fn columns(&self) -> impl Iterator<Item = (&'static Column, &Cells)> {
         self.report.columns.iter().zip(&self.columns)
     }
 
-    /// The rows' places in the report's order.
-    pub fn order(&self) -> Vec<u32> {
-        let mut order: Vec<u32> = (0..self.rows as u32).collect();
+    /// Puts the rows into the report's order.
+    pub fn sort(&mut self) {
+        for (column, cells) in self.columns() {
+            let (report, rows) = (self.report.name, cells.rows());
+            assert_eq!(rows, self.rows, "{report}: {} has a cell in each row", column.name);
+        }
         // From the last column of the key to the first, as many at once as 128 bits hold: an order stays within the next.
-        let mut packed = vec![0u128; self.rows];
-        let mut bits = 0;
-        let sort = |order: &mut Vec<u32>, packed: &mut Vec<u128>| {
-            order.sort_by_key(|row| packed[*row as usize]);
-            packed.fill(0);
-        };
+        let mut order: Vec<u32> = (0..self.rows as u32).collect();
+        let (mut packed, mut bits) = (vec![0; self.rows], 0);
+        let mut ranks = Vec::new();
         for name in self.report.key.iter().rev() {
             let place = self.report.columns.iter().position(|column| column.name == *name);
-            let ranks = self.columns[place.expect("a key has columns of the report")].ranks();
-            let greatest = ranks.iter().copied().max().unwrap_or(0);
-            let own_bits = u64::BITS - greatest.leading_zeros();
+            self.columns[place.expect("a key has columns of the report")].rank(&mut ranks);
+            let ends = |(least, greatest): (u64, u64), rank: &u64| (least.min(*rank), greatest.max(*rank));
+            let (least, greatest) = ranks.iter().fold((u64::MAX, 0), ends);
+            let own_bits = u64::BITS - greatest.saturating_sub(least).leading_zeros();
             if own_bits == 0 {
                 continue;
             }
             if bits + own_bits > u128::BITS {
-                sort(&mut order, &mut packed);
+                sort(&mut order, &packed, bits);
+                packed.fill(0);
                 bits = 0;
             }
-            for (packed, rank) in packed.iter_mut().zip(ranks) {
-                *packed |= u128::from(rank) << bits;
+            for (packed, rank) in packed.iter_mut().zip(&ranks) {
+                *packed |= u128::from(rank - least) << bits;
             }
             bits += own_bits;
         }
-        sort(&mut order, &mut packed);
-        order
+        sort(&mut order, &packed, bits);
+        if !order.is_sorted() {
+            self.columns.iter_mut().for_each(|cells| cells.reorder(&order));
+        }
+    }
+}
+
+/// Sorts rows by what is packed of each in so many bits, a byte at a time from the last on; rows that agree stay as they are.
+fn sort(order: &mut Vec<u32>, packed: &[u128], bits: u32) {
+    if order.is_sorted_by_key(|row| packed[*row as usize]) {
+        return;
+    }
+    let mut sorted = order.clone();
+    for shift in (0..bits).step_by(8) {
+        let byte = |row: u32| usize::from((packed[row as usize] >> shift) as u8);
+        let mut places = [0; 256];
+        order.iter().for_each(|row| places[byte(*row)] += 1);
+        let mut begin = 0;
+        for place in &mut places {
+            begin += std::mem::replace(place, begin);
+        }
+        for row in order.iter() {
+            let place = &mut places[byte(*row)];
+            sorted[*place] = *row;
+            *place += 1;
+        }
+        std::mem::swap(order, &mut sorted);
+    }
+}
+
+/// Rows whose columns are being filled.
+pub struct Appended<'r> {
+    rows: usize,
+    columns: std::slice::IterMut<'r, Cells>,
+}
+
+impl Appended<'_> {
+    /// The next column has this in all rows.
+    #[inline]
+    pub fn all<'v>(&mut self, value: impl Into<Value<'v>>) {
+        self.columns.next().expect("no more columns than there are").push(value.into(), self.rows);
+    }
+
+    /// The next column has these, one in each row.
+    #[inline]
+    pub fn each<'v>(&mut self, values: impl IntoIterator<Item: Into<Value<'v>>>) {
+        let cells = self.columns.next().expect("no more columns than there are");
+        values.into_iter().for_each(|value| cells.push(value.into(), 1));
     }
 }
 
 impl Cells {
+    /// Appends a value so many times.
+    #[inline(always)]
+    fn push(&mut self, value: Value<'_>, rows: usize) {
+        match (self, value) {
+            (Cells::Date(cells), Value::Date(day)) => cells.push(day.0, rows),
+            (Cells::Date(cells), Value::Null) => cells.push_null(rows),
+            (Cells::Instant(cells), Value::Instant(at)) => cells.push(at.0.div_euclid(1_000), rows),
+            (Cells::Instant(cells) | Cells::Whole(cells), Value::Null) => cells.push_null(rows),
+            (Cells::Text(cells), Value::Text(text)) => cells.push(text, rows),
+            (Cells::Text(cells), Value::Null) => cells.push("", rows),
+            (Cells::Whole(cells), Value::Whole(whole)) => {
+                cells.push(i64::try_from(whole).expect("sums are checked against 2^63"), rows);
+            }
+            (Cells::Dollars(cells), Value::Dollars(pico)) => cells.push(pico.0, rows),
+            (Cells::Dollars(cells), Value::Null) => cells.push_null(rows),
+            (Cells::YesNo(cells), Value::YesNo(yes)) => cells.push(yes, rows),
+            (Cells::YesNo(cells), Value::Null) => cells.push_null(rows),
+            (_, value) => unreachable!("{value:?} in a column of another kind"),
+        }
+    }
+
+    fn rows(&self) -> usize {
+        match self {
+            Cells::Date(cells) => cells.values.len(),
+            Cells::Instant(cells) | Cells::Whole(cells) => cells.values.len(),
+            Cells::Text(texts) => texts.places.len(),
+            Cells::Dollars(cells) => cells.values.len(),
+            Cells::YesNo(cells) => cells.values.len(),
+        }
+    }
+
     /// What stands in a row.
-    pub fn value(&self, row: u32) -> Value<'_> {
-        let row = row as usize;
+    #[inline]
+    pub fn value(&self, row: usize) -> Value<'_> {
         match self {
-            Cells::Date(cells) => cells[row].map(Day).into(),
-            Cells::Instant(cells) => cells[row].map(|micros| Instant(micros * 1_000)).into(),
-            Cells::Text(texts) => Some(texts.text(texts.rows[row])).filter(|text| !text.is_empty()).into(),
-            Cells::Whole(cells) => cells[row].map(i64::cast_unsigned).into(),
-            Cells::Dollars(cells) => cells[row].map(Pico).into(),
-            Cells::YesNo(cells) => cells[row].map_or(Value::Null, Value::YesNo),
+            Cells::Date(cells) => cells.get(row).map(Day).into(),
+            Cells::Instant(cells) => cells.get(row).map(|micros| Instant(micros * 1_000)).into(),
+            Cells::Text(texts) => Some(texts.text(texts.places[row])).filter(|text| !text.is_empty()).into(),
+            Cells::Whole(cells) => cells.get(row).map(i64::cast_unsigned).into(),
+            Cells::Dollars(cells) => cells.get(row).map(Pico).into(),
+            Cells::YesNo(cells) => cells.get(row).map_or(Value::Null, Value::YesNo),
         }
     }
 
-    fn push_same(&mut self) {
-        fn again<T: Copy>(cells: &mut Vec<T>) {
-            cells.push(*cells.last().expect("a row before"));
-        }
+    /// Makes `ranks` a number for each row that orders as its cell does; 0 of nulls.
+    fn rank(&self, ranks: &mut Vec<u64>) {
+        ranks.clear();
         match self {
-            Cells::Date(cells) => again(cells),
-            Cells::Instant(cells) | Cells::Whole(cells) => again(cells),
-            Cells::Text(texts) => again(&mut texts.rows),
-            Cells::Dollars(cells) => again(cells),
-            Cells::YesNo(cells) => again(cells),
-        }
-    }
-
-    /// For each row a number that orders as its cell does; 0 of nulls.
-    fn ranks(&self) -> Vec<u64> {
-        fn from_least<T: Copy + Into<i64>>(cells: &[Option<T>]) -> Vec<u64> {
-            let least = cells.iter().flatten().map(|cell| (*cell).into()).min().unwrap_or(0);
-            let rank =
-                |cell: T| cell.into().abs_diff(least).checked_add(1).expect("no key spans all numbers");
-            cells.iter().map(|cell| cell.map_or(0, rank)).collect()
-        }
-        match self {
-            Cells::Date(cells) => from_least(cells),
-            Cells::Instant(cells) | Cells::Whole(cells) => from_least(cells),
-            Cells::Text(texts) => texts.ranks(),
+            Cells::Date(cells) => cells.rank(ranks),
+            Cells::Instant(cells) | Cells::Whole(cells) => cells.rank(ranks),
+            Cells::Text(texts) => texts.rank(ranks),
             Cells::Dollars(_) | Cells::YesNo(_) => unreachable!("no key has such a column"),
+        }
+    }
+
+    fn reorder(&mut self, order: &[u32]) {
+        match self {
+            Cells::Date(cells) => cells.reorder(order),
+            Cells::Instant(cells) | Cells::Whole(cells) => cells.reorder(order),
+            Cells::Text(texts) => reorder(&mut texts.places, order),
+            Cells::Dollars(cells) => cells.reorder(order),
+            Cells::YesNo(cells) => cells.reorder(order),
         }
     }
 }
 
-/// Texts, each once, and for each row its text's place among them, None of null.
-pub type Dictionary<Text> = (Vec<Text>, Vec<Option<u32>>);
+/// Appends a value so many times, nearly always once.
+#[inline(always)]
+fn push<T: Copy>(values: &mut Vec<T>, value: T, times: usize) {
+    match times {
+        1 => values.push(value),
+        _ => values.resize(values.len() + times, value),
+    }
+}
+
+fn reorder<T: Copy>(cells: &mut Vec<T>, order: &[u32]) {
+    *cells = order.iter().map(|row| cells[*row as usize]).collect();
+}
+
+impl<T: Copy + Default> Plain<T> {
+    fn new(room: usize) -> Plain<T> {
+        Plain { values: Vec::with_capacity(room), nulls: Vec::new() }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, value: T, rows: usize) {
+        push(&mut self.values, value, rows);
+    }
+
+    #[inline(always)]
+    fn push_null(&mut self, rows: usize) {
+        self.nulls.resize(self.values.len(), false);
+        self.nulls.resize(self.values.len() + rows, true);
+        self.push(T::default(), rows);
+    }
+
+    fn is_null(&self, row: usize) -> bool {
+        self.nulls.get(row) == Some(&true)
+    }
+
+    /// Of some rows which have a value; None where all have.
+    pub fn validity(&self, rows: Range<usize>) -> Option<impl Iterator<Item = bool>> {
+        let validity = rows.map(|row| !self.is_null(row));
+        (!self.nulls.is_empty() && !validity.clone().all(|is_valid| is_valid)).then_some(validity)
+    }
+
+    #[inline]
+    fn get(&self, row: usize) -> Option<T> {
+        (!self.is_null(row)).then_some(self.values[row])
+    }
+
+    fn reorder(&mut self, order: &[u32]) {
+        reorder(&mut self.values, order);
+        if !self.nulls.is_empty() {
+            self.nulls.resize(order.len(), false);
+            reorder(&mut self.nulls, order);
+        }
+    }
+}
+
+impl<T: Copy + Default + Ord + Into<i64>> Plain<T> {
+    fn rank(&self, ranks: &mut Vec<u64>) {
+        let least = self.values.iter().copied().min().unwrap_or_default().into();
+        // None is far below 0, so there is room for null.
+        ranks.extend(self.values.iter().map(|value| 1 + (*value).into().abs_diff(least)));
+        ranks.iter_mut().zip(&self.nulls).filter(|(_, is_null)| **is_null).for_each(|(rank, _)| *rank = 0);
+    }
+}
+
+const RECENT: usize = 32;
 
 /// A column of texts, each kept once.
 #[derive(Default)]
 pub struct Texts {
     /// The texts, one after the other, and where each ends. The first is empty and stands for null.
-    bytes: String,
+    all: String,
     ends: Vec<usize>,
     /// Places of texts, by a hash that is another one in each run: texts of a log may be forged.
     table: HashTable<u32>,
     hasher: RandomState,
+    /// Places by where texts were when they came.
+    recent: [u32; RECENT],
     /// For each row its text's place.
-    rows: Vec<u32>,
+    pub places: Vec<u32>,
 }
 
 impl Texts {
-    fn push(&mut self, text: &str) {
+    fn push(&mut self, text: &str, rows: usize) {
         if self.ends.is_empty() {
             self.ends.push(0);
         }
-        let place = match self.rows.last() {
+        // Most texts come again and again from where they came from before.
+        let recent = (text.as_ptr() as usize >> 2 ^ text.len()) % RECENT;
+        let place = match self.recent[recent] {
             _ if text.is_empty() => 0,
-            Some(last) if self.text(*last) == text => *last,
+            place if self.bytes(place) == text.as_bytes() => place,
             _ => self.find(text),
         };
-        self.rows.push(place);
+        self.recent[recent] = place;
+        push(&mut self.places, place, rows);
     }
 
     fn find(&mut self, text: &str) -> u32 {
-        let hash = self.hasher.hash_one(text);
-        if let Some(place) = self.table.find(hash, |place| self.text(*place) == text) {
+        let own = hash(&self.hasher, text.as_bytes());
+        if let Some(place) = self.table.find(own, |place| self.bytes(*place) == text.as_bytes()) {
             return *place;
         }
         let place = self.ends.len() as u32;
-        self.bytes.push_str(text);
-        self.ends.push(self.bytes.len());
-        let (bytes, ends, hasher) = (&self.bytes, &self.ends, &self.hasher);
-        self.table.insert_unique(hash, place, |place| hasher.hash_one(text_at(bytes, ends, *place)));
+        self.all.push_str(text);
+        self.ends.push(self.all.len());
+        let (all, ends, hasher) = (self.all.as_bytes(), &self.ends, &self.hasher);
+        self.table.insert_unique(own, place, |place| hash(hasher, &all[range(ends, *place)]));
         place
     }
 
-    fn text(&self, place: u32) -> &str {
-        text_at(&self.bytes, &self.ends, place)
+    fn bytes(&self, place: u32) -> &[u8] {
+        &self.all.as_bytes()[range(&self.ends, place)]
     }
 
-    fn ranks(&self) -> Vec<u64> {
+    fn text(&self, place: u32) -> &str {
+        &self.all[range(&self.ends, place)]
+    }
+
+    fn rank(&self, ranks: &mut Vec<u64>) {
         let mut places: Vec<u32> = (0..self.ends.len() as u32).collect();
         places.sort_unstable_by_key(|place| self.text(*place));
         let mut rank_of = vec![0; places.len()];
         for (rank, place) in places.into_iter().enumerate() {
             rank_of[place as usize] = rank as u64;
         }
-        self.rows.iter().map(|place| rank_of[*place as usize]).collect()
+        ranks.extend(self.places.iter().map(|place| rank_of[*place as usize]));
     }
 
-    /// The texts of some rows, in the order in which they first stand there.
-    pub fn dictionary(&self, rows: &[u32]) -> Dictionary<&str> {
+    /// Its texts by place; the first is empty and stands for null.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        (0..self.ends.len() as u32).map(|place| self.text(place))
+    }
+
+    /// The texts of some rows in the order in which they first stand there, and for each row its text's place among
+    /// them.
+    pub fn dictionary(&self, rows: Range<usize>) -> (Vec<&str>, Vec<u32>) {
         const NOT_YET: u32 = u32::MAX;
         let mut new_places = vec![NOT_YET; self.ends.len()];
         let mut texts = Vec::new();
-        let place = |row: &u32| {
-            let place = self.rows[*row as usize];
-            let new_place = &mut new_places[place as usize];
-            if *new_place == NOT_YET && place > 0 {
-                *new_place = texts.len() as u32;
-                texts.push(self.text(place));
+        let place = |place: &u32| {
+            let new_place = &mut new_places[*place as usize];
+            if *new_place == NOT_YET {
+                // A null stands for any.
+                *new_place = if *place == 0 { 0 } else { texts.len() as u32 };
+                texts.extend((*place > 0).then(|| self.text(*place)));
             }
-            (place > 0).then_some(*new_place)
+            *new_place
         };
-        let places = rows.iter().map(place).collect();
+        let places = self.places[rows].iter().map(place).collect();
         (texts, places)
+    }
+
+    /// Of some rows which have a text; None where all have.
+    pub fn validity(&self, rows: Range<usize>) -> Option<impl Iterator<Item = bool>> {
+        let places = &self.places[rows];
+        places.contains(&0).then(|| places.iter().map(|place| *place > 0))
     }
 }
 
-fn text_at<'t>(bytes: &'t str, ends: &[usize], place: u32) -> &'t str {
+/// Where the bytes of a text are.
+fn range(ends: &[usize], place: u32) -> Range<usize> {
     let place = place as usize;
-    let begin = place.checked_sub(1).map_or(0, |before| ends[before]);
-    &bytes[begin..ends[place]]
+    place.checked_sub(1).map_or(0, |before| ends[before])..ends[place]
+}
+
+fn hash(hasher: &RandomState, bytes: &[u8]) -> u64 {
+    let mut hasher = hasher.build_hasher();
+    hasher.write(bytes);
+    hasher.finish()
 }

@@ -47,7 +47,7 @@ pub const REPORT: Report = Report {
 
 /// Rows of lines, of one day or of an input's undated ones.
 pub fn of_lines<'s>(lines: impl IntoIterator<Item = &'s Suspended>, inputs: &[InputSummary]) -> Rows {
-    let mut rows = Rows::new(&REPORT);
+    let mut rows = Rows::new(&REPORT, 0);
     for line in lines {
         rows.push([
             line.day.into(),

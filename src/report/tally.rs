@@ -84,37 +84,35 @@ pub fn rows(
             .and_modify(|own| own.to_mut().merge(cell))
             .or_insert(Cow::Borrowed(cell));
     }
-    let mut rows = Rows::new(&REPORT);
+    let figures: usize = shown.values().map(|cell| 1 + cell.figures().count()).sum();
+    let mut rows = Rows::new(&REPORT, figures + storage.len());
+    let mut figures = Vec::new();
     for (CellKey { group, usage_tier, context_band, terms, .. }, cell) in &shown {
         let facts = groups[group.0 as usize].map_names(|name| name);
-        rows.push([
-            day.into(),
-            facts.project_id.into(),
-            facts.model.into(),
-            facts.model_version.into(),
-            facts.base_model.into(),
-            (*books.methods.find(facts.method).name).into(),
-            facts.status.to_string().as_str().into(),
-            facts.service_tier.name().into(),
-            usage_tier.name().into(),
-            facts.channel.name().into(),
-            facts.tools.name().into(),
-            terms.name().into(),
-            context_band.0.into(),
-            "requests".into(),
-            Modality::Any.name().into(),
-            cell.requests.into(),
-            Value::Null,
-        ]);
-        for (figure, sum) in cell.figures() {
-            let (meter, modality) = match figure.of() {
-                FigureOf::Beside(beside) => (beside.name(), Modality::Any),
-                FigureOf::Slot(slot) => (slot.meter().name(), slot.modality()),
-            };
-            let mut row = [Value::Same; 17];
-            row[13..16].copy_from_slice(&[meter.into(), modality.name().into(), sum.into()]);
-            rows.push(row);
-        }
+        figures.clear();
+        figures.push(("requests", Modality::Any, cell.requests));
+        figures.extend(cell.figures().map(|(figure, sum)| match figure.of() {
+            FigureOf::Beside(beside) => (beside.name(), Modality::Any, sum),
+            FigureOf::Slot(slot) => (slot.meter().name(), slot.modality(), sum),
+        }));
+        let mut of_cell = rows.append(figures.len());
+        of_cell.all(day);
+        of_cell.all(facts.project_id);
+        of_cell.all(facts.model);
+        of_cell.all(facts.model_version);
+        of_cell.all(facts.base_model);
+        of_cell.all(&*books.methods.find(facts.method).name);
+        of_cell.all(facts.status.to_string().as_str());
+        of_cell.all(facts.service_tier.name());
+        of_cell.all(usage_tier.name());
+        of_cell.all(facts.channel.name());
+        of_cell.all(facts.tools.name());
+        of_cell.all(terms.name());
+        of_cell.all(context_band.0);
+        of_cell.each(figures.iter().map(|(meter, ..)| *meter));
+        of_cell.each(figures.iter().map(|(_, modality, _)| modality.name()));
+        of_cell.each(figures.iter().map(|(.., sum)| *sum));
+        of_cell.all(Value::Null);
     }
     for (key, stored) in storage {
         rows.push([

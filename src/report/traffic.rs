@@ -1,10 +1,9 @@
 //! Owns the traffic report: requests and input tokens by minute, for plots.
 
-use std::iter;
-
-use super::{Kind, Report, Rows, Value, column};
+use super::{Kind, Report, Rows, column};
 use crate::quota::{Measured, window};
 use crate::types::day::{Day, Instant};
+use crate::types::quota_use::Minute;
 
 pub const REPORT: Report = Report {
     name: "traffic",
@@ -26,24 +25,23 @@ pub const REPORT: Report = Report {
 
 /// The rows of one day.
 pub fn rows(day: Day, measured: &Measured<'_>) -> Rows {
-    let mut rows = Rows::new(&REPORT);
+    // A packed minute is five numbers, each a byte at least.
+    let packed: usize = measured.minutes.values().map(Vec::len).sum();
+    let mut rows = Rows::new(&REPORT, packed / 5);
+    let start = day.start().seconds();
+    let minute_at = |minute: u32| Instant::from_seconds(start + i64::from(minute) * 60);
     for (key, minutes) in &measured.minutes {
-        let key = [day.into(), key.project_id.into(), key.quota_model.into(), key.usage_tier.name().into()];
-        let keys = iter::once(key).chain(iter::repeat([Value::Same; 4]));
-        for ([date, project_id, quota_model, usage_tier], (minute, sums)) in keys.zip(window::unpack(minutes))
-        {
-            rows.push([
-                date,
-                project_id,
-                quota_model,
-                usage_tier,
-                Instant::from_seconds(day.start().seconds() + i64::from(minute) * 60).into(),
-                sums.requests.into(),
-                sums.requests_counted.into(),
-                sums.requests_throttled.into(),
-                sums.input_tokens.into(),
-            ]);
-        }
+        let minutes: Vec<(u32, Minute)> = window::unpack(minutes).collect();
+        let mut of_key = rows.append(minutes.len());
+        of_key.all(day);
+        of_key.all(key.project_id);
+        of_key.all(key.quota_model);
+        of_key.all(key.usage_tier.name());
+        of_key.each(minutes.iter().map(|(minute, _)| minute_at(*minute)));
+        of_key.each(minutes.iter().map(|(_, sums)| sums.requests));
+        of_key.each(minutes.iter().map(|(_, sums)| sums.requests_counted));
+        of_key.each(minutes.iter().map(|(_, sums)| sums.requests_throttled));
+        of_key.each(minutes.iter().map(|(_, sums)| sums.input_tokens));
     }
     rows
 }

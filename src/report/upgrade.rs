@@ -30,7 +30,7 @@ pub const REPORT: Report = Report {
 
 /// The rows of one day: those of quota that have a next usage tier.
 pub fn rows(day: Day, measured: &Measured<'_>) -> Rows {
-    let mut rows = Rows::new(&REPORT);
+    let mut rows = Rows::new(&REPORT, measured.upgrades.len());
     for (key, upgrade) in &measured.upgrades {
         rows.push([
             day.into(),

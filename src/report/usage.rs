@@ -83,7 +83,7 @@ pub fn rows(day: Day, cells: &Cells, groups: &Groups, books: &Books) -> Rows {
             sum[place] += addend;
         }
     }
-    let mut rows = Rows::new(&REPORT);
+    let mut rows = Rows::new(&REPORT, sums.len());
     for ((project, model, base_model, method, usage_tier, service_tier, channel, outcome), sum) in sums {
         let [requests, input, cached, tool, output, thoughts, total] = sum;
         rows.push([

@@ -77,15 +77,16 @@ impl fmt::Display for Pico {
             Ok(pico) => (u128::from(pico / DOLLAR as u64), pico % DOLLAR as u64),
             Err(_) => (pico / DOLLAR, (pico % DOLLAR) as u64),
         };
-        let sign = if self.0 < 0 { "-" } else { "" };
-        let point = if fraction == 0 { "" } else { "." };
-        let mut text = format!("{sign}{whole}{point}");
-        let mut unit = DOLLAR as u64;
-        while fraction > 0 {
-            unit /= 10;
-            text.push(char::from(b'0' + (fraction / unit) as u8));
-            fraction %= unit;
+        let mut point_and_fraction = *b".000000000000";
+        for digit in point_and_fraction[1..].iter_mut().rev() {
+            *digit += (fraction % 10) as u8;
+            fraction /= 10;
         }
+        let fraction = str::from_utf8(&point_and_fraction).expect("digits").trim_end_matches('0');
+        let mut text = String::with_capacity(64);
+        text.push_str(if self.0 < 0 { "-" } else { "" });
+        text.push_str(itoa::Buffer::new().format(whole));
+        text.push_str(fraction.trim_end_matches('.'));
         f.pad(&text)
     }
 }
