@@ -334,6 +334,12 @@ fn names<'g>(row: &Row<'_>, groups: &'g SharedGroups) -> &'g Facts<Box<str>> {
 }
 
 fn compare(one: &Row<'_>, other: &Row<'_>, groups: &SharedGroups) -> std::cmp::Ordering {
+    // Of records that are equal in all that is shown the first one is shown, whichever thread read it.
+    let by_place = || other.place().cmp(&one.place());
+    // Most are the same record once more.
+    if one.same_figures(other) && (one.group, one.at, one.bytes()) == (other.group, other.at, other.bytes()) {
+        return by_place();
+    }
     one.rank()
         .cmp(&other.rank())
         .then_with(|| cache_end(one).cmp(&cache_end(other)))
@@ -341,6 +347,5 @@ fn compare(one: &Row<'_>, other: &Row<'_>, groups: &SharedGroups) -> std::cmp::O
         .then_with(|| one.facts().cmp(&other.facts()))
         .then_with(|| one.usage().quantities().cmp(other.usage().quantities()))
         .then_with(|| one.bytes().cmp(&other.bytes()))
-        // Of records that are equal in all that is shown the first one is shown, whichever thread read it.
-        .then_with(|| other.place().cmp(&one.place()))
+        .then_with(by_place)
 }
