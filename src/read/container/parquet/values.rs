@@ -329,6 +329,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_code_beyond_the_words_is_not_known() {
+        assert!(are_known(&[], 0) && are_known(&[0, 2, 1], 3));
+        assert!(!are_known(&[0], 0));
+        for code in [3, 4, i32::MAX as u32, 1 << 31, u32::MAX - 1, u32::MAX] {
+            assert!(!are_known(&[0, code, 1], 3), "{code}");
+        }
+    }
+
+    #[test]
     fn pages_of_next_to_no_text_are_not_kept_without_end() {
         // It begins with an empty text.
         let page = Buffer::from_vec(vec![0u8; 1 << 20]);
