@@ -167,7 +167,7 @@ impl ColumnReader {
         self.keys.clear();
         self.keys.resize(rows, Key::default());
         self.at.clear();
-        self.request_ids = Texts::None;
+        self.let_go();
         self.counts.iter_mut().for_each(Vec::clear);
         self.details.iter_mut().for_each(Details::clear);
         self.quantities_read = 0;
@@ -178,6 +178,11 @@ impl ColumnReader {
                 .zip(batch.columns())
                 .all(|(column, array)| self.column(column.name(), array, is_row, columns).is_some());
         read && self.at.len() == rows
+    }
+
+    /// Lets the pages go that the batch was in.
+    pub fn let_go(&mut self) {
+        self.request_ids = Texts::None;
     }
 
     /// Fills in a row of the batch that is read, if it is plain; gives its key.
