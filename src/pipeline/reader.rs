@@ -279,6 +279,7 @@ impl<'r, 'b> Reader<'r, 'b> {
                 number = self.read_row(&cells, place, block, number + 1);
             }
         }
+        columns.let_go();
         self.columns = columns;
         number
     }

@@ -84,6 +84,17 @@ impl Container {
 /// Appends a text as JSON. What isn't UTF-8 stays so, and is refused where the item is read.
 fn write_text(text: &[u8], lines: &mut Vec<u8>) {
     lines.push(b'"');
+    // Nearly every text is: all of it is looked at in a few steps.
+    let is_plain = |plain: bool, byte: &u8| plain & !matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    if text.iter().fold(true, is_plain) {
+        lines.extend_from_slice(text);
+    } else {
+        write_escaped(text, lines);
+    }
+    lines.push(b'"');
+}
+
+fn write_escaped(text: &[u8], lines: &mut Vec<u8>) {
     for &byte in text {
         match byte {
             b'"' => lines.extend_from_slice(b"\\\""),
@@ -93,7 +104,6 @@ fn write_text(text: &[u8], lines: &mut Vec<u8>) {
             byte => lines.push(byte),
         }
     }
-    lines.push(b'"');
 }
 
 /// JSONL, unless the first value goes over a line or does not fill one.

@@ -73,8 +73,9 @@ pub struct Leaf<R: ChunkReader> {
     levels: Vec<u8>,
     /// For each slot whether its list goes on: 0 where a row begins.
     repeats: Vec<u8>,
-    /// The values that are there.
+    /// The values that are there, and how many.
     values: Values,
+    there: usize,
     codes: Vec<u32>,
 }
 
@@ -100,6 +101,7 @@ impl<R: ChunkReader> Leaf<R> {
             levels: Vec::new(),
             repeats: Vec::new(),
             values: Values::new(kind.stored),
+            there: 0,
             codes: Vec::new(),
         })
     }
@@ -149,8 +151,11 @@ impl<R: ChunkReader> Leaf<R> {
     /// Leaves only slots with items of the leaf, of which another's were taken by [`Leaf::lists`].
     pub fn keep_items(&mut self, item_level: u8) {
         match count(&self.levels, |level| level >= item_level) {
-            0 => self.levels.clear(),
             all if all == self.levels.len() => {}
+            all if all == self.there => {
+                self.levels.clear();
+                self.levels.resize(all, self.kind.level);
+            }
             _ => self.levels.retain(|level| *level >= item_level),
         }
     }
@@ -208,6 +213,7 @@ impl<R: ChunkReader> Leaf<R> {
     fn clear(&mut self) {
         self.levels.clear();
         self.values.clear();
+        self.there = 0;
     }
 
     /// The page that the next slot is in; None at the end.
@@ -250,13 +256,15 @@ impl<R: ChunkReader> Leaf<R> {
             }
         };
         page.slots -= slots;
+        self.there += there;
         values.take(&mut page.values, there, dictionary, codes)
     }
 
     /// What was taken.
     pub fn array(&mut self) -> std::result::Result<ArrayRef, ArrowError> {
-        let Leaf { kind: Kind { data_type, level, .. }, levels, values, dictionary, .. } = self;
-        values.array(dictionary, data_type, levels, *level)
+        let Leaf { kind: Kind { data_type, level, .. }, levels, values, there, dictionary, .. } = self;
+        let nulls = if *there == levels.len() { None } else { at_least(levels, *level) };
+        values.array(dictionary, data_type, nulls)
     }
 }
 

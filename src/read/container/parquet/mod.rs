@@ -173,6 +173,8 @@ impl Rows {
 
     /// Fills `block` with the next rows; false at the end of the part.
     pub fn next(&mut self, block: &mut Block) -> Result<bool> {
+        // Its rows hold on to pages, beside which there is no need for those of the next ones.
+        block.rows = None;
         let found = self.ended_by.is_some() || self.next_batch()?;
         // The index of a block is its first row, so blocks of all parts are in order.
         block.begin(self.input, self.row as u32, self.reading);

@@ -15,7 +15,7 @@ use parquet::basic::Type as Stored;
 use parquet::errors::Result;
 
 use super::hybrid::Hybrid;
-use super::leaf::{at_least, broken};
+use super::leaf::broken;
 
 /// Bytes of the pages that the texts of a batch may lie in, if the file is sound.
 const MOST_KEPT: usize = 1 << 28;
@@ -147,20 +147,16 @@ impl Values {
         }
     }
 
-    /// What was taken, each value in its slot: in those whose level is this one.
+    /// What was taken, each value in its slot: in those that aren't null.
     pub fn array(
         &mut self,
         dictionary: &Dictionary,
         data_type: &DataType,
-        levels: &[u8],
-        level: u8,
+        nulls: Option<NullBuffer>,
     ) -> std::result::Result<ArrayRef, ArrowError> {
-        let nulls = at_least(levels, level);
-        let there = |own: u8| own == level;
         Ok(match self {
             Values::Eight(values) => {
-                let values = spread(values, levels, nulls.is_some(), there);
-                let (values, nulls) = (Buffer::from_vec(values), nulls);
+                let values = Buffer::from_vec(spread(values, nulls.as_ref()));
                 match data_type {
                     DataType::Int64 => primitive::<Int64Type>(values, nulls),
                     DataType::UInt64 => primitive::<UInt64Type>(values, nulls),
@@ -181,7 +177,7 @@ impl Values {
                 }
             }
             Values::Four(values) => {
-                let values = Buffer::from_vec(spread(values, levels, nulls.is_some(), there));
+                let values = Buffer::from_vec(spread(values, nulls.as_ref()));
                 match data_type {
                     DataType::Int32 => primitive::<Int32Type>(values, nulls),
                     DataType::UInt32 => primitive::<UInt32Type>(values, nulls),
@@ -190,7 +186,7 @@ impl Values {
                 }
             }
             Values::Codes(codes) => {
-                let codes = ScalarBuffer::from(spread(codes, levels, nulls.is_some(), there));
+                let codes = ScalarBuffer::from(spread(codes, nulls.as_ref()));
                 let words = match dictionary {
                     Dictionary::Texts(words) => words.clone(),
                     _ => Arc::new(StringArray::new_null(0)),
@@ -200,7 +196,7 @@ impl Values {
                 Arc::new(unsafe { DictionaryArray::<Int32Type>::new_unchecked(codes, words) })
             }
             Values::Views(Views { texts, pages, are_ascii }) => {
-                let texts = spread(texts, levels, nulls.is_some(), there).into();
+                let texts = spread(texts, nulls.as_ref()).into();
                 let pages = std::mem::take(pages);
                 Arc::new(match are_ascii {
                     // SAFETY: each text was made of bytes of its page, which are ASCII, or it is empty.
@@ -303,38 +299,43 @@ fn look_up<T: Copy>(codes: &[u32], known: &[T], values: &mut Vec<T>) -> Option<(
 }
 
 fn are_known(codes: &[u32], words: usize) -> bool {
-    codes.iter().copied().max().is_none_or(|greatest| (greatest as usize) < words)
+    let Some(last) = words.checked_sub(1).map(|last| last.min(i32::MAX as usize) as u32) else {
+        return codes.is_empty();
+    };
+    // Of a code that is greater the highest bit is set, or that of the difference.
+    codes.iter().fold(0, |all, code| all | code | last.wrapping_sub(*code)) >> 31 == 0
 }
 
 fn primitive<T: ArrowPrimitiveType>(values: Buffer, nulls: Option<NullBuffer>) -> ArrayRef {
     Arc::new(PrimitiveArray::<T>::new(values.into(), nulls))
 }
 
-/// Puts values to their slots; in those where none is stands anything.
-fn spread<T: Copy + Default>(
-    values: &mut Vec<T>,
-    levels: &[u8],
-    has_nulls: bool,
-    is_there: impl Fn(u8) -> bool,
-) -> Vec<T> {
-    if !has_nulls {
-        return std::mem::take(values);
+/// Puts values to their slots, of which as many aren't null.
+fn spread<T: Copy + Default>(values: &mut Vec<T>, nulls: Option<&NullBuffer>) -> Vec<T> {
+    let Some(nulls) = nulls else { return std::mem::take(values) };
+    let mut spread = vec![T::default(); nulls.len()];
+    let mut left = values.as_slice();
+    // Those that are there, and those that aren't, come several in a row.
+    for (start, end) in nulls.valid_slices() {
+        let (own, after) = left.split_at(end - start);
+        spread[start..end].copy_from_slice(own);
+        left = after;
     }
-    let mut next = 0;
-    let mut spread = Vec::with_capacity(levels.len());
-    // One more, so that there is always a next one.
-    values.push(T::default());
-    spread.extend(levels.iter().map(|level| {
-        let value = values[next];
-        next += usize::from(is_there(*level));
-        value
-    }));
     spread
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_code_beyond_the_words_is_not_known() {
+        assert!(are_known(&[], 0) && are_known(&[0, 2, 1], 3));
+        assert!(!are_known(&[0], 0));
+        for code in [3, 4, i32::MAX as u32, 1 << 31, u32::MAX - 1, u32::MAX] {
+            assert!(!are_known(&[0, code, 1], 3), "{code}");
+        }
+    }
 
     #[test]
     fn pages_of_next_to_no_text_are_not_kept_without_end() {

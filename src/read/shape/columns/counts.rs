@@ -61,10 +61,14 @@ impl Details {
         }
         self.modalities.resize(entries.len(), Modality::Text as u8);
         self.tokens.resize(entries.len(), MISSING);
-        each_null(entries.nulls(), |entry| self.modalities[entry] = Details::NO_MODALITY);
+        each_null(entries.nulls(), |entries| self.modalities[entries].fill(Details::NO_MODALITY));
         // What stands in a list that isn't there doesn't count, nor do writers put anything in it.
         let nulls = NullBuffer::union(above, list.nulls());
-        each_null(nulls.as_ref(), |row| plain[row] &= list.value_length(row) == 0);
+        each_null(nulls.as_ref(), |rows| {
+            if list.offsets()[rows.start] < list.offsets()[rows.end] {
+                rows.for_each(|row| plain[row] &= list.value_length(row) == 0);
+            }
+        });
         self.offsets = Some(list.offsets().clone());
         Some(())
     }
@@ -85,7 +89,7 @@ impl Details {
         } else {
             self.modalities.extend((0..array.len()).map(|entry| modality(text.bytes(entry))));
         }
-        each_null(array.nulls(), |entry| self.modalities[entry] = Modality::Text as u8);
+        each_null(array.nulls(), |entries| self.modalities[entries].fill(Modality::Text as u8));
         Some(())
     }
 
@@ -117,33 +121,38 @@ pub(super) fn plain_count(count: u64) -> Option<Option<u64>> {
 /// Reads numbers as counts; None of a column that has none. As dataframes write a count that isn't there, a float that
 /// is none is missing.
 pub(super) fn read_counts(array: &ArrayRef, above: Option<&NullBuffer>, counts: &mut Vec<u64>) -> Option<()> {
-    pub(super) fn read<T: ArrowPrimitiveType>(
+    fn read<T: ArrowPrimitiveType>(
         array: &ArrayRef,
         counts: &mut Vec<u64>,
         count: impl Fn(T::Native) -> u64,
     ) {
         counts.extend(array.as_primitive::<T>().values().iter().map(|number| count(*number)));
     }
-    // A number below 0 is far above as one without a sign.
-    let of_whole = |number: u64| if number <= GREATEST_COUNT { number } else { NO_COUNT };
     let of_float = |number: f64| match number {
         number if !number.is_finite() => MISSING,
         number if number >= 0.0 && number <= GREATEST_COUNT as f64 && number.fract() == 0.0 => number as u64,
         _ => NO_COUNT,
     };
+    let first = counts.len();
     match array.data_type() {
-        DataType::Int8 => read::<Int8Type>(array, counts, |number| of_whole(i64::from(number) as u64)),
-        DataType::Int16 => read::<Int16Type>(array, counts, |number| of_whole(i64::from(number) as u64)),
-        DataType::Int32 => read::<Int32Type>(array, counts, |number| of_whole(i64::from(number) as u64)),
-        DataType::Int64 => read::<Int64Type>(array, counts, |number| of_whole(number as u64)),
-        DataType::UInt8 => read::<UInt8Type>(array, counts, |number| of_whole(number.into())),
-        DataType::UInt16 => read::<UInt16Type>(array, counts, |number| of_whole(number.into())),
-        DataType::UInt32 => read::<UInt32Type>(array, counts, |number| of_whole(number.into())),
-        DataType::UInt64 => read::<UInt64Type>(array, counts, of_whole),
+        // A number below 0 is far above as one without a sign.
+        DataType::Int8 => read::<Int8Type>(array, counts, |number| i64::from(number) as u64),
+        DataType::Int16 => read::<Int16Type>(array, counts, |number| i64::from(number) as u64),
+        DataType::Int32 => read::<Int32Type>(array, counts, |number| i64::from(number) as u64),
+        DataType::Int64 => read::<Int64Type>(array, counts, |number| number as u64),
+        DataType::UInt8 => read::<UInt8Type>(array, counts, u64::from),
+        DataType::UInt16 => read::<UInt16Type>(array, counts, u64::from),
+        DataType::UInt32 => read::<UInt32Type>(array, counts, u64::from),
+        DataType::UInt64 => read::<UInt64Type>(array, counts, |number| number),
         DataType::Float32 => read::<Float32Type>(array, counts, |number| of_float(number.into())),
         DataType::Float64 => read::<Float64Type>(array, counts, of_float),
         _ => return None,
     }
-    each_null(NullBuffer::union(above, array.nulls()).as_ref(), |row| counts[row] = MISSING);
+    let counts = &mut counts[first..];
+    // As a rule none is, and that is known without a look at each.
+    if array.data_type().is_integer() && counts.iter().fold(0, |all, count| all | count) > GREATEST_COUNT {
+        counts.iter_mut().filter(|count| **count > GREATEST_COUNT).for_each(|count| *count = NO_COUNT);
+    }
+    each_null(NullBuffer::union(above, array.nulls()).as_ref(), |rows| counts[rows].fill(MISSING));
     Some(())
 }

@@ -20,6 +20,8 @@
 mod counts;
 mod words;
 
+use std::ops::Range;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
@@ -125,8 +127,6 @@ pub struct ColumnReader {
     /// Of the batch that is read, by row.
     plain: Vec<bool>,
     keys: Vec<Key>,
-    /// Of the column that is read: the number of each row's word.
-    numbers: Vec<u32>,
     at: Vec<Instant>,
     request_ids: Texts,
     /// Each empty where there is no such column.
@@ -147,7 +147,6 @@ impl Default for ColumnReader {
             clock: Clock::default(),
             plain: Vec::new(),
             keys: Vec::new(),
-            numbers: Vec::new(),
             at: Vec::new(),
             request_ids: Texts::None,
             counts: Default::default(),
@@ -168,7 +167,7 @@ impl ColumnReader {
         self.keys.clear();
         self.keys.resize(rows, Key::default());
         self.at.clear();
-        self.request_ids = Texts::None;
+        self.let_go();
         self.counts.iter_mut().for_each(Vec::clear);
         self.details.iter_mut().for_each(Details::clear);
         self.quantities_read = 0;
@@ -179,6 +178,11 @@ impl ColumnReader {
                 .zip(batch.columns())
                 .all(|(column, array)| self.column(column.name(), array, is_row, columns).is_some());
         read && self.at.len() == rows
+    }
+
+    /// Lets the pages go that the batch was in.
+    pub fn let_go(&mut self) {
+        self.request_ids = Texts::None;
     }
 
     /// Fills in a row of the batch that is read, if it is plain; gives its key.
@@ -329,36 +333,35 @@ impl ColumnReader {
                 put(&mut (0..array.len()).map(|row| self.clock.parse(texts.bytes(row))));
             }
         }
-        each_null(array.nulls(), |row| self.plain[row] = false);
+        each_null(array.nulls(), |rows| self.plain[rows].fill(false));
         Some(())
     }
 
     /// Reads a column of words. `above` says where what holds it is null.
     fn facts(&mut self, place: usize, array: &ArrayRef, above: Option<&NullBuffer>) -> Option<()> {
         let (words, nulls) = (&mut self.words[place], NullBuffer::union(above, array.nulls()));
-        self.numbers.clear();
+        let mut put = KeyPart { fact: FACTS[place], keys: &mut self.keys, plain: &mut self.plain };
         match Text::of(array)? {
             Text::Coded(coded, dictionary) => {
-                words.learn(dictionary);
-                let number = |code: &i32| words.number_of_code(*code);
-                self.numbers.extend(coded.keys().values().iter().map(number));
+                let numbers = words.learn(dictionary);
+                put.all(coded.keys().values(), nulls.as_ref(), |code| {
+                    numbers.get(code as usize).copied().unwrap_or(NO_NUMBER)
+                });
             }
             texts => {
                 // The word of the row before, as a rule.
                 let (mut last, mut last_number): (&[u8], u32) = (&[], 0);
-                self.numbers.extend((0..array.len()).map(|row| {
+                let numbers = (0..array.len()).map(|row| {
                     let is_there = nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
                     let text = texts.bytes(row);
                     if is_there && text != last {
                         (last, last_number) = (text, words.number(text));
                     }
                     last_number
-                }));
+                });
+                put.all(&numbers.collect::<Vec<_>>(), nulls.as_ref(), |number| number);
             }
         }
-        each_null(nulls.as_ref(), |row| self.numbers[row] = 0);
-        let mut put = KeyPart { fact: FACTS[place], keys: &mut self.keys, plain: &mut self.plain };
-        put.all(self.numbers.iter().copied());
         Some(())
     }
 
@@ -366,11 +369,11 @@ impl ColumnReader {
         let mut statuses = Vec::new();
         read_counts(array, None, &mut statuses)?;
         let mut put = KeyPart { fact: FACTS[fact::STATUS], keys: &mut self.keys, plain: &mut self.plain };
-        put.all(statuses.iter().map(|status| match *status {
+        put.all(&statuses, None, |status| match status {
             MISSING => 0,
             status if status < u64::from(STATUS_NUMBERS) => status as u32 + 1,
             _ => NO_NUMBER,
-        }));
+        });
         Some(())
     }
 
@@ -379,7 +382,7 @@ impl ColumnReader {
         let words = &mut self.words[fact::TOOLS];
         let mut put = KeyPart { fact: FACTS[fact::TOOLS], keys: &mut self.keys, plain: &mut self.plain };
         let mut word = Vec::new();
-        put.all((0..tools.len()).map(|row| {
+        let numbers = (0..tools.len()).map(|row| {
             if tools.is_null(row) {
                 return 0;
             }
@@ -392,7 +395,8 @@ impl ColumnReader {
                 word.extend_from_slice(text);
             }
             words.number(&word)
-        }));
+        });
+        put.all(&numbers.collect::<Vec<_>>(), None, |number| number);
         Some(())
     }
 
@@ -513,21 +517,29 @@ struct KeyPart<'k> {
 }
 
 impl KeyPart<'_> {
+    /// Puts the number of what each row has that isn't null.
     #[inline(always)]
-    fn all(&mut self, numbers: impl Iterator<Item = u32>) {
+    fn all<T: Copy>(&mut self, list: &[T], nulls: Option<&NullBuffer>, number: impl Fn(T) -> u32) {
         let Fact { half, shift, .. } = self.fact;
-        for ((key, plain), number) in self.keys.iter_mut().zip(self.plain.iter_mut()).zip(numbers) {
-            let is_plain = number != NO_NUMBER;
-            *plain &= is_plain;
-            key.0[half] |= if is_plain { u64::from(number) << shift } else { 0 };
+        let all = nulls.is_none().then_some((0, list.len()));
+        for (start, end) in nulls.into_iter().flat_map(NullBuffer::valid_slices).chain(all) {
+            let rows = self.keys[start..end].iter_mut().zip(&mut self.plain[start..end]);
+            for ((key, plain), own) in rows.zip(&list[start..end]) {
+                let number = number(*own);
+                // What a row's key is that isn't plain doesn't matter.
+                key.0[half] |= u64::from(number) << shift;
+                if number == NO_NUMBER {
+                    *plain = false;
+                }
+            }
         }
     }
 }
 
-/// Calls for each place where nothing is.
-fn each_null(nulls: Option<&NullBuffer>, then: impl FnMut(usize)) {
+/// Calls for the places where nothing is, all in a row at once.
+fn each_null(nulls: Option<&NullBuffer>, mut then: impl FnMut(Range<usize>)) {
     if let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) {
-        (!nulls.inner()).set_indices().for_each(then);
+        (!nulls.inner()).set_slices().for_each(|(start, end)| then(start..end));
     }
 }
 
@@ -576,7 +588,7 @@ fn is_number(data_type: &DataType) -> bool {
 
 /// Where the items of a row's list are.
 #[inline(always)]
-fn items(offsets: &OffsetBuffer<i32>, row: usize) -> std::ops::Range<usize> {
+fn items(offsets: &OffsetBuffer<i32>, row: usize) -> Range<usize> {
     offsets[row] as usize..offsets[row + 1] as usize
 }
 

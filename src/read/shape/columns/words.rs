@@ -70,14 +70,8 @@ impl Words {
         *before + place
     }
 
-    /// The number of a word of the dictionary that was learnt last.
-    #[inline(always)]
-    pub(super) fn number_of_code(&self, code: i32) -> u32 {
-        self.numbers.get(code as usize).copied().unwrap_or(NO_NUMBER)
-    }
-
-    /// Learns the words of a dictionary: as a rule that of the batch before.
-    pub(super) fn learn(&mut self, dictionary: &StringArray) {
+    /// Learns the words of a dictionary, as a rule that of the batch before; gives their numbers.
+    pub(super) fn learn(&mut self, dictionary: &StringArray) -> &[u32] {
         let is_same = |own: &StringArray| {
             own.value_data().as_ptr() == dictionary.value_data().as_ptr()
                 && own.offsets().as_ptr() == dictionary.offsets().as_ptr()
@@ -95,6 +89,7 @@ impl Words {
             }
             self.dictionary = Some(dictionary.clone());
         }
+        &self.numbers
     }
 }
 
