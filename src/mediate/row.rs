@@ -13,6 +13,8 @@
 //! - Two rows with equal group, flags and figures are equal in every fact that figures depend on, time aside.
 //! - A row lies in one chunk, and while its shard is settled its place doesn't change, so that 32 bits say which it is.
 
+use memmap2::MmapMut;
+
 use crate::error::Result;
 use crate::memory::Memory;
 use crate::prefetch::prefetch;
@@ -89,10 +91,9 @@ impl Identity {
 /// Rows in chunks that never move, until they are spilled.
 #[derive(Debug, Default)]
 pub struct Shard {
-    full: Vec<Vec<u8>>,
-    /// The chunk that is written, and how much of it is.
-    last: Vec<u8>,
-    used: usize,
+    full: Vec<Chunk>,
+    /// The chunk that is written.
+    last: Option<Chunk>,
     /// What the rows of full chunks take of memory.
     bytes: usize,
     /// Chunks that are in the temporary file.
@@ -100,43 +101,66 @@ pub struct Shard {
     rows: usize,
 }
 
+/// Memory of rows. It is mapped by itself: what isn't written of it takes nothing, and whoever drops it gives it back to the
+/// system, where the allocator would keep it for the thread that made it.
+#[derive(Debug)]
+struct Chunk {
+    memory: MmapMut,
+    used: usize,
+}
+
+impl Chunk {
+    fn new(size: usize) -> Chunk {
+        Chunk { memory: MmapMut::map_anon(size).expect("there is memory"), used: 0 }
+    }
+
+    fn has_room(&self, longest: usize) -> bool {
+        self.used + longest <= self.memory.len()
+    }
+
+    fn rows(&self) -> &[u8] {
+        &self.memory[..self.used]
+    }
+}
+
 impl Shard {
-    /// Large enough that few rows begin a new one, small enough that what is left empty is little.
+    /// Large enough that few rows begin a new one.
     const CHUNK: usize = 1 << Shard::CHUNK_BITS;
-    pub const CHUNK_BITS: u32 = 14;
+    pub const CHUNK_BITS: u32 = 18;
 
     /// Asks for the place that the next row is written to.
     #[inline(always)]
     pub fn prefetch(&self) {
-        prefetch(self.last.as_ptr().wrapping_add(self.used));
+        if let Some(last) = &self.last {
+            prefetch(last.memory.as_ptr().wrapping_add(last.used));
+        }
     }
 
     /// Appends a row, which `write` puts into the room that it is given, of `longest` bytes at least; it gives the row's
     /// length. A row is written where it stays: to copy it would cost as much as to make it.
     #[inline(always)]
     fn append(&mut self, longest: usize, write: impl FnOnce(&mut [u8]) -> usize) {
-        if self.used + longest > self.last.len() {
-            self.begin_chunk(longest);
-        }
-        self.used += write(&mut self.last[self.used..]);
+        let last = match &mut self.last {
+            Some(last) if last.has_room(longest) => last,
+            _ => self.begin_chunk(longest),
+        };
+        last.used += write(&mut last.memory[last.used..]);
         self.rows += 1;
     }
 
     #[inline(never)]
-    fn begin_chunk(&mut self, longest: usize) {
-        // A row with a long detail has a chunk of its own.
-        let mut full = std::mem::replace(&mut self.last, vec![0; longest.max(Shard::CHUNK)]);
-        full.truncate(self.used);
-        self.bytes += full.len();
-        self.used = 0;
-        if !full.is_empty() {
+    fn begin_chunk(&mut self, longest: usize) -> &mut Chunk {
+        if let Some(full) = self.last.take().filter(|chunk| chunk.used > 0) {
+            self.bytes += full.used;
             self.full.push(full);
         }
+        // A row with a long detail has a chunk of its own.
+        self.last.insert(Chunk::new(longest.max(Shard::CHUNK)))
     }
 
     /// What its rows take of memory; not the room that is left, which every shard has.
     pub fn bytes(&self) -> usize {
-        self.bytes + self.used
+        self.bytes + self.last.as_ref().map_or(0, |last| last.used)
     }
 
     /// Moves all rows to the temporary file, by way of `buffer`.
@@ -155,8 +179,7 @@ impl Shard {
             self.spilled.push(Piece { at, length });
             at += u64::from(length);
         }
-        (self.full, self.last) = (Vec::new(), Vec::new());
-        (self.used, self.bytes) = (0, 0);
+        (self.full, self.last, self.bytes) = (Vec::new(), None, 0);
         Ok(())
     }
 
@@ -164,11 +187,12 @@ impl Shard {
     pub fn bring_back(&mut self, memory: &Memory) -> Result<()> {
         for piece in std::mem::take(&mut self.spilled) {
             let length = piece.length as usize;
-            if self.used + length > self.last.len().min(Shard::CHUNK) {
-                self.begin_chunk(length);
-            }
-            memory.read(piece, &mut self.last[self.used..self.used + length])?;
-            self.used += length;
+            let last = match &mut self.last {
+                Some(last) if last.used < Shard::CHUNK && last.has_room(length) => last,
+                _ => self.begin_chunk(length),
+            };
+            memory.read(piece, &mut last.memory[last.used..last.used + length])?;
+            last.used += length;
         }
         Ok(())
     }
@@ -179,8 +203,7 @@ impl Shard {
 
     /// Each chunk, for [`read`](Row::read).
     pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
-        let last = Some(&self.last[..self.used]).filter(|chunk| !chunk.is_empty());
-        self.full.iter().map(Vec::as_slice).chain(last)
+        self.full.iter().chain(&self.last).map(Chunk::rows).filter(|rows| !rows.is_empty())
     }
 }
 

@@ -120,7 +120,6 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
         Ok(settling)
     };
     let settled = rayon::broadcast(|_| settle()).into_iter().collect::<Result<Vec<Settling<'_>>>>()?;
-    give_back();
 
     let mut records = read.records.clone();
     let mut suspended = Vec::new();
