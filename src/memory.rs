@@ -1,13 +1,18 @@
-//! Owns how much of what was read stands in memory, and the temporary file for the rest: bytes that are written once and
-//! read back in pieces. What they are is for whoever spills them. The file has no name, so nothing is left of it however
-//! the run ends.
+//! Owns how much of what was read stands in memory, the chunks that it stands in, and the temporary file for the rest:
+//! bytes that are written once and read back in pieces. What they are is for whoever writes them. The file has no name,
+//! so nothing is left of it however the run ends.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+#[cfg(target_os = "linux")]
+use memmap2::Advice;
+use memmap2::MmapMut;
+
 use crate::error::{Error, Result};
+use crate::prefetch::prefetch;
 use crate::types::piece::Piece;
 
 /// How much memory a run may take for requests, and where it goes on when that is full.
@@ -81,6 +86,69 @@ impl Memory {
         let spilled = spilled.as_mut().expect("a piece is in the file");
         spilled.file.seek(SeekFrom::Start(piece.at)).map_err(failed)?;
         spilled.file.read_exact(bytes).map_err(failed)
+    }
+}
+
+/// Memory for what is read, written from its begin on. It is mapped by itself: what isn't written of it takes nothing, and
+/// whoever drops it gives it back to the system, where the allocator would keep it for the thread that made it.
+#[derive(Debug)]
+pub struct Chunk {
+    memory: MmapMut,
+    written: usize,
+    /// So far the system was asked for its pages.
+    ready: usize,
+}
+
+impl Chunk {
+    /// Pages are asked for so many bytes at a time: each by itself, when it is first written to, takes longer.
+    const STEP: usize = 1 << 14;
+
+    pub fn new(size: usize) -> Chunk {
+        Chunk { memory: MmapMut::map_anon(size).expect("there is memory"), written: 0, ready: 0 }
+    }
+
+    #[inline(always)]
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.written + bytes <= self.memory.len()
+    }
+
+    /// What isn't written yet, of which so many bytes may be.
+    #[inline(always)]
+    pub fn room(&mut self, bytes: usize) -> &mut [u8] {
+        if self.written + bytes > self.ready {
+            self.get_ready(bytes);
+        }
+        &mut self.memory[self.written..]
+    }
+
+    #[inline(never)]
+    fn get_ready(&mut self, bytes: usize) {
+        let end = (self.written + bytes).next_multiple_of(Chunk::STEP).min(self.memory.len());
+        // A system that doesn't know this gives each page when it is written to.
+        #[cfg(target_os = "linux")]
+        let _ = self.memory.advise_range(Advice::PopulateWrite, self.ready, end.saturating_sub(self.ready));
+        self.ready = end;
+    }
+
+    /// Takes so many bytes off the room, which were written.
+    #[inline(always)]
+    pub fn take(&mut self, bytes: usize) {
+        self.written += bytes;
+    }
+
+    pub fn written(&self) -> &[u8] {
+        &self.memory[..self.written]
+    }
+
+    /// What it takes of memory.
+    pub fn bytes(&self) -> usize {
+        self.ready
+    }
+
+    /// Asks the processor for what is written next.
+    #[inline(always)]
+    pub fn prefetch(&self) {
+        prefetch(self.memory.as_ptr().wrapping_add(self.written));
     }
 }
 

@@ -12,7 +12,7 @@ use crate::books::Books;
 use crate::books::accounts::{StudioTerms, Timeline};
 use crate::cells;
 use crate::error::Result;
-use crate::memory::Memory;
+use crate::memory::{Chunk, Memory};
 use crate::prefetch::prefetch;
 use crate::traffic;
 use crate::types::day::{Day, Instant};
@@ -104,7 +104,7 @@ struct OpenDay {
 /// Of the others the word says the cell that none of those has, and the place among them.
 #[derive(Default)]
 struct Log {
-    chunks: Vec<Vec<u64>>,
+    chunks: Vec<Chunk>,
     others: Vec<Logged>,
 }
 
@@ -116,9 +116,8 @@ struct Logged {
 }
 
 impl Log {
-    /// The first is small, as days may be many.
-    const FIRST: usize = 1 << 8;
-    const CHUNK: usize = 1 << 16;
+    const CHUNK: usize = 1 << 18;
+    const WORD: usize = size_of::<u64>();
 
     const TOKEN_BITS: u32 = 24;
     const CELL_BITS: u32 = Arrival::TOKEN_BITS - Log::TOKEN_BITS + Arrival::SPARE_BITS;
@@ -136,7 +135,7 @@ impl Log {
             self.put_aside(Logged { cell, arrival })
         };
         match self.chunks.last_mut() {
-            Some(chunk) if chunk.len() < chunk.capacity() => chunk.push(word),
+            Some(chunk) if chunk.has_room(Log::WORD) => Log::write(chunk, word),
             _ => self.begin(word),
         }
     }
@@ -148,22 +147,28 @@ impl Log {
         u64::from(Log::OTHER) << (u64::BITS - Log::CELL_BITS) | (self.others.len() - 1) as u64
     }
 
+    #[inline(always)]
+    fn write(chunk: &mut Chunk, word: u64) {
+        chunk.room(Log::WORD)[..Log::WORD].copy_from_slice(&word.to_ne_bytes());
+        chunk.take(Log::WORD);
+    }
+
     #[cold]
     fn begin(&mut self, first: u64) {
-        let room = self.chunks.last().map_or(Log::FIRST, |last| (2 * last.len()).min(Log::CHUNK));
-        let mut chunk = Vec::with_capacity(room);
-        chunk.push(first);
+        let mut chunk = Chunk::new(Log::CHUNK);
+        Log::write(&mut chunk, first);
         self.chunks.push(chunk);
     }
 
     /// What it takes of memory.
     fn bytes(&self) -> usize {
-        let words: usize = self.chunks.iter().map(Vec::capacity).sum();
-        words * size_of::<u64>() + self.others.capacity() * size_of::<Logged>()
+        let chunks: usize = self.chunks.iter().map(Chunk::bytes).sum();
+        chunks + self.others.capacity() * size_of::<Logged>()
     }
 
     fn iter(&self) -> impl Iterator<Item = Logged> {
-        self.chunks.iter().flatten().map(|word| {
+        let words = self.chunks.iter().flat_map(|chunk| chunk.written().as_chunks().0);
+        words.map(|word| u64::from_ne_bytes(*word)).map(|word| {
             let cell = (word >> (u64::BITS - Log::CELL_BITS)) as u32;
             let below = word << Log::CELL_BITS >> Log::CELL_BITS;
             if cell == Log::OTHER {

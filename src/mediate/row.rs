@@ -13,11 +13,8 @@
 //! - Two rows with equal group, flags and figures are equal in every fact that figures depend on, time aside.
 //! - A row lies in one chunk, and while its shard is settled its place doesn't change, so that 32 bits say which it is.
 
-use memmap2::MmapMut;
-
 use crate::error::Result;
-use crate::memory::Memory;
-use crate::prefetch::prefetch;
+use crate::memory::{Chunk, Memory};
 use crate::types::cache::{CacheAct, CacheUse, cache_name};
 use crate::types::day::Instant;
 use crate::types::detail::Place;
@@ -101,28 +98,6 @@ pub struct Shard {
     rows: usize,
 }
 
-/// Memory of rows. It is mapped by itself: what isn't written of it takes nothing, and whoever drops it gives it back to the
-/// system, where the allocator would keep it for the thread that made it.
-#[derive(Debug)]
-struct Chunk {
-    memory: MmapMut,
-    used: usize,
-}
-
-impl Chunk {
-    fn new(size: usize) -> Chunk {
-        Chunk { memory: MmapMut::map_anon(size).expect("there is memory"), used: 0 }
-    }
-
-    fn has_room(&self, longest: usize) -> bool {
-        self.used + longest <= self.memory.len()
-    }
-
-    fn rows(&self) -> &[u8] {
-        &self.memory[..self.used]
-    }
-}
-
 impl Shard {
     /// Large enough that few rows begin a new one.
     const CHUNK: usize = 1 << Shard::CHUNK_BITS;
@@ -132,7 +107,7 @@ impl Shard {
     #[inline(always)]
     pub fn prefetch(&self) {
         if let Some(last) = &self.last {
-            prefetch(last.memory.as_ptr().wrapping_add(last.used));
+            last.prefetch();
         }
     }
 
@@ -144,14 +119,15 @@ impl Shard {
             Some(last) if last.has_room(longest) => last,
             _ => self.begin_chunk(longest),
         };
-        last.used += write(&mut last.memory[last.used..]);
+        let length = write(last.room(longest));
+        last.take(length);
         self.rows += 1;
     }
 
     #[inline(never)]
     fn begin_chunk(&mut self, longest: usize) -> &mut Chunk {
-        if let Some(full) = self.last.take().filter(|chunk| chunk.used > 0) {
-            self.bytes += full.used;
+        if let Some(full) = self.last.take().filter(|chunk| !chunk.written().is_empty()) {
+            self.bytes += full.written().len();
             self.full.push(full);
         }
         // A row with a long detail has a chunk of its own.
@@ -160,7 +136,7 @@ impl Shard {
 
     /// What its rows take of memory; not the room that is left, which every shard has.
     pub fn bytes(&self) -> usize {
-        self.bytes + self.last.as_ref().map_or(0, |last| last.used)
+        self.bytes + self.last.as_ref().map_or(0, |last| last.written().len())
     }
 
     /// Moves all rows to the temporary file, by way of `buffer`.
@@ -188,11 +164,11 @@ impl Shard {
         for piece in std::mem::take(&mut self.spilled) {
             let length = piece.length as usize;
             let last = match &mut self.last {
-                Some(last) if last.used < Shard::CHUNK && last.has_room(length) => last,
+                Some(last) if last.written().len() < Shard::CHUNK && last.has_room(length) => last,
                 _ => self.begin_chunk(length),
             };
-            memory.read(piece, &mut last.memory[last.used..last.used + length])?;
-            last.used += length;
+            memory.read(piece, &mut last.room(length)[..length])?;
+            last.take(length);
         }
         Ok(())
     }
@@ -203,7 +179,7 @@ impl Shard {
 
     /// Each chunk, for [`read`](Row::read).
     pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
-        self.full.iter().chain(&self.last).map(Chunk::rows).filter(|rows| !rows.is_empty())
+        self.full.iter().chain(&self.last).map(Chunk::written).filter(|rows| !rows.is_empty())
     }
 }
 
