@@ -74,20 +74,22 @@ pub fn rows(
     books: &Books,
 ) -> Rows {
     let mut own_group: HashMap<Facts<&str>, GroupId> = HashMap::default();
-    let mut shown: HashMap<CellKey, Cow<'_, Cell>> = HashMap::default();
-    for (key, cell) in cells {
-        let facts = groups[key.group.0 as usize].map_names(|name| name);
+    let mut shown: Vec<(CellKey, &Cell)> = Vec::with_capacity(cells.len());
+    for of_group in cells.chunk_by(|(one, _), (next, _)| one.group == next.group) {
+        let own = of_group[0].0.group;
+        let facts = groups[own.0 as usize].map_names(|name| name);
         let facts = Facts { usage_tier: None, violations: Violations::default(), shape: "", ..facts };
-        let group = *own_group.entry(facts).or_insert(key.group);
-        shown
-            .entry(CellKey { group, ..*key })
-            .and_modify(|own| own.to_mut().merge(cell))
-            .or_insert(Cow::Borrowed(cell));
+        let group = *own_group.entry(facts).or_insert(own);
+        shown.extend(of_group.iter().map(|(key, cell)| (CellKey { group, ..*key }, cell)));
     }
-    let figures: usize = shown.values().map(|cell| 1 + cell.figures().count()).sum();
+    shown.sort_unstable_by_key(|(key, _)| *key);
+    let figures: usize = cells.iter().map(|(_, cell)| 1 + cell.figures().count()).sum();
     let mut rows = Rows::new(&REPORT, figures + storage.len());
     let mut figures = Vec::new();
-    for (CellKey { group, usage_tier, context_band, terms, .. }, cell) in &shown {
+    for same in shown.chunk_by(|(one, _), (next, _)| one == next) {
+        let (CellKey { group, usage_tier, context_band, terms, .. }, first) = same[0];
+        let mut cell = Cow::Borrowed(first);
+        same[1..].iter().for_each(|(_, other)| cell.to_mut().merge(other));
         let facts = groups[group.0 as usize].map_names(|name| name);
         figures.clear();
         figures.push(("requests", Modality::Any, cell.requests));
