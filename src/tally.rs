@@ -423,11 +423,12 @@ impl Open {
         let is_evidence =
             facts.status.went_well() && books.methods.find(facts.method).kind == MethodKind::Inference;
         let known = books.models.find(base_model).filter(|_| is_evidence);
-        let fits = |slot: &Slot| books.allowances.find(base_model, slot.meter(), key.day).is_some();
+        let fit = books.allowances.meters(base_model, key.day);
+        let fit = fit.flat_map(|meter| Slot::all().filter(move |slot| slot.meter() == meter));
         Open {
             cell: Cell::default(),
             context_window: known.and_then(|model| model.context_window).unwrap_or(u64::MAX),
-            allowance_slots: Slot::all().filter(fits).fold(0, |slots, slot| slots | 1 << slot.0),
+            allowance_slots: fit.fold(0, |slots, slot| slots | 1 << slot.0),
             day,
         }
     }

@@ -49,6 +49,12 @@ impl Allowances {
         Allowances { meters }
     }
 
+    /// The meters of a base model that have a line in force on `day`.
+    pub fn meters(&self, base_model: &str, day: Day) -> impl Iterator<Item = Meter> {
+        let in_force = move |meter: &Meter| self.find(base_model, *meter, day).is_some();
+        self.meters.keys().copied().filter(in_force)
+    }
+
     /// The line of a base model's meter in force on `day`.
     pub fn find(&self, base_model: &str, meter: Meter, day: Day) -> Option<&Arc<AllowanceLine>> {
         dated::newest(self.meters.get(&meter)?.get(base_model)?, day)

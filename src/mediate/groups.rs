@@ -33,6 +33,11 @@ impl AllGroups {
         self.met.into_inner().expect("no thread panicked").groups
     }
 
+    /// The facts of a group that somebody met.
+    pub fn facts(&self, group: GroupId) -> Arc<Facts<Box<str>>> {
+        self.met.read().expect("no thread panicked").groups[group.0 as usize].clone()
+    }
+
     /// The number of a group, a new one if nobody met it, and its facts as they may be shown.
     pub fn meet(&self, facts: &Facts<Cow<'_, str>>) -> (GroupId, Arc<Facts<Box<str>>>) {
         // A name leaves the program only through its group, so here API keys in names are hashed.

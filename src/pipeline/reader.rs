@@ -24,7 +24,7 @@ use crate::read::shape::canonical::{self, Decoded, Decoder};
 use crate::read::shape::columns::{ColumnReader, LONGEST_PLAIN};
 use crate::read::shape::plain::{Plain, PlainReader};
 use crate::read::shape::record::Record;
-use crate::read::shape::spelling::{Spelled, Spellings};
+use crate::read::shape::spelling::{SharedSpellings, Spelled, Spellings};
 use crate::read::shape::value::Value;
 use crate::read::shape::{self, Item, Items, NotRequest, Shape};
 use crate::read::stream::Stream;
@@ -62,12 +62,20 @@ pub(super) struct Noted {
     pub(super) suspended: Suspended,
 }
 
+/// What all threads read with.
+#[derive(Clone, Copy)]
+pub(super) struct Shared<'r> {
+    pub(super) inputs: &'r Inputs,
+    /// By settings.
+    pub(super) decoders: &'r [Decoder<'r>],
+    pub(super) groups: &'r AllGroups,
+    pub(super) spellings: &'r SharedSpellings<Known>,
+}
+
 /// One thread while it reads.
 pub(super) struct Reader<'r, 'b> {
     thread: Thread<'b>,
-    inputs: &'r Inputs,
-    /// By settings.
-    decoders: &'r [Decoder<'r>],
+    shared: Shared<'r>,
     /// By which the input is read whose block it is.
     settings_id: SettingsId,
     settings: &'r Settings,
@@ -79,7 +87,6 @@ pub(super) struct Reader<'r, 'b> {
     keys: Spellings<Known>,
     /// What was learnt of the item read last, where that holds for more than itself.
     learnt: Option<Known>,
-    groups: &'r AllGroups,
     dealer: Dealer,
     tallier: Tallier<'b>,
     days: Days,
@@ -166,27 +173,23 @@ impl Waiting<'_> {
 
 impl<'r, 'b> Reader<'r, 'b> {
     pub(super) fn new(
-        inputs: &'r Inputs,
-        decoders: &'r [Decoder<'r>],
+        shared: Shared<'r>,
         books: &'b Books,
         options: &'r Options,
-        groups: &'r AllGroups,
         dealer: Dealer,
         tallier: Tallier<'b>,
     ) -> Reader<'r, 'b> {
         Reader {
             thread: Thread::default(),
-            inputs,
-            decoders,
+            shared,
             settings_id: 0,
-            settings: &inputs.settings[0],
-            decoder: &decoders[0],
+            settings: &shared.inputs.settings[0],
+            decoder: &shared.decoders[0],
             plain: PlainReader::default(),
-            spellings: Spellings::default(),
+            spellings: shared.spellings.own(),
             columns: ColumnReader::default(),
             keys: Spellings::default(),
             learnt: None,
-            groups,
             dealer,
             tallier,
             days: Days::default(),
@@ -338,8 +341,9 @@ impl<'r, 'b> Reader<'r, 'b> {
 
     /// From here on lines are of this input.
     fn turn_to(&mut self, input: InputId) {
-        self.settings_id = self.inputs.list[input.0 as usize].settings;
-        (self.settings, self.decoder) = (self.inputs.settings_of(input), &self.decoders[self.settings_id]);
+        self.settings_id = self.shared.inputs.list[input.0 as usize].settings;
+        (self.settings, self.decoder) =
+            (self.shared.inputs.settings_of(input), &self.shared.decoders[self.settings_id]);
     }
 
     /// Reads plain lines from `at` on, as many as a batch holds or until one isn't; gives their number.
@@ -377,14 +381,27 @@ impl<'r, 'b> Reader<'r, 'b> {
             waiting.known = self.spellings.find(waiting.spelling);
             waiting.work_out();
         }
-        for (line, waiting) in batch.iter().enumerate() {
-            if waiting.known.is_none() {
+        for (line, waiting) in batch.iter_mut().enumerate() {
+            if waiting.known.is_none() && !self.learn_of_others(waiting) {
                 self.learnt = None;
                 self.read_line(waiting.plain.line, block, number + line as u64);
                 self.spellings.learn(waiting.spelling, self.learnt);
+                if let Some(known) = self.learnt {
+                    self.shared.spellings.share(waiting.spelling, known);
+                }
             }
         }
         self.deal_batch(batch, block, number);
+    }
+
+    /// Takes over what another thread knows of a line's spelling; gives whether the line is known now.
+    fn learn_of_others(&mut self, waiting: &mut Waiting<'_>) -> bool {
+        let Some(known) = self.shared.spellings.find(waiting.spelling) else { return false };
+        self.tallier.meet(known.group, &self.shared.groups.facts(known.group));
+        self.spellings.learn(waiting.spelling, Some(known));
+        waiting.known = Some(known);
+        waiting.work_out();
+        waiting.known.is_some()
     }
 
     /// Deals and adds up the plain ones of a batch.
@@ -421,7 +438,7 @@ impl<'r, 'b> Reader<'r, 'b> {
     }
 
     fn meet(&mut self, facts: &Facts<Cow<'_, str>>) -> GroupId {
-        let (group, facts) = self.groups.meet(facts);
+        let (group, facts) = self.shared.groups.meet(facts);
         self.tallier.meet(group, &facts);
         group
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::reader::{Noted, Reader, Thread};
+use super::reader::{Noted, Reader, Shared, Thread};
 use super::sources::{Next, Sources};
 use super::{Options, interrupted};
 use crate::balance::Records;
@@ -17,6 +17,7 @@ use crate::mediate::row::{Row, Shard};
 use crate::memory::Memory;
 use crate::read::lines::Block;
 use crate::read::shape::canonical::Decoder;
+use crate::read::shape::spelling::SharedSpellings;
 use crate::read::{Inputs, Progress};
 use crate::suspense::Suspended;
 use crate::tally::Tallier;
@@ -91,10 +92,12 @@ pub(super) fn read<'b>(
     let sources = Sources::new(inputs, progress);
     let decoders = inputs.settings.iter().map(|settings| Decoder::new(&books.methods, &settings.defaults));
     let decoders: Vec<Decoder<'_>> = decoders.collect();
-    let key = IdentityKey::new();
+    let (key, spellings) = (IdentityKey::new(), SharedSpellings::default());
+    let shared = Shared { inputs, decoders: &decoders, groups, spellings: &spellings };
     let threads = rayon::broadcast(|_| {
         let tallier = Tallier::new(books, studio_terms, options.usage_tier);
-        let mut reader = Reader::new(inputs, &decoders, books, options, groups, Dealer::new(key), tallier);
+        let dealer = Dealer::new(key);
+        let mut reader = Reader::new(shared, books, options, dealer, tallier);
         let mut block = Block::default();
         let read = |reader: &mut Reader<'_, 'b>, block: &Block| {
             if progress.stop.load(Ordering::Relaxed) {

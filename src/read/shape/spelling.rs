@@ -1,7 +1,9 @@
 //! Owns spellings: the values of a plain line that decide its facts, as they are written, and what is known of those that
 //! were met. What is known is for whoever learns it.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::RwLock;
 
 use twox_hash::XxHash3_128;
 
@@ -95,6 +97,40 @@ pub struct Spellings<Known> {
 /// Hash of a spelling.
 pub type Spelled = u128;
 
+/// So many are no log's; of a forged one, or one with a model of its own in every line, all are forgotten.
+const MOST: usize = 1 << 20;
+
+/// What some thread knows of spellings, for those that meet them later.
+pub struct SharedSpellings<Known> {
+    key: u64,
+    known: RwLock<HashMap<Spelled, Known>>,
+}
+
+impl<Known> Default for SharedSpellings<Known> {
+    fn default() -> SharedSpellings<Known> {
+        SharedSpellings { key: RandomState::default().hash_one(()), known: RwLock::default() }
+    }
+}
+
+impl<Known: Copy> SharedSpellings<Known> {
+    /// A thread's own, of which hashes are those of the others.
+    pub fn own(&self) -> Spellings<Known> {
+        Spellings { key: self.key, ..Spellings::default() }
+    }
+
+    pub fn find(&self, spelled: Spelled) -> Option<Known> {
+        self.known.read().expect("no thread panicked").get(&spelled).copied()
+    }
+
+    pub fn share(&self, spelled: Spelled, known: Known) {
+        let mut shared = self.known.write().expect("no thread panicked");
+        if shared.len() == MOST {
+            shared.clear();
+        }
+        shared.insert(spelled, known);
+    }
+}
+
 impl<Known: Copy> Default for Spellings<Known> {
     fn default() -> Spellings<Known> {
         Spellings { key: RandomState::default().hash_one(()), table: vec![None; 1 << 6], length: 0 }
@@ -121,8 +157,6 @@ impl<Known: Copy> Spellings<Known> {
 
     /// Keeps what was learnt of a spelling, if anything was, and it isn't known by now.
     pub fn learn(&mut self, spelled: Spelled, learnt: Option<Known>) {
-        /// So many are no log's; of a forged one, or one with a model of its own in every line, all are forgotten.
-        const MOST: usize = 1 << 20;
         let Some(known) = learnt.filter(|_| self.find(spelled).is_none()) else { return };
         if self.length == MOST {
             (self.table, self.length) = (vec![None; 1 << 6], 0);
