@@ -205,6 +205,9 @@ pub struct Tallied<'r> {
 }
 
 impl<'b> Tallier<'b> {
+    /// Cells for which there is room at first: to move them often as they become more would take longer than to add them.
+    const ROOM: usize = 1 << 15;
+
     pub fn new(
         books: &'b Books,
         studio_terms: &'b StudioTerms,
@@ -218,7 +221,7 @@ impl<'b> Tallier<'b> {
             facts: Vec::new(),
             places: HashMap::default(),
             keys: Vec::new(),
-            open: Vec::new(),
+            open: Vec::with_capacity(Tallier::ROOM),
             days: Vec::new(),
             spilled: Vec::new(),
             spilled_cells: Vec::new(),
@@ -265,7 +268,7 @@ impl<'b> Tallier<'b> {
     }
 
     fn bytes_of_cells(&self) -> usize {
-        let (keys, open) = (self.keys.capacity(), self.open.capacity());
+        let (keys, open) = (self.keys.len(), self.open.len());
         keys * size_of::<CellKey>() + open * size_of::<Open>() + self.places.allocation_size()
     }
 
@@ -474,10 +477,11 @@ impl Open {
 }
 
 /// The sums of all threads.
-pub fn sum_up(talliers: Vec<Tallier<'_>>) -> std::result::Result<(Tally, Traffic), Overflow> {
+pub fn sum_up(mut talliers: Vec<Tallier<'_>>) -> std::result::Result<(Tally, Traffic), Overflow> {
     let everything: i128 = talliers.iter().map(|tallier| tallier.everything).sum();
     let everything = i64::try_from(everything).map_err(|_| Overflow)?;
-    let (cells, days) = rayon::join(|| merge_cells(&talliers), || merge_traffic(&talliers));
+    let days = talliers.iter_mut().map(|tallier| std::mem::take(&mut tallier.days)).collect();
+    let (cells, days) = rayon::join(|| merge_cells(&talliers), || merge_traffic(&talliers, days));
     let mut tally = Tally { cells, everything: everything as u64, ..Tally::default() };
     let mut traffic = Traffic { days, ..Traffic::default() };
     for tallier in talliers {
@@ -505,10 +509,12 @@ fn merge_cells(talliers: &[Tallier<'_>]) -> BTreeMap<Day, Cells> {
     of_days.into_par_iter().map(|(day, of_day)| (day, cells::merge(of_day))).collect()
 }
 
-fn merge_traffic(talliers: &[Tallier<'_>]) -> BTreeMap<Day, DayTraffic> {
+fn merge_traffic(talliers: &[Tallier<'_>], days: Vec<Vec<OpenDay>>) -> BTreeMap<Day, DayTraffic> {
+    let logs = talliers.iter().zip(days);
     let logs: Vec<_> =
-        talliers.iter().flat_map(|tallier| tallier.days.iter().map(move |open| (tallier, open))).collect();
-    let sort = |(tallier, open): (&Tallier<'_>, &OpenDay)| (open.day, tallier.day_traffic(open));
+        logs.flat_map(|(tallier, days)| days.into_iter().map(move |open| (tallier, open))).collect();
+    // A log is dropped as soon as it is sorted.
+    let sort = |(tallier, open): (&Tallier<'_>, OpenDay)| (open.day, tallier.day_traffic(&open));
     let sorted: Vec<_> = logs.into_par_iter().map(sort).collect();
     let mut days: BTreeMap<Day, DayTraffic> = BTreeMap::new();
     for (day, traffic) in sorted {

@@ -143,7 +143,6 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
         }
     }
     let (mut tally, traffic) = sum_up(talliers).map_err(overflow)?;
-    give_back();
     (tally.spans, tally.cache_events) = (spans, cache_events);
     for refused in
         read.threads.iter_mut().flat_map(|thread| std::mem::take(&mut thread.refused)).collect::<Vec<_>>()
@@ -181,16 +180,6 @@ pub fn days_seen(replay: &Replay) -> Vec<Day> {
     let mut days: BTreeSet<Day> = replay.tally.days().collect();
     days.extend(replay.suspended.iter().filter_map(|line| line.day));
     days.into_iter().collect()
-}
-
-/// Gives freed memory back to the system. The allocator would keep it for each thread's own next use, and the next
-/// stage has other threads.
-fn give_back() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: it may be called at any time.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 fn interrupted() -> Error {
