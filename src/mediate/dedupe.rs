@@ -167,7 +167,7 @@ impl Dealer {
 /// What became of a row.
 pub enum Settled<'s> {
     /// It counts.
-    Unique(Unread<'s>),
+    Unique(Row<'s>),
     /// Equal to the one that counts in every fact that figures depend on.
     Duplicate(Row<'s>),
     /// Another record of its identity counts.
@@ -176,11 +176,13 @@ pub enum Settled<'s> {
     UsageMissing(usize, MissingPlace),
 }
 
-/// Settles one shard: its rows by thread. Which record counts depends on the records alone, not on their order.
+/// Settles one shard: its rows by thread. Which record counts depends on the records alone, not on their order. Of those
+/// that are alone with their identity, as nearly all are, the ones that `is_plain` says nothing need be known of aren't told.
 /// An error if it has too many rows, as only one identity on very many lines makes them.
 pub fn settle<'s>(
     threads: &'s [Shard],
     groups: &SharedGroups,
+    is_plain: impl Fn(Unread<'s>) -> bool,
     mut tell: impl FnMut(Settled<'s>),
 ) -> Result<()> {
     let rows = Rows::new(threads);
@@ -188,17 +190,13 @@ pub fn settle<'s>(
         return Err(Error::new("more than 4 GiB of requests can't be told apart by their ids")
             .hint("do very many lines have one request_id? leave it out where it names no request"));
     }
-    let mut again = rows.again();
+    let (mut again, to_tell) = rows.look_through(is_plain);
     again.sort_unstable();
     let mut told_below: Vec<Spot> = again.iter().flat_map(|&(first, next)| [first, next]).collect();
     told_below.sort_unstable();
-    told_below.dedup();
-    let mut told_below = told_below.into_iter().peekable();
-    rows.each(|spot, flags| {
-        if told_below.next_if_eq(&spot).is_none() {
-            tell(rows.alone(spot, flags));
-        }
-    });
+    for spot in to_tell.into_iter().filter(|spot| told_below.binary_search(spot).is_err()) {
+        tell(rows.alone(spot));
+    }
 
     for same in again.chunk_by(|(first, _), (other, _)| first == other) {
         let spots = || std::iter::once(same[0].0).chain(same.iter().map(|(_, next)| *next));
@@ -207,10 +205,10 @@ pub fn settle<'s>(
             .expect("there is a first one");
         let best_row = rows.read(best);
         if best_row.has(row::USAGE_MISSING) {
-            spots().for_each(|spot| tell(rows.alone(spot, rows.flags(spot))));
+            spots().for_each(|spot| tell(rows.alone(spot)));
             continue;
         }
-        tell(rows.alone(best, rows.flags(best)));
+        tell(rows.alone(best));
         for row in spots().filter(|spot| *spot != best).map(|spot| rows.read(spot)) {
             let is_same = row.same_figures(&best_row)
                 && (row.group == best_row.group
@@ -268,43 +266,29 @@ impl<'s> Rows<'s> {
     }
 
     /// A row without another one of its identity that would count.
-    #[inline(always)]
-    fn alone(&self, spot: Spot, flags: u16) -> Settled<'s> {
-        let (chunk, thread) = self.chunks[spot.chunk()];
-        let row = Unread::new(chunk, spot.offset(), flags);
+    fn alone(&self, spot: Spot) -> Settled<'s> {
+        let row = self.read(spot);
         if row.has(row::USAGE_MISSING) {
-            Settled::UsageMissing(thread, row.read().missing_place())
+            Settled::UsageMissing(self.chunks[spot.chunk()].1, row.missing_place())
         } else {
             Settled::Unique(row)
         }
     }
 
-    fn flags(&self, spot: Spot) -> u16 {
-        Row::flags_at(self.chunks[spot.chunk()].0, spot.offset()).0
-    }
-
-    /// Gives each row's spot, ascending, and its flags.
-    fn each(&self, mut row: impl FnMut(Spot, u16)) {
-        for (place, (chunk, _)) in self.chunks.iter().enumerate() {
-            let mut offset = 0;
-            while offset < chunk.len() {
-                let (flags, next) = Row::flags_at(chunk, offset);
-                row(Spot::new(place, offset), flags);
-                offset = next;
-            }
-        }
-    }
-
-    /// The rows whose identity another row before them has, each after the first of its identity.
-    fn again(&self) -> Vec<(Spot, Spot)> {
+    /// The rows whose identity another row before them has, each after the first of its identity; and the rows that aren't
+    /// plain, ascending.
+    fn look_through(&self, is_plain: impl Fn(Unread<'s>) -> bool) -> (Vec<(Spot, Spot)>, Vec<Spot>) {
         /// Half of a hash above, a spot below. No row is at the last spot, which is the end of a chunk.
         const FREE: u64 = u64::MAX;
-        let mut again = Vec::new();
+        let (mut again, mut not_plain) = (Vec::new(), Vec::new());
         // At most half full, so that a free place is near.
         let mut table = vec![FREE; (self.rows * 2).next_power_of_two()];
         let last = table.len() - 1;
-        self.each(|spot, flags| {
-            if flags & row::NO_ID != 0 {
+        let mut look_at = |spot: Spot, row: Unread<'s>| {
+            if !is_plain(row) {
+                not_plain.push(spot);
+            }
+            if row.has(row::NO_ID) {
                 return;
             }
             let identity = self.identity(spot);
@@ -320,8 +304,16 @@ impl<'s> Rows<'s> {
                 place = (place + 1) & last;
             }
             table[place] = half << 32 | u64::from(spot.0);
-        });
-        again
+        };
+        for (place, (chunk, _)) in self.chunks.iter().enumerate() {
+            let mut offset = 0;
+            while offset < chunk.len() {
+                let (flags, next) = Row::flags_at(chunk, offset);
+                look_at(Spot::new(place, offset), Unread::new(chunk, offset, flags));
+                offset = next;
+            }
+        }
+        (again, not_plain)
     }
 }
 

@@ -479,10 +479,6 @@ impl<'s> Unread<'s> {
     pub fn at(&self) -> Instant {
         at_of(&self.chunk[self.offset + HEAD..], self.flags).0
     }
-
-    pub fn read(&self) -> Row<'s> {
-        Row::read(self.chunk, self.offset)
-    }
 }
 
 /// The time with which a body begins, and the rest of it.

@@ -1,5 +1,6 @@
 //! Owns what becomes of dealt rows once all are read: those that count are noted, those that don't are taken back.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::Options;
@@ -54,8 +55,12 @@ impl<'b> Settling<'b> {
     }
 
     pub(super) fn settle(&mut self, shards: &[Shard], groups: &SharedGroups, read: &Read<'_>) -> Result<()> {
-        dedupe::settle(shards, groups, |settled| match settled {
-            Settled::Unique(row) => self.count(row, groups, read),
+        // Nearly all lie between others of their day.
+        let lies_between = self.spans.covers();
+        let is_plain =
+            |row: Unread<'_>| !row.has(USAGE_MISSING | CACHE | HAS_DETAIL) && lies_between(row.at());
+        dedupe::settle(shards, groups, is_plain, |settled| match settled {
+            Settled::Unique(row) => self.count(&row, groups, read),
             Settled::Duplicate(row) => {
                 self.records.duplicates += 1;
                 self.take_back(&row, groups);
@@ -76,16 +81,7 @@ impl<'b> Settling<'b> {
     }
 
     /// Of a request that counts: notes when it was, what it did to a cache, and all of it when requests are kept.
-    #[inline(always)]
-    fn count(&mut self, row: Unread<'_>, groups: &SharedGroups, read: &Read<'_>) {
-        // Nearly all lie between others of their day.
-        if row.has(CACHE | HAS_DETAIL) || !self.spans.cover(row.at()) {
-            self.count_further(&row.read(), groups, read);
-        }
-    }
-
-    #[inline(never)]
-    fn count_further(&mut self, row: &Row<'_>, groups: &SharedGroups, read: &Read<'_>) {
+    fn count(&mut self, row: &Row<'_>, groups: &SharedGroups, read: &Read<'_>) {
         let day = self.days.of(row.at);
         if !self.options.sums(day) {
             return;
@@ -155,10 +151,17 @@ impl Spans {
         }
     }
 
-    /// Whether an instant lies between others of the day that came last: so the span stays as it is.
-    #[inline(always)]
-    fn cover(&self, at: Instant) -> bool {
-        self.last.is_some_and(|(_, span)| (span.first_at..=span.last_at).contains(&at))
+    /// Whether an instant lies between others of its day, as far as is known by now.
+    fn covers(&self) -> impl Fn(Instant) -> bool + use<> {
+        let all = self.days.values().copied().chain(self.last.map(|(_, span)| span));
+        let all: Vec<Span> = all.collect();
+        // Where the instant before lay, this one does, as a rule.
+        let before = Cell::new(0);
+        move |at| {
+            let covers = |span: &Span| (span.first_at..=span.last_at).contains(&at);
+            all.get(before.get()).is_some_and(covers)
+                || all.iter().position(covers).inspect(|place| before.set(*place)).is_some()
+        }
     }
 
     #[inline(never)]
