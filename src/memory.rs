@@ -89,8 +89,9 @@ impl Memory {
     }
 }
 
-/// Memory for what is read, written from its begin on. It is mapped by itself: what isn't written of it takes nothing, and
-/// whoever drops it gives it back to the system, where the allocator would keep it for the thread that made it.
+/// Memory for what is read, written from its begin on. It is mapped by itself: of what isn't written a few pages are taken at
+/// most, and whoever drops it gives it back to the system, where the allocator would keep it for the thread that made it.
+/// Where there is no more memory the program ends, as it does in the allocator.
 #[derive(Debug)]
 pub struct Chunk {
     memory: MmapMut,
@@ -100,8 +101,9 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// Pages are asked for so many bytes at a time: each by itself, when it is first written to, takes longer.
+    /// Pages are asked for so many bytes at a time, fewer at first: each by itself, when it is first written to, takes longer.
     const STEP: usize = 1 << 14;
+    const FIRST_STEP: usize = 1 << 12;
 
     pub fn new(size: usize) -> Chunk {
         Chunk { memory: MmapMut::map_anon(size).expect("there is memory"), written: 0, ready: 0 }
@@ -123,7 +125,8 @@ impl Chunk {
 
     #[inline(never)]
     fn get_ready(&mut self, bytes: usize) {
-        let end = (self.written + bytes).next_multiple_of(Chunk::STEP).min(self.memory.len());
+        let step = self.ready.clamp(Chunk::FIRST_STEP, Chunk::STEP);
+        let end = (self.written + bytes).next_multiple_of(step).min(self.memory.len());
         // A system that doesn't know this gives each page when it is written to.
         #[cfg(target_os = "linux")]
         let _ = self.memory.advise_range(Advice::PopulateWrite, self.ready, end.saturating_sub(self.ready));

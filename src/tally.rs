@@ -288,7 +288,8 @@ impl<'b> Tallier<'b> {
             places.sort_unstable_by_key(|place| self.keys[*place].day);
             let cells = places.into_iter().map(|place| (&self.keys[place], &self.open[place].cell));
             self.spilled_cells.extend(cells::spill(cells, memory)?);
-            (self.keys, self.open, self.days) = (Vec::new(), Vec::new(), Vec::new());
+            (self.keys, self.days) = (Vec::new(), Vec::new());
+            self.open = Vec::with_capacity(Tallier::ROOM);
             self.places = HashMap::default();
             self.guides.iter_mut().for_each(|guide| guide.recent = Recent::default());
         }

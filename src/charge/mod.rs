@@ -29,7 +29,7 @@ use crate::types::request::{Facts, MethodKind, TUNED, Tools};
 use crate::types::tally::{Beside, Cell, Cells, Groups};
 use crate::types::tier::{Channel, ContextBand, ServiceTier, UsageTier};
 
-/// What a day's cells cost; charges and what is unrated in no order.
+/// What a day's cells cost; charges and what is unrated in an order that threads decide, so that nothing may rely on it.
 #[derive(Debug, Default)]
 pub struct Rated<'r> {
     pub charges: IndexMap<ChargeKey<'r>, Charge<'r>, RandomState>,

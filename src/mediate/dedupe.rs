@@ -235,7 +235,7 @@ impl Spot {
     const CHUNKS: usize = 1 << (32 - Shard::CHUNK_BITS);
 
     fn new(chunk: usize, offset: usize) -> Spot {
-        debug_assert!(chunk < Spot::CHUNKS);
+        debug_assert!(chunk < Spot::CHUNKS && offset < 1 << Shard::CHUNK_BITS);
         Spot((chunk as u32) << Shard::CHUNK_BITS | offset as u32)
     }
 

@@ -99,7 +99,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Large enough that few rows begin a new one.
+    /// Large enough that few rows begin a new one. As 32 bits say where a row is, a shard has 2¹⁴ chunks at most.
     const CHUNK: usize = 1 << Shard::CHUNK_BITS;
     pub const CHUNK_BITS: u32 = 18;
 
@@ -164,7 +164,8 @@ impl Shard {
         for piece in std::mem::take(&mut self.spilled) {
             let length = piece.length as usize;
             let last = match &mut self.last {
-                Some(last) if last.written().len() < Shard::CHUNK && last.has_room(length) => last,
+                // A longer chunk holds one row, or rows could begin where no `Spot` says.
+                Some(last) if last.written().len() + length <= Shard::CHUNK && last.has_room(length) => last,
                 _ => self.begin_chunk(length),
             };
             memory.read(piece, &mut last.room(length)[..length])?;
@@ -620,6 +621,18 @@ mod tests {
         expected.sort_unstable();
         assert!(whole == expected);
         assert!(shard.chunks().count() < lengths.len());
+    }
+
+    #[test]
+    fn no_row_that_comes_back_begins_beyond_a_chunk() {
+        let (mut shard, mut buffer, memory) = (Shard::default(), Vec::new(), Memory::new(None, 1));
+        (0..3).for_each(|row| append(&mut shard, &[row; 10]));
+        shard.spill(&memory, &mut buffer).expect("a temporary file");
+        // It may have become longer than it is, so its chunk has room left.
+        shard.append(Shard::CHUNK + 300, |_| Shard::CHUNK - 5);
+        shard.bring_back(&memory).expect("a temporary file");
+        let chunks: Vec<usize> = shard.chunks().map(<[u8]>::len).collect();
+        assert_eq!(chunks, [Shard::CHUNK - 5, 30]);
     }
 
     #[test]

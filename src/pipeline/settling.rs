@@ -1,6 +1,5 @@
 //! Owns what becomes of dealt rows once all are read: those that count are noted, those that don't are taken back.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::Options;
@@ -153,14 +152,12 @@ impl Spans {
 
     /// Whether an instant lies between others of its day, as far as is known by now.
     fn covers(&self) -> impl Fn(Instant) -> bool + use<> {
-        let all = self.days.values().copied().chain(self.last.map(|(_, span)| span));
-        let all: Vec<Span> = all.collect();
-        // Where the instant before lay, this one does, as a rule.
-        let before = Cell::new(0);
+        let mut all: Vec<Span> = self.days.values().copied().collect();
+        all.extend(self.last.map(|(_, span)| span));
+        all.sort_unstable_by_key(|span| span.first_at);
         move |at| {
-            let covers = |span: &Span| (span.first_at..=span.last_at).contains(&at);
-            all.get(before.get()).is_some_and(covers)
-                || all.iter().position(covers).inspect(|place| before.set(*place)).is_some()
+            let begun = all.partition_point(|span| span.first_at <= at);
+            all[..begun].last().is_some_and(|span| at <= span.last_at)
         }
     }
 

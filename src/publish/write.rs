@@ -126,7 +126,7 @@ fn array(cells: &Cells, type_: &ArrowDataType, rows: Range<usize>) -> Box<dyn Ar
 }
 
 /// A dictionary is for texts, and for what lies near to each other: polars finds the numbers of one in a table. Of others
-/// it would have to hash each, only to be larger than they are by themselves.
+/// it would have to hash each, only to be larger as a rule than they are by themselves.
 fn encoding(cells: &Cells, rows: Range<usize>) -> Encoding {
     fn of<T: Copy + Ord + Into<i64>>(values: &[T]) -> Encoding {
         const FAR: u64 = u16::MAX as u64;
@@ -177,8 +177,8 @@ fn csv(rows: &Rows) -> String {
     };
     let texts: Vec<Vec<String>> = rows.columns().map(texts).collect();
     let mut days: HashMap<Day, String> = HashMap::default();
-    // More than it takes, which costs nothing.
-    let mut csv = String::with_capacity((1 + rows.height()) * texts.len() * 16);
+    // As a rule more than it takes, which costs nothing.
+    let mut csv = String::with_capacity(((1 + rows.height()) * texts.len() * 16).min(1 << 28));
     for (column, _) in rows.columns() {
         csv.extend([column.name, ","]);
     }

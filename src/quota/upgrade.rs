@@ -3,7 +3,7 @@
 
 use crate::books::Books;
 use crate::books::limits::Metric;
-use crate::quota::window::{Second, Used, WINDOW};
+use crate::quota::window::{Used, WINDOW};
 use crate::types::day::Day;
 use crate::types::quota_use::{QuotaKey, Upgrade};
 
@@ -29,8 +29,8 @@ fn spared(used: &Used, over_tiers: &[Used], rpm: Option<u64>, tpm: Option<u64>, 
     let within = |used: u64, limit: Option<u64>| limit.is_none_or(|limit| used <= limit);
     // Requests of a day are only looked at where they are limited.
     let over_tiers = if rpd.is_some() { over_tiers } else { &[] };
-    let over_tiers: Vec<Admitted<'_>> = over_tiers.iter().map(Admitted::new).collect();
-    let within_day = |second| within(over_tiers.iter().map(|of_tier| of_tier.until(second)).sum(), rpd);
+    let admitted = |second| over_tiers.iter().map(|of_tier| of_tier.until(second).admitted()).sum();
+    let within_day = |second| within(admitted(second), rpd);
     let mut spared = 0;
     for two in used.two_minutes().filter(|two| two.minute.throttled > 0) {
         let (before, minute) = (&two.before, two.minute);
@@ -61,29 +61,54 @@ fn spared(used: &Used, over_tiers: &[Used], rpm: Option<u64>, tpm: Option<u64>, 
     spared
 }
 
-/// The requests of a usage tier so far, if none is throttled.
-struct Admitted<'u> {
-    used: &'u Used,
-    /// Before each minute.
-    before: Vec<u64>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quota::window::{Seconds, Series};
+    use crate::types::tally::Arrival;
 
-impl<'u> Admitted<'u> {
-    fn new(used: &'u Used) -> Admitted<'u> {
-        let before = used.minutes.iter().scan(0, |sum: &mut u64, minute| {
-            let before = *sum;
-            *sum += minute.sums.admitted();
-            Some(before)
-        });
-        Admitted { used, before: before.collect() }
-    }
-
-    /// Up to a second and with it.
-    fn until(&self, last: u32) -> u64 {
-        let begun = self.used.minutes.partition_point(|minute| minute.sums.second <= last);
-        let Some(minute) = begun.checked_sub(1) else { return 0 };
-        let seconds = &self.used.seconds[self.used.minutes[minute].seconds.clone()];
-        let of_minute = seconds.iter().take_while(|second| second.second <= last).map(Second::admitted);
-        self.before[minute] + of_minute.sum::<u64>()
+    #[test]
+    fn what_is_spared_agrees_with_trying_every_second() {
+        let mut seed = 11u64;
+        for round in 0..400 {
+            let mut next = |below: u32| {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (seed >> 33) as u32 % below
+            };
+            let length = [70, 400, 3_000, 80_000][round % 4];
+            // Two usage tiers, each with requests that count and throttled ones, of so many tokens at a second.
+            let tiers: [[Vec<(u32, u64)>; 2]; 2] = [(); 2].map(|()| {
+                [150, 40].map(|most| {
+                    (0..next(most)).map(|_| (next(length), u64::from(next(5)))).collect::<Vec<_>>()
+                })
+            });
+            let mut table = Seconds::default();
+            let over_tiers = tiers.each_ref().map(|own| {
+                let arrivals = own.each_ref().map(|requests| {
+                    requests.iter().map(|(second, tokens)| Arrival::new(*second, *tokens)).collect::<Vec<_>>()
+                });
+                let series = [(&arrivals[0], true), (&arrivals[1], false)].map(|(arrivals, counted)| {
+                    Series { arrivals, counted, throttled: !counted, undated: false }
+                });
+                let mut used = Used::default();
+                table.add_up(&series, &mut used);
+                used
+            });
+            let mut limit = |below| (next(3) > 0).then(|| u64::from(next(below)));
+            let (rpm, tpm, rpd) = (limit(12), limit(30), limit(250));
+            // All requests of one tier, or of both, in some seconds.
+            let of_tier = |tier: usize| tiers[tier].iter().flatten();
+            let within = |second: u32| {
+                let window = || of_tier(0).filter(|(at, _)| *at <= second && second < at + WINDOW);
+                let so_far = of_tier(0).chain(of_tier(1)).filter(|(at, _)| *at <= second).count();
+                let tokens: u64 = window().map(|(_, tokens)| tokens).sum();
+                rpm.is_none_or(|limit| window().count() as u64 <= limit)
+                    && tpm.is_none_or(|limit| tokens <= limit)
+                    && rpd.is_none_or(|limit| so_far as u64 <= limit)
+            };
+            let expected = tiers[0][1].iter().filter(|(second, _)| within(*second)).count();
+            let found = spared(&over_tiers[0], &over_tiers, rpm, tpm, rpd);
+            assert_eq!(found, expected as u64, "round {round}: {rpm:?} {tpm:?} {rpd:?} {tiers:?}");
+        }
     }
 }

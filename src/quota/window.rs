@@ -27,13 +27,18 @@ pub struct Second {
 }
 
 impl Second {
-    fn add(&mut self, other: &Second) {
-        self.requests += other.requests;
-        self.counted += other.counted;
-        self.throttled += other.throttled;
-        self.input_tokens += other.input_tokens;
-        self.refused += other.refused;
-        self.input_tokens_refused += other.input_tokens_refused;
+    /// The sums of both, which begin with this one.
+    #[inline(always)]
+    fn plus(&self, other: &Second) -> Second {
+        Second {
+            second: self.second,
+            requests: self.requests + other.requests,
+            counted: self.counted + other.counted,
+            throttled: self.throttled + other.throttled,
+            input_tokens: self.input_tokens + other.input_tokens,
+            refused: self.refused + other.refused,
+            input_tokens_refused: self.input_tokens_refused + other.input_tokens_refused,
+        }
     }
 
     fn new(second: u32, sums: Sums) -> Second {
@@ -82,8 +87,10 @@ pub struct Used {
 #[derive(Clone, Debug)]
 pub struct OfMinute {
     pub sums: Second,
+    /// Of all minutes before it.
+    before: Second,
     /// Where its seconds are.
-    pub seconds: Range<usize>,
+    seconds: Range<usize>,
 }
 
 impl Used {
@@ -93,32 +100,28 @@ impl Used {
         self.seconds.push(second);
         match self.minutes.last_mut() {
             Some(minute) if minute.number() == second.second / MINUTE => {
-                minute.sums.add(&second);
+                minute.sums = minute.sums.plus(&second);
                 minute.seconds.end = begin + 1;
             }
-            _ => {
+            last => {
+                let before = last.map_or(Second::default(), |last| last.before.plus(&last.sums));
                 let sums = Second { second: second.second / MINUTE * MINUTE, ..second };
-                self.minutes.push(OfMinute { sums, seconds: begin..begin + 1 });
+                self.minutes.push(OfMinute { sums, before, seconds: begin..begin + 1 });
             }
         }
     }
 
     /// The sums of the day.
     pub fn whole(&self) -> Second {
-        let mut sums = Second::default();
-        self.minutes.iter().for_each(|minute| sums.add(&minute.sums));
-        sums
+        self.minutes.last().map_or(Second::default(), |last| last.before.plus(&last.sums))
     }
 
     /// The sums up to a second and with it.
     pub fn until(&self, last: u32) -> Second {
-        let mut sums = Second::default();
-        let (whole, rest) =
-            self.minutes.split_at(self.minutes.partition_point(|minute| minute.end() <= last));
-        whole.iter().for_each(|minute| sums.add(&minute.sums));
-        let rest = rest.first().map_or(&[][..], |minute| &self.seconds[minute.seconds.clone()]);
-        rest.iter().take_while(|second| second.second <= last).for_each(|second| sums.add(second));
-        sums
+        let begun = self.minutes.partition_point(|minute| minute.sums.second <= last);
+        let Some(minute) = self.minutes[..begun].last() else { return Second::default() };
+        let of_minute = self.seconds[minute.seconds.clone()].iter();
+        of_minute.take_while(|second| second.second <= last).fold(minute.before, |sums, own| sums.plus(own))
     }
 
     /// Each minute after the one right before it, if that has a request: windows that end in a minute lie in both.
@@ -141,11 +144,6 @@ impl OfMinute {
     /// From the day's midnight.
     pub fn number(&self) -> u32 {
         self.sums.second / MINUTE
-    }
-
-    /// Its last second.
-    fn end(&self) -> u32 {
-        self.sums.second + MINUTE - 1
     }
 }
 
@@ -335,8 +333,8 @@ mod tests {
             assert!(used.seconds == expected, "{requests} requests");
             let last = expected[expected.len() / 3].second;
             for last in [0, last, last | 1, SECONDS as u32] {
-                let mut sums = Second::default();
-                expected.iter().filter(|second| second.second <= last).for_each(|second| sums.add(second));
+                let so_far = expected.iter().filter(|second| second.second <= last);
+                let sums = so_far.fold(Second::default(), |sums, second| sums.plus(second));
                 assert_eq!(used.until(last), sums, "{requests} requests until {last}");
             }
             assert_eq!(used.until(SECONDS as u32), used.whole());

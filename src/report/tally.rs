@@ -1,13 +1,13 @@
 //! Owns the tally report: the finest cells with all the facts that usage and charges need, so that other books can be
 //! applied without the logs. One row per cell, meter and modality; what isn't priced is a meter here too.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use foldhash::HashMap;
 
 use super::{Kind, Report, Rows, Value, column};
 use crate::books::Books;
+use crate::cells;
 use crate::charge::storage::{StorageKey, Stored};
 use crate::types::day::Day;
 use crate::types::meter::{Meter, Modality};
@@ -82,14 +82,11 @@ pub fn rows(
         let group = *own_group.entry(facts).or_insert(own);
         shown.extend(of_group.iter().map(|(key, cell)| (CellKey { group, ..*key }, cell)));
     }
-    shown.sort_unstable_by_key(|(key, _)| *key);
-    let figures: usize = cells.iter().map(|(_, cell)| 1 + cell.figures().count()).sum();
+    let shown = cells::merge(shown);
+    let figures: usize = shown.iter().map(|(_, cell)| 1 + cell.figures().count()).sum();
     let mut rows = Rows::new(&REPORT, figures + storage.len());
     let mut figures = Vec::new();
-    for same in shown.chunk_by(|(one, _), (next, _)| one == next) {
-        let (CellKey { group, usage_tier, context_band, terms, .. }, first) = same[0];
-        let mut cell = Cow::Borrowed(first);
-        same[1..].iter().for_each(|(_, other)| cell.to_mut().merge(other));
+    for (CellKey { group, usage_tier, context_band, terms, .. }, cell) in &shown {
         let facts = groups[group.0 as usize].map_names(|name| name);
         figures.clear();
         figures.push(("requests", Modality::Any, cell.requests));

@@ -97,7 +97,8 @@ pub struct Spellings<Known> {
 /// Hash of a spelling.
 pub type Spelled = u128;
 
-/// So many are no log's; of a forged one, or one with a model of its own in every line, all are forgotten.
+/// So many are no log's; of a forged one, or one with a model of its own in every line, a thread forgets all, and no more
+/// are shared.
 const MOST: usize = 1 << 20;
 
 /// What some thread knows of spellings, for those that meet them later.
@@ -124,10 +125,9 @@ impl<Known: Copy> SharedSpellings<Known> {
 
     pub fn share(&self, spelled: Spelled, known: Known) {
         let mut shared = self.known.write().expect("no thread panicked");
-        if shared.len() == MOST {
-            shared.clear();
+        if shared.len() < MOST {
+            shared.insert(spelled, known);
         }
-        shared.insert(spelled, known);
     }
 }
 
