@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[cfg(target_os = "linux")]
 use memmap2::Advice;
@@ -95,7 +96,10 @@ impl Memory {
 #[derive(Debug)]
 pub struct Chunk {
     memory: MmapMut,
-    written: usize,
+    /// Where its bytes begin.
+    begin: usize,
+    /// Where they end.
+    end: usize,
     /// So far the system was asked for its pages.
     ready: usize,
 }
@@ -105,28 +109,37 @@ impl Chunk {
     const STEP: usize = 1 << 14;
     const FIRST_STEP: usize = 1 << 12;
 
+    /// One with room for so many bytes.
+    ///
+    /// Chunks are mapped side by side, and many are written at a time, each as much as the others. If all began where their
+    /// memory does, their ends would lie alike, and the processor's cache has few places for what lies alike.
     pub fn new(size: usize) -> Chunk {
-        Chunk { memory: MmapMut::map_anon(size).expect("there is memory"), written: 0, ready: 0 }
+        const LINE: usize = 64;
+        const LINES: usize = 256;
+        static CHUNKS: AtomicUsize = AtomicUsize::new(0);
+        let begin = CHUNKS.fetch_add(1, Ordering::Relaxed) % LINES * LINE;
+        let memory = MmapMut::map_anon(begin + size).expect("there is memory");
+        Chunk { memory, begin, end: begin, ready: begin }
     }
 
     #[inline(always)]
     pub fn has_room(&self, bytes: usize) -> bool {
-        self.written + bytes <= self.memory.len()
+        self.end + bytes <= self.memory.len()
     }
 
     /// What isn't written yet, of which so many bytes may be.
     #[inline(always)]
     pub fn room(&mut self, bytes: usize) -> &mut [u8] {
-        if self.written + bytes > self.ready {
+        if self.end + bytes > self.ready {
             self.get_ready(bytes);
         }
-        &mut self.memory[self.written..]
+        &mut self.memory[self.end..]
     }
 
     #[inline(never)]
     fn get_ready(&mut self, bytes: usize) {
-        let step = self.ready.clamp(Chunk::FIRST_STEP, Chunk::STEP);
-        let end = (self.written + bytes).next_multiple_of(step).min(self.memory.len());
+        let step = self.bytes().clamp(Chunk::FIRST_STEP, Chunk::STEP);
+        let end = (self.end + bytes).next_multiple_of(step).min(self.memory.len());
         // A system that doesn't know this gives each page when it is written to.
         #[cfg(target_os = "linux")]
         let _ = self.memory.advise_range(Advice::PopulateWrite, self.ready, end.saturating_sub(self.ready));
@@ -136,22 +149,22 @@ impl Chunk {
     /// Takes so many bytes off the room, which were written.
     #[inline(always)]
     pub fn take(&mut self, bytes: usize) {
-        self.written += bytes;
+        self.end += bytes;
     }
 
     pub fn written(&self) -> &[u8] {
-        &self.memory[..self.written]
+        &self.memory[self.begin..self.end]
     }
 
     /// What it takes of memory.
     pub fn bytes(&self) -> usize {
-        self.ready
+        self.ready - self.begin
     }
 
     /// Asks the processor for what is written next.
     #[inline(always)]
     pub fn prefetch(&self) {
-        prefetch(self.memory.as_ptr().wrapping_add(self.written));
+        prefetch(self.memory.as_ptr().wrapping_add(self.end));
     }
 }
 
