@@ -310,14 +310,21 @@ impl<'r, 'b> Reader<'r, 'b> {
                 waiting.known = if is_plain { self.keys.find(waiting.spelling) } else { None };
                 waiting.work_out();
             }
-            for (place, (waiting, is_plain)) in batch.iter().zip(are_plain).enumerate() {
+            for (place, (waiting, is_plain)) in batch.iter_mut().zip(are_plain).enumerate() {
                 if waiting.known.is_some() {
                     continue;
                 }
-                self.learnt = None;
-                let place = first + place;
-                self.read_row(cells, place, block, place as u64 + 1);
-                self.keys.learn(waiting.spelling, self.learnt.filter(|_| is_plain));
+                let row = first + place;
+                let read = |reader: &mut Self| {
+                    reader.read_row(cells, row, block, row as u64 + 1);
+                };
+                if is_plain {
+                    let spelled = self.spellings.hash(&columns.spelling(row), self.settings_id);
+                    let known = self.meet_spelling(spelled, waiting, read);
+                    self.keys.learn(waiting.spelling, known);
+                } else {
+                    read(self);
+                }
             }
             self.deal_batch(batch, block, first as u64 + 1);
         }
@@ -382,26 +389,39 @@ impl<'r, 'b> Reader<'r, 'b> {
             waiting.work_out();
         }
         for (line, waiting) in batch.iter_mut().enumerate() {
-            if waiting.known.is_none() && !self.learn_of_others(waiting) {
-                self.learnt = None;
-                self.read_line(waiting.plain.line, block, number + line as u64);
-                self.spellings.learn(waiting.spelling, self.learnt);
-                if let Some(known) = self.learnt {
-                    self.shared.spellings.share(waiting.spelling, known);
-                }
+            if waiting.known.is_none() {
+                let (spelled, text) = (waiting.spelling, waiting.plain.line);
+                let known = self.meet_spelling(spelled, waiting, |reader| {
+                    reader.read_line(text, block, number + line as u64);
+                });
+                self.spellings.learn(spelled, known);
             }
         }
         self.deal_batch(batch, block, number);
     }
 
-    /// Takes over what another thread knows of a line's spelling; gives whether the line is known now.
-    fn learn_of_others(&mut self, waiting: &mut Waiting<'_>) -> bool {
-        let Some(known) = self.shared.spellings.find(waiting.spelling) else { return false };
-        self.tallier.meet(known.group, &self.shared.groups.facts(known.group));
-        self.spellings.learn(waiting.spelling, Some(known));
-        waiting.known = Some(known);
-        waiting.work_out();
-        waiting.known.is_some()
+    /// Takes a plain line or row whose spelling this thread hasn't met: as another one knows it, or by `read`. Gives what is
+    /// known of the spelling now.
+    fn meet_spelling(
+        &mut self,
+        spelled: Spelled,
+        waiting: &mut Waiting<'_>,
+        read: impl FnOnce(&mut Self),
+    ) -> Option<Known> {
+        if let Some(known) = self.shared.spellings.find(spelled) {
+            self.tallier.meet(known.group, &self.shared.groups.facts(known.group));
+            waiting.known = Some(known);
+            waiting.work_out();
+            if waiting.known.is_some() {
+                return Some(known);
+            }
+        }
+        self.learnt = None;
+        read(self);
+        if let Some(known) = self.learnt {
+            self.shared.spellings.share(spelled, known);
+        }
+        self.learnt
     }
 
     /// Deals and adds up the plain ones of a batch.

@@ -217,6 +217,21 @@ impl ColumnReader {
         Some(key)
     }
 
+    /// The words of a row, whose numbers are this reader's own: with equal ones two rows have equal keys, whoever read them.
+    /// No line is spelled so.
+    pub fn spelling(&self, row: usize) -> Vec<u8> {
+        let Key(halves) = self.keys[row];
+        let mut spelling = vec![u8::MAX, u8::from(halves[0] & HAS_USAGE != 0)];
+        for (Fact { half, shift, bits }, words) in FACTS.iter().zip(&self.words) {
+            let number = halves[*half] >> shift & ((1 << bits) - 1);
+            let (number, text) = words.spelled(number as u32);
+            spelling.extend_from_slice(&number.to_le_bytes());
+            spelling.extend_from_slice(&(text.len() as u32).to_le_bytes());
+            spelling.extend_from_slice(text);
+        }
+        spelling
+    }
+
     #[inline(always)]
     fn count(&self, place: usize, row: usize) -> Option<Option<u64>> {
         self.counts[place].get(row).map_or(Some(None), |count| plain_count(*count))

@@ -70,6 +70,14 @@ impl Words {
         *before + place
     }
 
+    /// What has a number: a word, or the number itself.
+    pub(super) fn spelled(&self, number: u32) -> (u32, &[u8]) {
+        match number.checked_sub(self.before) {
+            Some(place) if place > 0 => (NO_NUMBER, &self.texts[place as usize]),
+            _ => (number, &[]),
+        }
+    }
+
     /// Learns the words of a dictionary, as a rule that of the batch before; gives their numbers.
     pub(super) fn learn(&mut self, dictionary: &StringArray) -> &[u32] {
         let is_same = |own: &StringArray| {
