@@ -7,13 +7,14 @@ use arrow_array::ArrayRef;
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 use parquet::basic::{Encoding, Type as Stored};
-use parquet::column::page::{Page, PageReader as _};
+use parquet::column::page::Page;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::ChunkReader;
-use parquet::file::serialized_reader::SerializedPageReader;
 
+use super::buffers::Buffers;
 use super::hybrid::Hybrid;
+use super::pages::Pages;
 use super::values::{Dictionary, Encoded, Values};
 
 /// So many items of lists are in no rows that are read together, if the file is sound.
@@ -66,7 +67,7 @@ impl Kind {
 /// One leaf of a row group while it is read.
 pub struct Leaf<R: ChunkReader> {
     kind: Kind,
-    pages: SerializedPageReader<R>,
+    pages: Pages<R>,
     page: Option<Open>,
     dictionary: Dictionary,
     /// Of the rows taken last, for each slot: how far what holds the value, or itself, is there.
@@ -92,10 +93,16 @@ pub fn broken(what: &str) -> ParquetError {
 }
 
 impl<R: ChunkReader> Leaf<R> {
-    pub fn open(kind: &Kind, source: Arc<R>, column: &ColumnChunkMetaData, rows: usize) -> Result<Leaf<R>> {
+    pub fn open(
+        kind: &Kind,
+        source: Arc<R>,
+        column: &ColumnChunkMetaData,
+        rows: usize,
+        buffers: Buffers,
+    ) -> Result<Leaf<R>> {
         Ok(Leaf {
             kind: kind.clone(),
-            pages: SerializedPageReader::new(source, column, rows, None)?,
+            pages: Pages::open(source, column, rows, buffers)?,
             page: None,
             dictionary: Dictionary::None,
             levels: Vec::new(),
@@ -219,7 +226,7 @@ impl<R: ChunkReader> Leaf<R> {
     /// The page that the next slot is in; None at the end.
     fn page(&mut self) -> Result<Option<&mut Open>> {
         while self.page.as_ref().is_none_or(|page| page.slots == 0) {
-            match self.pages.get_next_page()? {
+            match self.pages.next()? {
                 None => return Ok(None),
                 Some(Page::DictionaryPage { buf, num_values, .. }) => {
                     if !matches!(self.dictionary, Dictionary::None) {

@@ -5,9 +5,12 @@
 //! read as it is.
 
 mod batches;
+mod buffers;
+mod file;
 mod footer;
 mod hybrid;
 mod leaf;
+mod pages;
 mod row_groups;
 mod values;
 
@@ -28,6 +31,8 @@ use parquet::schema::types::Type;
 use twox_hash::xxhash3_128;
 
 use self::batches::{Batches, Reader, not_read, sound};
+use self::buffers::Buffers;
+use self::file::PagedFile;
 use self::row_groups::RowGroups;
 use super::rows::Columns;
 use super::{Container, MAGIC_OF_PARQUET};
@@ -65,6 +70,7 @@ pub struct Rows {
     /// Whether rows are read by their columns, which are read as fast as can be.
     is_by_pages: bool,
     reader: Option<Batches>,
+    buffers: Buffers,
     batch: Option<RecordBatch>,
     /// The number of the row that comes next, from 0.
     row: u64,
@@ -128,6 +134,7 @@ impl Rows {
             runs: Vec::new().into_iter(),
             is_by_pages: false,
             reader: None,
+            buffers: Buffers::default(),
             batch: None,
             row: 0,
             ended_by: None,
@@ -182,6 +189,9 @@ impl Rows {
         self.row += block.rows.as_ref().map_or(0, RecordBatch::num_rows) as u64;
         // What is missing stands for one row, so that no two blocks begin at one.
         self.row += u64::from(block.ended_by.is_some());
+        if !found {
+            self.buffers = Buffers::default();
+        }
         if !found
             && let Ok(mut stored_hash) = self.stored_hash.try_lock()
             && stored_hash.is_none()
@@ -287,6 +297,7 @@ impl Rows {
             runs: runs.into_iter(),
             is_by_pages: self.is_by_pages,
             reader: None,
+            buffers: self.buffers.clone(),
             batch: None,
             ended_by: None,
             is_first: place == 0,
@@ -364,9 +375,9 @@ impl Rows {
             };
             self.row = run.rows.start;
             self.progress.bytes.fetch_add(run.bytes, Ordering::Relaxed);
-            let Rows { mask, batch_rows, is_by_pages, .. } = self;
+            let Rows { mask, batch_rows, is_by_pages, buffers, .. } = self;
             let (batch_rows, is_by_pages) = (*batch_rows, *is_by_pages);
-            let part = Part { groups: run.groups, mask, batch_rows, is_by_pages };
+            let part = Part { groups: run.groups, mask, batch_rows, is_by_pages, buffers };
             match self.stored.reader(&self.name, metadata, &part)?.filter(|_| !run.rows.is_empty()) {
                 Some(reader) => self.reader = Some(Batches::new(reader, run.rows)),
                 None => {
@@ -384,6 +395,7 @@ struct Part<'m> {
     mask: &'m ProjectionMask,
     batch_rows: usize,
     is_by_pages: bool,
+    buffers: &'m Buffers,
 }
 
 impl Stored {
@@ -413,7 +425,8 @@ impl Stored {
             part: &Part<'_>,
         ) -> Option<Reader> {
             let from = if part.is_by_pages {
-                match RowGroups::new(from, metadata, part.mask, part.groups.clone(), part.batch_rows) {
+                let (groups, buffers) = (part.groups.clone(), part.buffers.clone());
+                match RowGroups::new(from, metadata, part.mask, groups, part.batch_rows, buffers) {
                     Ok(groups) => return Some(Box::new(groups)),
                     Err(from) => from,
                 }
@@ -435,7 +448,9 @@ impl Stored {
         };
         let reader = match &self.place {
             // Each reader has a file of its own: readers move its place.
-            StoredPlace::File(path) => build(open(path)?, metadata, part),
+            StoredPlace::File(path) => {
+                build(PagedFile::open(path, part.buffers.clone())?, metadata, part)
+            }
             StoredPlace::Object(object) => {
                 let columns = ranges.len().div_ceil(groups.len().max(1));
                 build(object.ranges(ranges, columns, self.failure.clone()), metadata, part)

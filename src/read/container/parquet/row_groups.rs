@@ -16,6 +16,7 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::ChunkReader;
 use parquet::schema::types::Type;
 
+use super::buffers::Buffers;
 use super::leaf::{Kind, Leaf, at_least, broken};
 
 /// The rows of some row groups, a batch at a time; no batch is of two groups.
@@ -25,6 +26,7 @@ pub struct RowGroups<R: ChunkReader> {
     columns: Columns,
     batch_rows: usize,
     groups: Range<usize>,
+    buffers: Buffers,
     /// Of the group that is read.
     leaves: Vec<Leaf<R>>,
     rows: usize,
@@ -71,6 +73,7 @@ impl<R: ChunkReader> RowGroups<R> {
         mask: &ProjectionMask,
         groups: Range<usize>,
         batch_rows: usize,
+        buffers: Buffers,
     ) -> Result<RowGroups<R>, R> {
         let of_groups = metadata.metadata().row_groups().get(groups.clone()).unwrap_or(&[]);
         let Some(columns) = of_groups.first().and_then(|group| Columns::new(metadata, mask, group)) else {
@@ -88,6 +91,7 @@ impl<R: ChunkReader> RowGroups<R> {
             columns,
             batch_rows,
             groups,
+            buffers,
             leaves: Vec::new(),
             rows: 0,
         })
@@ -101,7 +105,8 @@ impl<R: ChunkReader> RowGroups<R> {
             let group = self.metadata.row_group(place);
             self.rows = usize::try_from(group.num_rows()).map_err(|_| broken("rows below 0"))?;
             for (place, kind) in &self.columns.leaves {
-                self.leaves.push(Leaf::open(kind, self.source.clone(), group.column(*place), self.rows)?);
+                let (column, buffers) = (group.column(*place), self.buffers.clone());
+                self.leaves.push(Leaf::open(kind, self.source.clone(), column, self.rows, buffers)?);
             }
         }
         let rows = self.batch_rows.min(self.rows);

@@ -1,0 +1,78 @@
+//! Owns how the pages of a leaf come out of the file: those that Snappy packed, as most are, are unpacked here, into memory that
+//! is used again. What a page holds is for `leaf`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::basic::Compression;
+use parquet::column::page::{Page, PageReader as _};
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::reader::ChunkReader;
+use parquet::file::serialized_reader::SerializedPageReader;
+use snap::raw;
+
+use super::buffers::Buffers;
+use super::leaf::broken;
+
+/// Nothing that Snappy packed is longer than so many times what it takes: three bytes repeat sixty-four.
+const MOST_OF_A_BYTE: usize = 22;
+
+/// The pages of one leaf of a row group.
+pub struct Pages<R: ChunkReader> {
+    pages: SerializedPageReader<R>,
+    snappy: Option<raw::Decoder>,
+    buffers: Buffers,
+}
+
+impl<R: ChunkReader> Pages<R> {
+    pub fn open(
+        source: Arc<R>,
+        column: &ColumnChunkMetaData,
+        rows: usize,
+        buffers: Buffers,
+    ) -> Result<Pages<R>> {
+        if column.compression() != Compression::SNAPPY {
+            let pages = SerializedPageReader::new(source, column, rows, None)?;
+            return Ok(Pages { pages, snappy: None, buffers });
+        }
+        // Told that nothing packed them, the reader gives pages as they lie there.
+        let as_they_lie = column.clone().into_builder().set_compression(Compression::UNCOMPRESSED).build()?;
+        let pages = SerializedPageReader::new(source, &as_they_lie, rows, None)?;
+        Ok(Pages { pages, snappy: Some(raw::Decoder::new()), buffers })
+    }
+
+    /// The next page, unpacked; None at the end.
+    pub fn next(&mut self) -> Result<Option<Page>> {
+        let Some(mut page) = self.pages.get_next_page()? else { return Ok(None) };
+        let Some(snappy) = &mut self.snappy else { return Ok(Some(page)) };
+        let (bytes, levels) = match &mut page {
+            Page::DataPage { buf, .. } | Page::DictionaryPage { buf, .. } => (buf, 0),
+            Page::DataPageV2 { is_compressed: false, .. } => return Ok(Some(page)),
+            Page::DataPageV2 { buf, rep_levels_byte_len, def_levels_byte_len, .. } => {
+                (buf, *rep_levels_byte_len as usize + *def_levels_byte_len as usize)
+            }
+        };
+        *bytes = unpack(snappy, bytes, levels, &self.buffers)?;
+        Ok(Some(page))
+    }
+}
+
+/// Unpacks what follows so many bytes of levels, which stay as they are.
+fn unpack(snappy: &mut raw::Decoder, bytes: &[u8], levels: usize, buffers: &Buffers) -> Result<Bytes> {
+    let (levels, packed) = bytes.split_at_checked(levels).ok_or_else(|| broken("the page ends too early"))?;
+    let failed = |error: snap::Error| ParquetError::External(Box::new(error));
+    // Of no values there may be nothing at all.
+    let length = if packed.is_empty() { 0 } else { raw::decompress_len(packed).map_err(failed)? };
+    if length > packed.len().saturating_mul(MOST_OF_A_BYTE) {
+        return Err(broken("a page is shorter than it says"));
+    }
+    buffers.fill(levels.len() + length, |room| {
+        let (begin, rest) = room.split_at_mut(levels.len());
+        begin.copy_from_slice(levels);
+        if length > 0 {
+            snappy.decompress(packed, rest).map_err(failed)?;
+        }
+        Ok(())
+    })
+}
