@@ -7,7 +7,7 @@
 //! ```text
 //! shard 0  a b c a' d …   ──▶  table of places by hash: a b c d …   ──▶  again: a a'  ──▶  a' counts, a is taken back
 //! ```
-//! An identity is 96 bits of XXH3 under a key that is new for each run: among 10⁹ requests two share one with a
+//! An identity is 95 bits of XXH3 under a key that is new for each run: among 10⁹ requests two share one with a
 //! probability of about 10⁻¹¹, and nobody who forges ids can aim at one.
 
 use std::borrow::Cow;
@@ -26,9 +26,9 @@ use crate::types::request::{Facts, Status};
 use crate::types::tally::GroupId;
 use crate::types::usage::Usage;
 
-/// As many as an identity's last byte tells apart: so many that the table of one stays in the cache, so few that their
+/// As many as seven bits tell apart: so many that the table of one stays in the cache, so few that their
 /// ends do while rows are dealt.
-pub const SHARDS: usize = 256;
+pub const SHARDS: usize = 128;
 
 /// The key of a run's identities.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@
 //! ```text
 //! identity 11 │ flags and length of the body 3 │ body: at, group, total?, thoughts?, (slot, quantity)… │ detail?
 //! ```
-//! The time has 5 bytes or 8, the group 3 or 4, and what nearly all requests have is left out: a total that is the sum
+//! The time has 5 bytes or 8, the group 2 or 4, and what nearly all requests have is left out: a total that is the sum
 //! of its parts, thoughts of 0, the nanoseconds of a time in whole milliseconds. A figure is a byte, of which 6 bits are
 //! its slot and 2 say how long it is, and 1, 2, 3 or 8 bytes. So a row is about 30 bytes. Of a request that used a
 //! cache (act, tokens, end, name) stands in place of its usage, numbers as varints.
@@ -49,7 +49,7 @@ pub const TOKENS_UNKNOWN: u16 = 256;
 pub const CACHE: u16 = 512;
 /// Its thoughts are what prompt and output leave of the total.
 pub const THOUGHTS_ASSUMED: u16 = 1024;
-/// The group has 4 bytes, not 3.
+/// The group has 4 bytes, not 2.
 const WIDE_GROUP: u16 = 2048;
 const FLAG_BITS: u32 = 12;
 /// A body is shorter: a cache's name, the longest thing in one, is at most 256 bytes, each shown as 6 at most.
@@ -61,8 +61,8 @@ const NANOS_PER_MILLI: i64 = 1_000_000;
 /// Bytes of a time in whole milliseconds since 2020-01-01T00:00:00Z: they reach to 2054.
 const MILLIS: usize = 5;
 const FIRST_MILLI: i64 = 1_577_836_800_000;
-/// Bytes of a group: hardly any log has more than they tell apart.
-const GROUP: usize = 3;
+/// Bytes of a group: few logs have more than they tell apart.
+const GROUP: usize = 2;
 /// Of the byte before a figure; above them is the place of its length in `FIGURE_BYTES`.
 const SLOT_BITS: u32 = 6;
 const FIGURE_BYTES: [usize; 4] = [1, 2, 3, 8];
@@ -70,18 +70,18 @@ const FIGURE_BYTES: [usize; 4] = [1, 2, 3, 8];
 const NO_SLOT: Slot = Slot(0);
 const _: () = assert!(Slot::COUNT <= 1 << SLOT_BITS);
 
-/// Which request it is: 96 bits of a hash.
+/// Which request it is: 95 bits of a hash, seven of which say its shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// None of its bits decide the shard.
     pub hash: u64,
-    /// The uppermost byte decides the shard, and is in none of its rows.
+    /// Seven of the uppermost byte's bits decide the shard, and that byte is in none of its rows.
     pub rest: u32,
 }
 
 impl Identity {
     pub fn shard(&self) -> usize {
-        (self.rest >> 24) as usize
+        (self.rest >> 25) as usize
     }
 }
 
@@ -283,8 +283,8 @@ impl<'c> Draft<'c> {
             row.push(at.to_le_bytes(), 8);
             row.flags |= IN_NANOS;
         }
-        let is_wide = head.group.0 >> 24 != 0;
-        row.push(head.group.0.to_le_bytes(), GROUP + usize::from(is_wide));
+        let is_wide = head.group.0 >> 16 != 0;
+        row.push(head.group.0.to_le_bytes(), GROUP << usize::from(is_wide));
         row.flags |= if is_wide { WIDE_GROUP } else { 0 };
         row
     }
@@ -378,7 +378,7 @@ impl<'s> Row<'s> {
             _ => &chunk[end + 4..end + 4 + detail_length(chunk, end)],
         };
         let (at, body) = at_of(&chunk[offset + HEAD..end], flags);
-        let (group, figures) = body.split_at(GROUP + usize::from(flags & WIDE_GROUP != 0));
+        let (group, figures) = body.split_at(GROUP << usize::from(flags & WIDE_GROUP != 0));
         let group = GroupId(little_endian(group) as u32);
         Row { identity: Row::identity_at(chunk, offset), at, group, flags, figures, detail }
     }
@@ -576,7 +576,7 @@ mod tests {
         let last = first + ((1 << (8 * MILLIS)) - 1) * NANOS_PER_MILLI;
         let times =
             [0, first - NANOS_PER_MILLI, first, first + 1, last, last + 1, last + NANOS_PER_MILLI, i64::MAX];
-        let groups = [0, 255, (1 << 24) - 1, 1 << 24, u32::MAX];
+        let groups = [0, 255, (1 << 16) - 1, 1 << 16, u32::MAX];
         let figures = [1, 255, 256, (1 << 16) - 1, 1 << 16, (1 << 24) - 1, 1 << 24, 1 << 40];
         let mut shard = Shard::default();
         let mut put = Vec::new();

@@ -34,7 +34,7 @@ impl Buffers {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let places = || free.iter().map(Vec::len).enumerate();
         // Much too long a one is left to others.
-        let fits = |own: usize| own >= length && own / 8 <= length.max(4 << 10);
+        let fits = |own: usize| own >= length && own / 2 <= length.max(4 << 10);
         let shortest = places().filter(|(_, own)| fits(*own)).min_by_key(|(_, own)| *own);
         if let Some((place, _)) = shortest {
             return free.swap_remove(place);
@@ -44,7 +44,7 @@ impl Buffers {
             free.swap_remove(place);
         }
         // Pages of a column are of about one length.
-        vec![0; length + length / 8]
+        vec![0; length + length / 16]
     }
 }
 
