@@ -18,11 +18,7 @@ struct Lent {
 
 impl Buffers {
     /// So many bytes, which `fill` fills in.
-    pub fn fill<E>(
-        &self,
-        length: usize,
-        fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
-    ) -> Result<Bytes, E> {
+    pub fn fill<E>(&self, length: usize, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Bytes, E> {
         let mut memory = self.take(length);
         fill(&mut memory[..length])?;
         Ok(Bytes::from_owner(Lent { memory, length, buffers: self.clone() }))

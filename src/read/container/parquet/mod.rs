@@ -448,9 +448,7 @@ impl Stored {
         };
         let reader = match &self.place {
             // Each reader has a file of its own: readers move its place.
-            StoredPlace::File(path) => {
-                build(PagedFile::open(path, part.buffers.clone())?, metadata, part)
-            }
+            StoredPlace::File(path) => build(PagedFile::open(path, part.buffers.clone())?, metadata, part),
             StoredPlace::Object(object) => {
                 let columns = ranges.len().div_ceil(groups.len().max(1));
                 build(object.ranges(ranges, columns, self.failure.clone()), metadata, part)
