@@ -170,21 +170,25 @@ type Sums = [[u64; 2]; 4];
 const MINUTE: u32 = 60;
 /// No day has more.
 const SECONDS: usize = 25 * 60 * 60;
+const WORD: usize = u64::BITS as usize;
 
 /// Adds arrivals up by second. Its table is as large as a day, and clean again after each use.
-#[derive(Default)]
 pub struct Seconds {
     sums: Vec<Sums>,
     /// A bit for each second that has some.
     found: Vec<u64>,
 }
 
+impl Default for Seconds {
+    fn default() -> Seconds {
+        // Asked for as zeros, memory isn't touched before it is needed.
+        Seconds { sums: vec![Sums::default(); SECONDS], found: vec![0; SECONDS.div_ceil(WORD)] }
+    }
+}
+
 impl Seconds {
     /// Adds up the arrivals of several series into `used`, in place of what was there: its memory is used again, too.
     pub fn add_up(&mut self, series: &[Series<'_>], used: &mut Used) {
-        const WORD: usize = u64::BITS as usize;
-        self.sums.resize(SECONDS, Sums::default());
-        self.found.resize(SECONDS.div_ceil(WORD), 0);
         for series in series {
             let outcome = usize::from(series.counted) << 1 | usize::from(series.throttled);
             for arrival in series.arrivals {
