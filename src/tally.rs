@@ -181,16 +181,6 @@ impl Log {
     }
 }
 
-impl Logged {
-    fn place(&self) -> Place {
-        self.cell >> 1
-    }
-
-    fn is_undated(&self) -> bool {
-        self.cell & 1 != 0
-    }
-}
-
 /// A request as it goes to its cell.
 #[derive(Clone, Copy, Debug)]
 pub struct Tallied<'r> {
@@ -527,32 +517,39 @@ fn merge_traffic(talliers: &[Tallier<'_>], days: Vec<Vec<OpenDay>>) -> BTreeMap<
 impl Tallier<'_> {
     /// Sorts the arrivals of a day by series.
     fn day_traffic(&self, open: &OpenDay) -> DayTraffic {
-        let mut places: HashMap<SeriesKey, u32, FixedState> = HashMap::default();
+        // By cell, dated and not: how many arrivals it has, and then where the next one goes.
+        let mut nexts = vec![0; 2 * self.open.len()];
+        open.arrivals.iter().for_each(|logged| nexts[logged.cell as usize] += 1);
         let mut series: Vec<(SeriesKey, usize)> = Vec::new();
-        // For each cell its series: dated and not.
-        let mut of_cells = vec![u32::MAX; 2 * self.open.len()];
-        for logged in open.arrivals.iter() {
-            let place = &mut of_cells[logged.cell as usize];
-            if *place == u32::MAX {
-                let CellKey { group, usage_tier, .. } = self.keys[logged.place() as usize];
-                let key = SeriesKey { group, usage_tier, undated: logged.is_undated() };
-                *place = *places.entry(key).or_insert_with(|| {
-                    series.push((key, 0));
-                    series.len() as u32 - 1
-                });
-            }
-            series[*place as usize].1 += 1;
+        let mut places: HashMap<SeriesKey, usize, FixedState> = HashMap::default();
+        let mut cells = Vec::new();
+        for (cell, next) in nexts.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
+            let CellKey { group, usage_tier, .. } = self.keys[cell >> 1];
+            let key = SeriesKey { group, usage_tier, undated: cell & 1 != 0 };
+            let place = *places.entry(key).or_insert_with(|| {
+                series.push((key, 0));
+                series.len() - 1
+            });
+            // Within its series so far.
+            let length = &mut series[place].1;
+            *length += std::mem::replace(next, *length);
+            cells.push((cell, place));
         }
-        let mut ends: Vec<usize> = series
+        let mut arrived = 0;
+        let begins: Vec<usize> = series
             .iter()
-            .scan(0, |begin, (_, count)| Some(std::mem::replace(begin, *begin + count)))
+            .map(|(_, length)| {
+                arrived += length;
+                arrived - length
+            })
             .collect();
-        let mut arrivals = vec![Arrival::default(); series.iter().map(|(_, count)| count).sum()];
-        for logged in open.arrivals.iter() {
-            let end = &mut ends[of_cells[logged.cell as usize] as usize];
-            arrivals[*end] = logged.arrival;
-            *end += 1;
-        }
+        cells.into_iter().for_each(|(cell, place)| nexts[cell] += begins[place]);
+        let mut arrivals = vec![Arrival::default(); arrived];
+        open.arrivals.iter().for_each(|logged| {
+            let next = &mut nexts[logged.cell as usize];
+            arrivals[*next] = logged.arrival;
+            *next += 1;
+        });
         DayTraffic::new(series, arrivals)
     }
 }
@@ -576,7 +573,7 @@ mod tests {
             }
         }
         let found: Vec<_> =
-            log.iter().map(|logged| (logged.place(), logged.is_undated(), logged.arrival)).collect();
+            log.iter().map(|logged| (logged.cell >> 1, logged.cell & 1 != 0, logged.arrival)).collect();
         assert!(found == expected, "{found:?}");
         assert!(!log.others.is_empty() && log.others.len() < expected.len());
         assert!(log.bytes() >= expected.len() * size_of::<u64>());

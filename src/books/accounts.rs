@@ -460,18 +460,20 @@ fn model_or_none(value: &DeValue<'_>) -> Result<Arc<str>, String> {
 
 fn usage_tier(value: &DeValue<'_>) -> Result<UsageTier, String> {
     let word = value.as_str();
-    word.and_then(UsageTier::from_name).ok_or_else(|| one_of(word.unwrap_or_default(), names!(UsageTier)))
+    word.and_then(UsageTier::from_name)
+        .ok_or_else(|| one_of(word.unwrap_or_default(), &names!(UsageTier).collect::<Vec<_>>()))
 }
 
 fn allowance_scope(value: &DeValue<'_>) -> Result<AllowanceScope, String> {
     let word = value.as_str();
     word.and_then(AllowanceScope::from_name)
-        .ok_or_else(|| one_of(word.unwrap_or_default(), names!(AllowanceScope)))
+        .ok_or_else(|| one_of(word.unwrap_or_default(), &names!(AllowanceScope).collect::<Vec<_>>()))
 }
 
 fn metric(value: &DeValue<'_>) -> Result<Metric, String> {
     let word = value.as_str();
-    word.and_then(Metric::from_name).ok_or_else(|| one_of(word.unwrap_or_default(), names!(Metric)))
+    word.and_then(Metric::from_name)
+        .ok_or_else(|| one_of(word.unwrap_or_default(), &names!(Metric).collect::<Vec<_>>()))
 }
 
 fn day(value: &DeValue<'_>) -> Result<Day, String> {

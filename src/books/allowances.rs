@@ -72,7 +72,8 @@ pub fn check(entries: &[Entry<AllowanceLine>]) -> Vec<Mistake> {
                     "{model} {} is in two pools from {} ({pool}, {})",
                     line.meter, line.from, line.pool
                 );
-                mistakes.push(Mistake { place: place.clone(), what: format!("{what}; take it out of one") });
+                mistakes
+                    .push(Mistake { place: place.to_string(), what: format!("{what}; take it out of one") });
             }
         }
     }

@@ -2,6 +2,7 @@
 //! twice, a citation on every line, the newest `from` on or before a day. What a line means is for its own loader.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use foldhash::HashMap;
@@ -37,9 +38,21 @@ pub trait Line: Sized {
 pub struct Entry<L> {
     pub line: L,
     /// The cells as written, for showing.
-    pub cells: Vec<String>,
-    /// `file:number`, for messages.
-    pub place: String,
+    pub cells: csv::StringRecord,
+    pub place: Place,
+}
+
+/// Where a line stands, for messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub file: Arc<str>,
+    pub line: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
 }
 
 /// What is wrong with a line of a book.
@@ -61,19 +74,21 @@ pub fn read<L: Line>(file: &str, text: &str) -> (Vec<Entry<L>>, Vec<Mistake>) {
         mistakes.push(Mistake { place: format!("{file}:1"), what: header_mistake(&header, L::COLUMNS) });
         return (entries, mistakes);
     }
+    let file: Arc<str> = file.into();
+    let place =
+        |at: Option<&csv::Position>| Place { file: file.clone(), line: at.map_or(0, csv::Position::line) };
     for record in reader.records() {
         let record = match record {
             Ok(record) => record,
             Err(error) => {
-                let line = error.position().map_or(0, csv::Position::line);
                 mistakes.push(Mistake {
-                    place: format!("{file}:{line}"),
+                    place: place(error.position()).to_string(),
                     what: "the line isn't UTF-8 text".to_string(),
                 });
                 continue;
             }
         };
-        let place = format!("{file}:{}", record.position().map_or(0, csv::Position::line));
+        let place = place(record.position());
         if record.len() != L::COLUMNS.len() {
             let advice = if record.len() > L::COLUMNS.len() {
                 "put a cell with a comma in double quotes".to_string()
@@ -82,7 +97,7 @@ pub fn read<L: Line>(file: &str, text: &str) -> (Vec<Entry<L>>, Vec<Mistake>) {
             };
             let what =
                 format!("the line has {} cells; expected {}; {advice}", record.len(), L::COLUMNS.len());
-            mistakes.push(Mistake { place, what });
+            mistakes.push(Mistake { place: place.to_string(), what });
             continue;
         }
         let mut fields =
@@ -91,8 +106,7 @@ pub fn read<L: Line>(file: &str, text: &str) -> (Vec<Entry<L>>, Vec<Mistake>) {
             continue;
         }
         if let Some(line) = L::read(&mut fields) {
-            let cells = record.iter().map(str::to_string).collect();
-            entries.push(Entry { line, cells, place });
+            entries.push(Entry { line, cells: record, place });
         }
     }
     refuse_doubles(&entries, &mut mistakes);
@@ -173,21 +187,19 @@ fn series<L: Line>(line: &L) -> String {
 }
 
 fn refuse_doubles<L: Line>(entries: &[Entry<L>], mistakes: &mut Vec<Mistake>) {
-    let mut seen: HashMap<(String, Option<Day>), &str> = HashMap::default();
+    let mut seen: HashMap<(String, Option<Day>), u64> = HashMap::default();
     for entry in entries {
-        let Some(first) = seen.insert(identity(&entry.line), &entry.place) else {
+        let Some(first) = seen.insert(identity(&entry.line), entry.place.line) else {
             continue;
         };
         let from = entry.line.from().map(|from| format!(" from {from}")).unwrap_or_default();
-        let lines = [first, &entry.place].map(|place| place.rsplit(':').next().unwrap_or_default());
         let advice = if from.is_empty() { "delete one" } else { "delete one, or give one another day" };
         mistakes.push(Mistake {
-            place: entry.place.clone(),
+            place: entry.place.to_string(),
             what: format!(
-                "{} stands twice{from} (lines {} and {}); {advice}",
+                "{} stands twice{from} (lines {first} and {}); {advice}",
                 entry.line.key(),
-                lines[0],
-                lines[1]
+                entry.place.line
             ),
         });
     }
@@ -197,7 +209,7 @@ fn refuse_doubles<L: Line>(entries: &[Entry<L>], mistakes: &mut Vec<Mistake>) {
 pub struct Fields<'f> {
     columns: &'static [&'static str],
     record: &'f csv::StringRecord,
-    place: &'f str,
+    place: &'f Place,
     mistakes: &'f mut Vec<Mistake>,
 }
 
@@ -265,7 +277,7 @@ impl Fields<'_> {
     }
 
     pub fn yes_or_no(&mut self, column: &str) -> Option<bool> {
-        self.word(column, &["yes", "no"], |word| match word {
+        self.word(column, ["yes", "no"], |word| match word {
             "yes" => Some(true),
             "no" => Some(false),
             _ => None,
@@ -276,20 +288,21 @@ impl Fields<'_> {
     pub fn word<T>(
         &mut self,
         column: &str,
-        known: &[&str],
+        known: impl IntoIterator<Item = &'static str>,
         from_name: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
         let word = self.cell(column);
         let found = from_name(word);
         if found.is_none() {
-            self.expected(column, &one_of(word, known));
+            let expected = one_of(word, &known.into_iter().collect::<Vec<_>>());
+            self.expected(column, &expected);
         }
         found
     }
 
     /// A, B or C.
     pub fn confidence(&mut self) -> Option<()> {
-        self.word("confidence", &["A", "B", "C"], |word| matches!(word, "A" | "B" | "C").then_some(()))
+        self.word("confidence", ["A", "B", "C"], |word| matches!(word, "A" | "B" | "C").then_some(()))
     }
 }
 
@@ -297,6 +310,6 @@ impl Fields<'_> {
 #[macro_export]
 macro_rules! names {
     ($set:ty) => {
-        &<$set>::ALL.iter().map(|word| word.name()).collect::<Vec<_>>()
+        <$set>::ALL.iter().map(|word| word.name())
     };
 }

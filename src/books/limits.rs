@@ -78,7 +78,7 @@ impl Line for LimitLine {
     }
 
     fn key(&self) -> String {
-        format!("{} {} {}", self.model, self.usage_tier, self.metric)
+        [&self.model, self.usage_tier.name(), self.metric.name()].join(" ")
     }
 
     fn from(&self) -> Option<Day> {

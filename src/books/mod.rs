@@ -182,11 +182,18 @@ impl Loader<'_> {
         if self.mistakes.is_empty() {
             self.mistakes = check(&entries);
         }
-        let cells: Vec<String> = entries.iter().map(|entry| entry.cells.join("\u{1f}")).collect();
+        let mut cells = String::new();
+        for (place, entry) in entries.iter().enumerate() {
+            cells.extend((place > 0).then_some('\n'));
+            for (place, cell) in entry.cells.iter().enumerate() {
+                cells.extend((place > 0).then_some('\u{1f}'));
+                cells.push_str(cell);
+            }
+        }
         self.editions.push(Edition {
             name: name.to_string(),
             newest: entries.iter().filter_map(|entry| entry.line.from()).max().map(|day| day.to_string()),
-            hash: format!("{:032x}", XxHash3_128::oneshot(cells.join("\n").as_bytes())),
+            hash: format!("{:032x}", XxHash3_128::oneshot(cells.as_bytes())),
         });
         Ok(entries)
     }
@@ -240,7 +247,7 @@ impl Loader<'_> {
     ) -> Result<Shown> {
         let entries = self.book(name, embedded, check)?;
         dated::refuse(&self.mistakes)?;
-        let known = || entries.iter().map(|entry| entry.cells[0].as_str());
+        let known = || entries.iter().map(|entry| &entry.cells[0]);
         if let Some(key) = key
             && !entries.iter().any(|entry| entry.line.answers(key))
         {
@@ -255,7 +262,10 @@ impl Loader<'_> {
             None => entries.iter().collect(),
         };
         let asked = in_force.into_iter().filter(|entry| key.is_none_or(|key| entry.line.answers(key)));
-        Ok(Shown { columns: L::COLUMNS, rows: asked.map(|entry| entry.cells.clone()).collect() })
+        Ok(Shown {
+            columns: L::COLUMNS,
+            rows: asked.map(|entry| entry.cells.iter().map(str::to_string).collect()).collect(),
+        })
     }
 }
 

@@ -98,7 +98,7 @@ impl Line for ModelLine {
     fn read(fields: &mut Fields<'_>) -> Option<ModelLine> {
         let name = fields.text("model");
         let (released, retired) = (fields.day_or_empty("released"), fields.day_or_empty("retired"));
-        let free_tier = fields.word("free_tier", &["yes", "no", "unknown"], |word| match word {
+        let free_tier = fields.word("free_tier", ["yes", "no", "unknown"], |word| match word {
             "yes" => Some(Some(true)),
             "no" => Some(Some(false)),
             "unknown" => Some(None),
@@ -158,7 +158,7 @@ pub fn check_aliases(entries: &[Entry<AliasLine>]) -> Vec<Mistake> {
     };
     let told = entries.iter().filter(|entry| circular(&entry.line));
     told.map(|entry| Mistake {
-        place: entry.place.clone(),
+        place: entry.place.to_string(),
         what: format!(
             "aliases go in a circle from {}: {}; expected a model at the end",
             entry.line.from,

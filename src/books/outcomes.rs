@@ -100,8 +100,7 @@ impl Line for OutcomeLine {
 
 /// Every status that a record may have is in one line, and in one only.
 pub fn check(entries: &[Entry<OutcomeLine>]) -> Vec<Mistake> {
-    let place = entries.first().map_or("outcomes.csv", |entry| entry.place.as_str());
-    let place = place.rsplit_once(':').map_or(place, |(file, _)| file);
+    let place = entries.first().map_or("outcomes.csv", |entry| &*entry.place.file);
     let mut mistakes = Vec::new();
     let mut mistake = |place: &str, what: String| mistakes.push(Mistake { place: place.to_string(), what });
     let lines = |code: u16| entries.iter().filter(move |entry| entry.line.has(code));
@@ -116,9 +115,9 @@ pub fn check(entries: &[Entry<OutcomeLine>]) -> Vec<Mistake> {
             continue;
         };
         let others = over.iter().filter(|entry| entry.place != widest.place);
-        let others: Vec<&str> = others.map(|entry| entry.place.as_str()).collect();
+        let others: Vec<String> = others.map(|entry| entry.place.to_string()).collect();
         mistake(
-            &widest.place,
+            &widest.place.to_string(),
             format!(
                 "{} stands in {} too; expected one line for each (a line replaces the one with the same status_from \
                  and status_to)",

@@ -1,12 +1,12 @@
 //! Owns the price book: `usd` for `per` units of a meter, by model, service tier, modality, prompt size and day.
 //! Multiplying is for `charge`.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 
-use super::dated::{self, Entry, Fields, Line, Mistake, Timed};
+use super::dated::{self, Entry, Fields, Line, Mistake, Place, Timed};
 use crate::names;
 use crate::types::charge::UnitPrice;
 use crate::types::day::Day;
@@ -120,15 +120,15 @@ impl Line for PriceLine {
     ];
 
     fn read(fields: &mut Fields<'_>) -> Option<PriceLine> {
-        let tiers: Vec<&str> = ServiceTier::ALL.iter().map(|word| word.name()).chain(["any"]).collect();
+        let service_tiers = names!(ServiceTier).chain(["any"]);
         let model = fields.text("model");
-        let service_tier = fields.word("service_tier", &tiers, |word| match word {
+        let service_tier = fields.word("service_tier", service_tiers, |word| match word {
             "any" => Some(None),
             word => ServiceTier::from_name(word).map(Some),
         });
         let priced = |meter: &Meter| *meter != Meter::Unexplained;
-        let meters: Vec<&str> = Meter::ALL.iter().copied().filter(priced).map(Meter::name).collect();
-        let meter = fields.word("meter", &meters, |word| Meter::from_name(word).filter(priced));
+        let meters = Meter::ALL.iter().copied().filter(priced).map(Meter::name);
+        let meter = fields.word("meter", meters, |word| Meter::from_name(word).filter(priced));
         let modality = fields.word("modality", names!(Modality), Modality::from_name);
         let above_prompt_tokens = fields.whole("above_prompt_tokens");
         let (from, usd, per) = (fields.day("from"), fields.dollars("usd"), fields.whole("per"));
@@ -154,7 +154,8 @@ impl Line for PriceLine {
     fn key(&self) -> String {
         let service_tier = self.service_tier.map_or("any", ServiceTier::name);
         let PriceLine { model, meter, modality, price, .. } = self;
-        format!("{model} {service_tier} {meter} {modality} above {}", price.above_prompt_tokens)
+        let above = price.above_prompt_tokens.to_string();
+        [model, service_tier, meter.name(), modality.name(), "above", &above].join(" ")
     }
 
     fn from(&self) -> Option<Day> {
@@ -170,7 +171,7 @@ impl Line for PriceLine {
 /// tier prices apart while another prices it under `any`: whoever added it forgot a line.
 pub fn check(entries: &[Entry<PriceLine>]) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
-    let mut begun = HashSet::new();
+    let mut begun = HashSet::default();
     let mut lines: BTreeMap<(&str, Meter), Vec<&Entry<PriceLine>>> = BTreeMap::new();
     for entry in entries {
         let PriceLine { model, service_tier, meter, modality, price } = &entry.line;
@@ -187,12 +188,12 @@ pub fn check(entries: &[Entry<PriceLine>]) -> Vec<Mistake> {
                 entry.line.key(),
                 price.from
             );
-            mistakes.push(Mistake { place: entry.place.clone(), what });
+            mistakes.push(Mistake { place: entry.place.to_string(), what });
         }
     }
     for ((model, meter), lines) in lines {
         let days: BTreeSet<Day> = lines.iter().map(|entry| entry.line.price.from).collect();
-        let mut told = HashSet::new();
+        let mut told = HashSet::default();
         for day in days {
             for (service_tier, modality, place) in priced_under_any(&lines, day) {
                 if told.insert((service_tier, modality)) {
@@ -209,7 +210,7 @@ pub fn check(entries: &[Entry<PriceLine>]) -> Vec<Mistake> {
 }
 
 /// Of one model and meter on one day: service tiers that have lines, but none for a modality that standard has.
-fn priced_under_any<'e>(lines: &[&'e Entry<PriceLine>], day: Day) -> Vec<(ServiceTier, Modality, &'e str)> {
+fn priced_under_any<'e>(lines: &[&'e Entry<PriceLine>], day: Day) -> Vec<(ServiceTier, Modality, &'e Place)> {
     let in_force: Vec<_> = lines.iter().filter(|entry| entry.line.price.from <= day).collect();
     let has = |service_tier: ServiceTier, modality: Modality| {
         in_force
@@ -223,7 +224,7 @@ fn priced_under_any<'e>(lines: &[&'e Entry<PriceLine>], day: Day) -> Vec<(Servic
         };
         for &modality in Modality::ALL.iter().filter(|modality| **modality != Modality::Any) {
             if has(ServiceTier::Standard, modality).is_some() && has(service_tier, modality).is_none() {
-                missing.push((service_tier, modality, any.place.as_str()));
+                missing.push((service_tier, modality, &any.place));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Owns `rerate replay`: logs to a folder of published days.
 
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -188,7 +189,8 @@ impl Replay {
         let known = window.from.and_then(|from| handed_on.iter().copied().rfind(|day| *day < from));
         let options = Options { known, ..self.logs.options(window, Some(&self.out))? };
         let watch = signal.start(&inputs, Some(LAST_LINE.to_string()));
-        let replay = pipeline::replay(&inputs, &books, &options, &signal.progress)?;
+        // It is large and in many pieces, which go all at once with the process: giving back each would only delay that.
+        let replay = ManuallyDrop::new(pipeline::replay(&inputs, &books, &options, &signal.progress)?);
         summary::read(&replay, &signal.progress, watch.has_read());
         if replay.records.requests == 0 && !window.is_open() && !self.allow_empty {
             return Err(Error::new(format!(

@@ -13,12 +13,15 @@ use polars_arrow::array::{Array, BooleanArray, DictionaryArray, PrimitiveArray, 
 use polars_arrow::bitmap::Bitmap;
 use polars_arrow::datatypes::{ArrowDataType, ArrowSchema, Field, IntegerType, TimeUnit};
 use polars_arrow::types::NativeType;
-use polars_parquet::parquet::error::ParquetError;
+use polars_parquet::parquet::compression::Compression;
+use polars_parquet::parquet::page::{CompressedDictPage, DictPage};
+use polars_parquet::parquet::{CowBuffer, fallible_streaming_iterator};
 use polars_parquet::write::{
-    CompressionOptions, Compressor, DynIter, DynStreamingIterator, Encoding, FallibleStreamingIterator,
-    FileWriter, KeyValue, StatisticsOptions, Version, WriteOptions, ZstdLevel, array_to_columns,
-    schema_to_metadata_key, to_parquet_type,
+    CompressedDataPage, CompressedPage, CompressionOptions, DynIter, DynStreamingIterator, Encoding,
+    FileWriter, KeyValue, Nested, Page, ParquetType, StatisticsOptions, Version, WriteOptions,
+    array_to_pages, schema_to_metadata_key, to_parquet_type,
 };
+use zstd::bulk::Compressor as Zstd;
 
 use super::steps::step;
 use crate::error::{Error, Result};
@@ -31,6 +34,9 @@ const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
 /// So many rows of a Parquet file stand together.
 const ROW_GROUP: usize = 1 << 18;
+
+/// Higher ones take longer, and come to no fewer bytes.
+const ZSTD_LEVEL: i32 = 1;
 
 /// Writes the rows of a report into `folder`, in its order.
 pub fn report(folder: &Path, mut rows: Rows) -> Result<()> {
@@ -61,19 +67,18 @@ pub fn file(path: &Path, bytes: &[u8]) -> Result<()> {
 /// The rows as a Parquet file.
 fn parquet(rows: &Rows) -> PolarsResult<Vec<u8>> {
     let schema = schema(rows.report(), ArrowDataType::Utf8View);
-    let options = options()?;
+    let options = options();
     let mut writer = FileWriter::try_new(Vec::new(), schema.clone(), options)?;
+    let mut zstd = Zstd::new(ZSTD_LEVEL)?;
     for begin in (0..rows.height()).step_by(ROW_GROUP) {
         let group = begin..rows.height().min(begin + ROW_GROUP);
-        let columns = rows.columns().zip(schema.iter_values()).map(|((_, cells), field)| {
-            let array = array(cells, field.dtype(), group.clone());
-            let encoding = encoding(cells, group.clone());
-            let pages = array_to_columns(array, to_parquet_type(field)?, options, &[encoding])?;
-            let pages = pages.into_iter().flatten();
-            let pages =
-                pages.map(|page| page.map_err(|error| ParquetError::FeatureNotSupported(error.to_string())));
-            let pages = Compressor::new(pages, options.compression, Vec::new()).map_err(PolarsError::from);
-            Ok(DynStreamingIterator::new(pages))
+        let columns = rows.columns().zip(schema.iter_values());
+        let columns: Vec<Vec<CompressedPage>> = columns
+            .map(|((_, cells), field)| pages(cells, field, group.clone(), options, &mut zstd))
+            .collect::<PolarsResult<_>>()?;
+        let columns = columns.iter().map(|pages| {
+            let pages = pages.iter().map(Ok::<_, PolarsError>);
+            Ok(DynStreamingIterator::new(fallible_streaming_iterator::convert(pages)))
         });
         writer.write(group.len() as u64, DynIter::new(columns))?;
     }
@@ -81,7 +86,47 @@ fn parquet(rows: &Rows) -> PolarsResult<Vec<u8>> {
     Ok(writer.into_inner())
 }
 
-fn options() -> PolarsResult<WriteOptions> {
+/// Some rows of a column. Not by `array_to_columns`, which for a column without a value clears 8 MB of memory first: most
+/// of what publishing a small day took.
+fn pages(
+    cells: &Cells,
+    field: &Field,
+    rows: Range<usize>,
+    options: WriteOptions,
+    zstd: &mut Zstd<'_>,
+) -> PolarsResult<Vec<CompressedPage>> {
+    let ParquetType::PrimitiveType(type_) = to_parquet_type(field)? else {
+        unreachable!("no column is made of others");
+    };
+    let encoding = encoding(cells, rows.clone());
+    let array = array(cells, field.dtype(), rows);
+    let nested = [Nested::primitive(array.validity().cloned(), field.is_nullable, array.len())];
+    let pages = array_to_pages(&*array, type_, &nested, options, encoding)?;
+    pages.map(|page| compressed(page?, zstd)).collect()
+}
+
+/// Not by polars, which makes a context of zstd for each page: on a virtual machine that takes longer than to compress a
+/// small one.
+fn compressed(page: Page, zstd: &mut Zstd<'_>) -> PolarsResult<CompressedPage> {
+    let mut compress = |bytes: &[u8]| Ok::<_, PolarsError>(CowBuffer::Owned(zstd.compress(bytes)?));
+    Ok(match page {
+        Page::Data(page) => {
+            let (buffer, length) = (compress(page.buffer())?, page.buffer().len());
+            let rows = page.num_rows().expect("a page that is written has rows");
+            let header = page.header().clone();
+            let page =
+                CompressedDataPage::new(header, buffer, Compression::Zstd, length, page.descriptor, rows);
+            CompressedPage::Data(page)
+        }
+        Page::Dict(DictPage { buffer, num_values, is_sorted }) => {
+            let page = compress(&buffer)?;
+            let page = CompressedDictPage::new(page, Compression::Zstd, buffer.len(), num_values, is_sorted);
+            CompressedPage::Dict(page)
+        }
+    })
+}
+
+fn options() -> WriteOptions {
     let statistics = StatisticsOptions {
         min_value: true,
         max_value: true,
@@ -89,9 +134,9 @@ fn options() -> PolarsResult<WriteOptions> {
         null_count: true,
         binary_statistics_truncate_length: None,
     };
-    // Higher levels take longer, and come to no fewer bytes.
-    let compression = CompressionOptions::Zstd(Some(ZstdLevel::try_new(1)?));
-    Ok(WriteOptions { statistics, version: Version::V1, compression, data_page_size: None })
+    // The level is for `compressed`.
+    let compression = CompressionOptions::Zstd(None);
+    WriteOptions { statistics, version: Version::V1, compression, data_page_size: None }
 }
 
 /// The cells of some rows. A text stands once, unless nearly all differ.

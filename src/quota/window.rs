@@ -41,7 +41,7 @@ impl Second {
         }
     }
 
-    fn new(second: u32, sums: Sums) -> Second {
+    fn new(second: u32, sums: [Sums; OUTCOMES]) -> Second {
         let [[others, _], [refused, refused_tokens], [counted, counted_tokens], [both, both_tokens]] = sums;
         let sum = |parts: &[u64]| parts.iter().fold(0, |sum: u64, part| sum.wrapping_add(*part));
         Second {
@@ -164,17 +164,21 @@ impl TwoMinutes<'_> {
     }
 }
 
-/// Requests and input tokens of one second, by whether they are counted, and whether they are throttled.
-type Sums = [[u64; 2]; 4];
+/// Requests and input tokens of one second.
+type Sums = [u64; 2];
+/// Whether they are counted, and whether they are throttled.
+const OUTCOMES: usize = 4;
 
 const MINUTE: u32 = 60;
 /// No day has more.
 const SECONDS: usize = 25 * 60 * 60;
+const WORD: usize = u64::BITS as usize;
 
-/// Adds arrivals up by second. Its table is as large as a day, and clean again after each use.
+/// Adds arrivals up by second. Its tables are as large as a day, and clean again after each use.
 #[derive(Default)]
 pub struct Seconds {
-    sums: Vec<Sums>,
+    /// By outcome, since most series together have one: so little memory as may be is gone through. None until it is needed.
+    sums: [Vec<Sums>; OUTCOMES],
     /// A bit for each second that has some.
     found: Vec<u64>,
 }
@@ -182,15 +186,20 @@ pub struct Seconds {
 impl Seconds {
     /// Adds up the arrivals of several series into `used`, in place of what was there: its memory is used again, too.
     pub fn add_up(&mut self, series: &[Series<'_>], used: &mut Used) {
-        const WORD: usize = u64::BITS as usize;
-        self.sums.resize(SECONDS, Sums::default());
         self.found.resize(SECONDS.div_ceil(WORD), 0);
+        let mut has = [false; OUTCOMES];
         for series in series {
             let outcome = usize::from(series.counted) << 1 | usize::from(series.throttled);
+            has[outcome] = true;
+            let sums = &mut self.sums[outcome];
+            if sums.is_empty() {
+                // Asked for as zeros, memory isn't touched before it is written to.
+                *sums = vec![Sums::default(); SECONDS];
+            }
             for arrival in series.arrivals {
                 let second = arrival.second_of_day() as usize;
                 self.found[second / WORD] |= 1 << (second % WORD);
-                let [requests, input_tokens] = &mut self.sums[second][outcome];
+                let [requests, input_tokens] = &mut sums[second];
                 arrival.put(requests, 1);
                 arrival.put(input_tokens, arrival.input_tokens());
             }
@@ -201,7 +210,11 @@ impl Seconds {
             while *word != 0 {
                 let second = place * WORD + word.trailing_zeros() as usize;
                 *word &= *word - 1;
-                let second = Second::new(second as u32, std::mem::take(&mut self.sums[second]));
+                let take = |outcome: usize| match has[outcome] {
+                    true => std::mem::take(&mut self.sums[outcome][second]),
+                    false => Sums::default(),
+                };
+                let second = Second::new(second as u32, std::array::from_fn(take));
                 // Of a second whose requests were all taken back nothing is left.
                 if second.requests > 0 {
                     used.push(second);

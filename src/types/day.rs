@@ -162,8 +162,10 @@ impl Day {
     pub fn parse(text: &str) -> Option<Day> {
         let bytes = text.as_bytes();
         (bytes.len() == 10).then_some(())?;
-        let day = Day(parse_date(bytes).ok()? as i32);
-        (Instant(0).day()..=instant(LAST_SECOND, 0).ok()?.day()).contains(&day).then_some(day)
+        let day = parse_date(bytes).ok()?;
+        // At the first second it is still the day before in California, at the last one it is the same.
+        let days = (FIRST_SECOND / DAY_SECONDS - 1)..=(LAST_SECOND / DAY_SECONDS);
+        days.contains(&day).then_some(Day(day as i32))
     }
 }
 

@@ -49,7 +49,10 @@ impl Pico {
         if !digits(whole) || !digits(fraction) || fraction.len() > Pico::SCALE || whole.len() > 20 {
             return None;
         }
-        format!("{whole}{fraction:0<12}").parse().ok().map(Pico)
+        let zeros = std::iter::repeat_n(b'0', Pico::SCALE - fraction.len());
+        let digits = whole.bytes().chain(fraction.bytes()).chain(zeros);
+        // 32 digits at most, of which an i128 holds any.
+        Some(Pico(digits.fold(0, |pico, digit| pico * 10 + i128::from(digit - b'0'))))
     }
 }
 
