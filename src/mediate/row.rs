@@ -2,7 +2,7 @@
 //! deduplicated, and what a thread hands over. What the names were is in the groups.
 //!
 //! ```text
-//! identity 11 │ flags and length of the body 3 │ body: at, group, total?, thoughts?, (slot, quantity)… │ detail?
+//! identity 10 │ flags and length of the body 3 │ body: at, group, total?, thoughts?, (slot, quantity)… │ detail?
 //! ```
 //! The time has 5 bytes or 8, the group 2 or 4, and what nearly all requests have is left out: a total that is the sum
 //! of its parts, thoughts of 0, the nanoseconds of a time in whole milliseconds. A figure is a byte, of which 6 bits are
@@ -26,7 +26,7 @@ use crate::types::varint::{push_varint, take_varint};
 
 const HEAD: usize = IDENTITY + 3;
 /// Bytes of an identity.
-const IDENTITY: usize = 11;
+const IDENTITY: usize = 10;
 
 /// The request has no id: it is never a duplicate.
 pub const NO_ID: u16 = 1;
@@ -70,12 +70,12 @@ const FIGURE_BYTES: [usize; 4] = [1, 2, 3, 8];
 const NO_SLOT: Slot = Slot(0);
 const _: () = assert!(Slot::COUNT <= 1 << SLOT_BITS);
 
-/// Which request it is: 95 bits of a hash, seven of which say its shard.
+/// Which request it is: 87 bits of a hash, seven of which say its shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// None of its bits decide the shard.
     pub hash: u64,
-    /// Seven of the uppermost byte's bits decide the shard, and that byte is in none of its rows.
+    /// The uppermost seven bits decide the shard, and are in none of its rows; the lowest 16 are.
     pub rest: u32,
 }
 
@@ -355,11 +355,10 @@ fn flags_and_end(chunk: &[u8], offset: usize) -> (u16, usize) {
 impl<'s> Row<'s> {
     /// The identity of the row at `offset` of a chunk.
     pub fn identity_at(chunk: &[u8], offset: usize) -> Identity {
-        // The last byte is the first one of what follows.
-        let (hash, rest) = chunk[offset..offset + IDENTITY + 1].split_at(8);
+        let (hash, rest) = chunk[offset..offset + IDENTITY].split_at(8);
         Identity {
             hash: u64::from_le_bytes(hash.try_into().expect("8 bytes")),
-            rest: u32::from_le_bytes(rest.try_into().expect("4 bytes")) & 0xff_ffff,
+            rest: u16::from_le_bytes(rest.try_into().expect("2 bytes")).into(),
         }
     }
 
@@ -551,7 +550,7 @@ mod tests {
         for logged in totals {
             let usage = Usage::from_counts(&counts(logged)).unwrap();
             let row = Row::read(chunk, offset);
-            let own = Identity { rest: 0x07_0707, ..identity(7) };
+            let own = Identity { rest: 0x0707, ..identity(7) };
             assert_eq!((row.identity, row.at, row.group), (own, Instant(1_000_000_001), GroupId(9)));
             assert_eq!(row.usage(), usage);
             assert_eq!(row.has(TOTAL_MISMATCH), logged == Some(1));
