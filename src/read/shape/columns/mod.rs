@@ -13,6 +13,8 @@
 //! **Invariants**
 //! - Of a row that is read the strict decoder makes what this reader does: with equal keys two rows have equal facts,
 //!   and neither is refused unless both are, their counts aside.
+//! - The same holds of two keys that differ in nothing but the project, each row with its own, so that the strict decoder
+//!   isn't asked once more for each project.
 //! - Whatever isn't plain (a column of another type than usual, a count that is none, a time out of range, a member
 //!   that is rare) is given up, never judged.
 //! - What is kept from batch to batch is bounded: beyond so many words of a column its rows aren't plain.
@@ -217,19 +219,15 @@ impl ColumnReader {
         Some(key)
     }
 
-    /// The words of a row, whose numbers are this reader's own: with equal ones two rows have equal keys, whoever read them.
-    /// No line is spelled so.
-    pub fn spelling(&self, row: usize) -> Vec<u8> {
-        let Key(halves) = self.keys[row];
-        let mut spelling = vec![u8::MAX, u8::from(halves[0] & HAS_USAGE != 0)];
-        for (Fact { half, shift, bits }, words) in FACTS.iter().zip(&self.words) {
-            let number = halves[*half] >> shift & ((1 << bits) - 1);
-            let (number, text) = words.spelled(number as u32);
-            spelling.extend_from_slice(&number.to_le_bytes());
-            spelling.extend_from_slice(&(text.len() as u32).to_le_bytes());
-            spelling.extend_from_slice(text);
-        }
-        spelling
+    /// A row's key without its project, and the project, if it has one. A project decides nothing but who is asked: two rows
+    /// that differ in nothing else have the same facts but for it, and neither is refused unless both are.
+    pub fn without_project(&self, key: Key) -> Option<(Key, &str)> {
+        let Fact { half, shift, bits } = FACTS[fact::PROJECT];
+        let mask = (1 << bits) - 1;
+        let project = self.words[fact::PROJECT].text((key.0[half] >> shift & mask) as u32)?;
+        let mut rest = key;
+        rest.0[half] &= !(mask << shift);
+        Some((rest, std::str::from_utf8(project).ok()?))
     }
 
     #[inline(always)]
