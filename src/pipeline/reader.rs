@@ -38,7 +38,7 @@ use crate::types::origin::InputId;
 use crate::types::reason::Reason;
 use crate::types::request::{Facts, Request, Status};
 use crate::types::tally::GroupId;
-use crate::types::usage::Usage;
+use crate::types::usage::{Counts, Usage};
 
 /// What one thread has read.
 #[derive(Default)]
@@ -135,6 +135,8 @@ struct Waiting<'line> {
     /// None of those that the strict decoder reads.
     known: Option<Known>,
     usage: Usage,
+    /// Of a row, whose counts aren't kept: they made a usage.
+    is_consistent: bool,
     identity: Identity,
     /// If its day is summed.
     spot: Option<Spot>,
@@ -152,6 +154,25 @@ impl Waiting<'_> {
         {
             self.plain.counts.thoughts_outside |= known.is_live;
             if self.usage.fill(&self.plain.counts).is_err() {
+                self.known = None;
+            }
+        }
+    }
+
+    /// Takes a row, whose usage is worked out, as what is known of its key; what contradicts itself isn't plain.
+    #[inline(always)]
+    fn know(&mut self, known: Option<Known>, columns: &ColumnReader, row: usize) {
+        self.known = known;
+        if let Some(known) = known
+            && known.has_tokens
+        {
+            if known.is_live {
+                let mut counts = Counts::default();
+                columns.counts(row, &mut counts);
+                counts.thoughts_outside = true;
+                self.is_consistent = self.usage.fill(&counts).is_ok();
+            }
+            if !self.is_consistent {
                 self.known = None;
             }
         }
@@ -298,36 +319,41 @@ impl<'r, 'b> Reader<'r, 'b> {
         block: &Block,
     ) -> u64 {
         let mut batch: [Waiting<'_>; BATCH] = Default::default();
-        let mut keys = [None; BATCH];
+        let (mut keys, mut counts) = ([None; BATCH], Counts::default());
         for first in (0..rows).step_by(BATCH) {
             let batch = &mut batch[..BATCH.min(rows - first)];
-            for (place, (waiting, key)) in batch.iter_mut().zip(&mut keys).enumerate() {
-                *key = columns.row(first + place, &mut waiting.plain);
+            for (row, (waiting, key)) in (first..).zip(batch.iter_mut().zip(&mut keys)) {
+                *key = columns.row(row, &mut waiting.plain);
                 if let Some(key) = key {
                     waiting.spelling = self.keys.hash(&key.bytes(), self.settings_id);
                     self.keys.prefetch(waiting.spelling);
+                    // While memory answers. A batch of counts would take the nearest of it for itself.
+                    columns.counts(row, &mut counts);
+                    waiting.is_consistent = waiting.usage.fill(&counts).is_ok();
                 }
             }
-            for (waiting, key) in batch.iter_mut().zip(keys) {
-                waiting.known = key.and_then(|_| self.keys.find(waiting.spelling));
-                waiting.work_out();
+            for (row, (waiting, key)) in (first..).zip(batch.iter_mut().zip(keys)) {
+                waiting.know(key.and_then(|_| self.keys.find(waiting.spelling)), columns, row);
             }
-            for (place, (waiting, key)) in batch.iter_mut().zip(keys).enumerate() {
+            for (row, (waiting, key)) in (first..).zip(batch.iter_mut().zip(keys)) {
                 if waiting.known.is_some() {
                     continue;
                 }
                 let rest = key.and_then(|key| columns.without_project(key));
                 let rest =
                     rest.map(|(rest, project)| (self.rests.hash(&rest.bytes(), self.settings_id), project));
-                if !rest.is_some_and(|(rest, project)| self.learn_of_rest(rest, project, waiting)) {
-                    let row = first + place;
-                    self.learnt = None;
-                    self.read_row(cells, row, block, row as u64 + 1);
-                    let learnt = self.learnt.filter(|_| key.is_some());
-                    self.keys.learn(waiting.spelling, learnt);
-                    if let Some((rest, _)) = rest {
-                        self.rests.learn(rest, learnt);
-                    }
+                let known = rest.and_then(|(rest, project)| self.learn_of_rest(rest, project));
+                waiting.know(known, columns, row);
+                if waiting.known.is_some() {
+                    self.keys.learn(waiting.spelling, known);
+                    continue;
+                }
+                self.learnt = None;
+                self.read_row(cells, row, block, row as u64 + 1);
+                let learnt = self.learnt.filter(|_| key.is_some());
+                self.keys.learn(waiting.spelling, learnt);
+                if let Some((rest, _)) = rest {
+                    self.rests.learn(rest, learnt);
                 }
             }
             self.deal_batch(batch, block, first as u64 + 1);
@@ -335,16 +361,12 @@ impl<'r, 'b> Reader<'r, 'b> {
         rows as u64
     }
 
-    /// Takes over what is known of a row's key without its project; gives whether the row is known now.
-    fn learn_of_rest(&mut self, rest: Spelled, project: &str, waiting: &mut Waiting<'_>) -> bool {
-        let Some(other) = self.rests.find(rest) else { return false };
+    /// What is known of rows with such a key but for the project, and of rows of a project, together.
+    fn learn_of_rest(&mut self, rest: Spelled, project: &str) -> Option<Known> {
+        let other = self.rests.find(rest)?;
         let facts = self.shared.groups.facts(other.group);
         let facts = Facts { project_id: project.into(), ..facts.map_names(Cow::Borrowed) };
-        let known = Known { group: self.meet(&facts), project: self.dealer.project(project), ..other };
-        self.keys.learn(waiting.spelling, Some(known));
-        waiting.known = Some(known);
-        waiting.work_out();
-        waiting.known.is_some()
+        Some(Known { group: self.meet(&facts), project: self.dealer.project(project), ..other })
     }
 
     /// Reads a row as a line; gives the number of its last item.

@@ -321,6 +321,7 @@ impl Both<'_> {
                 cells.write_row(place, &mut line);
                 let mut row = Plain::default();
                 if let Some(key) = may_be_plain.then(|| columns.row(place, &mut row)).flatten() {
+                    columns.counts(place, &mut row.counts);
                     self.plain += 1;
                     self.agree(key, columns.without_project(key), row, &line, is_row);
                 }
