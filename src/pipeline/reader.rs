@@ -38,7 +38,7 @@ use crate::types::origin::InputId;
 use crate::types::reason::Reason;
 use crate::types::request::{Facts, Request, Status};
 use crate::types::tally::GroupId;
-use crate::types::usage::Usage;
+use crate::types::usage::{Counts, Usage};
 
 /// What one thread has read.
 #[derive(Default)]
@@ -85,6 +85,8 @@ pub(super) struct Reader<'r, 'b> {
     columns: ColumnReader,
     /// As the spellings of lines, the keys of rows.
     keys: Spellings<Known>,
+    /// And of keys without their project, with that of whichever row was the first.
+    rests: Spellings<Known>,
     /// What was learnt of the item read last, where that holds for more than itself.
     learnt: Option<Known>,
     dealer: Dealer,
@@ -133,6 +135,8 @@ struct Waiting<'line> {
     /// None of those that the strict decoder reads.
     known: Option<Known>,
     usage: Usage,
+    /// Of a row, whose counts aren't kept: they made a usage.
+    is_consistent: bool,
     identity: Identity,
     /// If its day is summed.
     spot: Option<Spot>,
@@ -150,6 +154,25 @@ impl Waiting<'_> {
         {
             self.plain.counts.thoughts_outside |= known.is_live;
             if self.usage.fill(&self.plain.counts).is_err() {
+                self.known = None;
+            }
+        }
+    }
+
+    /// Takes a row, whose usage is worked out, as what is known of its key; what contradicts itself isn't plain.
+    #[inline(always)]
+    fn know(&mut self, known: Option<Known>, columns: &ColumnReader, row: usize) {
+        self.known = known;
+        if let Some(known) = known
+            && known.has_tokens
+        {
+            if known.is_live {
+                let mut counts = Counts::default();
+                columns.counts(row, &mut counts);
+                counts.thoughts_outside = true;
+                self.is_consistent = self.usage.fill(&counts).is_ok();
+            }
+            if !self.is_consistent {
                 self.known = None;
             }
         }
@@ -189,6 +212,7 @@ impl<'r, 'b> Reader<'r, 'b> {
             spellings: shared.spellings.own(),
             columns: ColumnReader::default(),
             keys: Spellings::default(),
+            rests: Spellings::default(),
             learnt: None,
             dealer,
             tallier,
@@ -295,40 +319,54 @@ impl<'r, 'b> Reader<'r, 'b> {
         block: &Block,
     ) -> u64 {
         let mut batch: [Waiting<'_>; BATCH] = Default::default();
-        let mut are_plain = [false; BATCH];
+        let (mut keys, mut counts) = ([None; BATCH], Counts::default());
         for first in (0..rows).step_by(BATCH) {
             let batch = &mut batch[..BATCH.min(rows - first)];
-            for (place, (waiting, is_plain)) in batch.iter_mut().zip(&mut are_plain).enumerate() {
-                let key = columns.row(first + place, &mut waiting.plain);
-                *is_plain = key.is_some();
+            for (row, (waiting, key)) in (first..).zip(batch.iter_mut().zip(&mut keys)) {
+                *key = columns.row(row, &mut waiting.plain);
                 if let Some(key) = key {
                     waiting.spelling = self.keys.hash(&key.bytes(), self.settings_id);
                     self.keys.prefetch(waiting.spelling);
+                    // While memory answers. A batch of counts would take the nearest of it for itself.
+                    columns.counts(row, &mut counts);
+                    waiting.is_consistent = waiting.usage.fill(&counts).is_ok();
                 }
             }
-            for (waiting, is_plain) in batch.iter_mut().zip(are_plain) {
-                waiting.known = if is_plain { self.keys.find(waiting.spelling) } else { None };
-                waiting.work_out();
+            for (row, (waiting, key)) in (first..).zip(batch.iter_mut().zip(keys)) {
+                waiting.know(key.and_then(|_| self.keys.find(waiting.spelling)), columns, row);
             }
-            for (place, (waiting, is_plain)) in batch.iter_mut().zip(are_plain).enumerate() {
+            for (row, (waiting, key)) in (first..).zip(batch.iter_mut().zip(keys)) {
                 if waiting.known.is_some() {
                     continue;
                 }
-                let row = first + place;
-                let read = |reader: &mut Self| {
-                    reader.read_row(cells, row, block, row as u64 + 1);
-                };
-                if is_plain {
-                    let spelled = self.spellings.hash(&columns.spelling(row), self.settings_id);
-                    let known = self.meet_spelling(spelled, waiting, read);
+                let rest = key.and_then(|key| columns.without_project(key));
+                let rest =
+                    rest.map(|(rest, project)| (self.rests.hash(&rest.bytes(), self.settings_id), project));
+                let known = rest.and_then(|(rest, project)| self.learn_of_rest(rest, project));
+                waiting.know(known, columns, row);
+                if waiting.known.is_some() {
                     self.keys.learn(waiting.spelling, known);
-                } else {
-                    read(self);
+                    continue;
+                }
+                self.learnt = None;
+                self.read_row(cells, row, block, row as u64 + 1);
+                let learnt = self.learnt.filter(|_| key.is_some());
+                self.keys.learn(waiting.spelling, learnt);
+                if let Some((rest, _)) = rest {
+                    self.rests.learn(rest, learnt);
                 }
             }
             self.deal_batch(batch, block, first as u64 + 1);
         }
         rows as u64
+    }
+
+    /// What is known of rows with such a key but for the project, and of rows of a project, together.
+    fn learn_of_rest(&mut self, rest: Spelled, project: &str) -> Option<Known> {
+        let other = self.rests.find(rest)?;
+        let facts = self.shared.groups.facts(other.group);
+        let facts = Facts { project_id: project.into(), ..facts.map_names(Cow::Borrowed) };
+        Some(Known { group: self.meet(&facts), project: self.dealer.project(project), ..other })
     }
 
     /// Reads a row as a line; gives the number of its last item.
@@ -389,39 +427,26 @@ impl<'r, 'b> Reader<'r, 'b> {
             waiting.work_out();
         }
         for (line, waiting) in batch.iter_mut().enumerate() {
-            if waiting.known.is_none() {
-                let (spelled, text) = (waiting.spelling, waiting.plain.line);
-                let known = self.meet_spelling(spelled, waiting, |reader| {
-                    reader.read_line(text, block, number + line as u64);
-                });
-                self.spellings.learn(spelled, known);
+            if waiting.known.is_none() && !self.learn_of_others(waiting) {
+                self.learnt = None;
+                self.read_line(waiting.plain.line, block, number + line as u64);
+                self.spellings.learn(waiting.spelling, self.learnt);
+                if let Some(known) = self.learnt {
+                    self.shared.spellings.share(waiting.spelling, known);
+                }
             }
         }
         self.deal_batch(batch, block, number);
     }
 
-    /// Takes a plain line or row whose spelling this thread hasn't met: as another one knows it, or by `read`. Gives what is
-    /// known of the spelling now.
-    fn meet_spelling(
-        &mut self,
-        spelled: Spelled,
-        waiting: &mut Waiting<'_>,
-        read: impl FnOnce(&mut Self),
-    ) -> Option<Known> {
-        if let Some(known) = self.shared.spellings.find(spelled) {
-            self.tallier.meet(known.group, &self.shared.groups.facts(known.group));
-            waiting.known = Some(known);
-            waiting.work_out();
-            if waiting.known.is_some() {
-                return Some(known);
-            }
-        }
-        self.learnt = None;
-        read(self);
-        if let Some(known) = self.learnt {
-            self.shared.spellings.share(spelled, known);
-        }
-        self.learnt
+    /// Takes over what another thread knows of a line's spelling; gives whether the line is known now.
+    fn learn_of_others(&mut self, waiting: &mut Waiting<'_>) -> bool {
+        let Some(known) = self.shared.spellings.find(waiting.spelling) else { return false };
+        self.tallier.meet(known.group, &self.shared.groups.facts(known.group));
+        self.spellings.learn(waiting.spelling, Some(known));
+        waiting.known = Some(known);
+        waiting.work_out();
+        waiting.known.is_some()
     }
 
     /// Deals and adds up the plain ones of a batch.

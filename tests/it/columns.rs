@@ -46,9 +46,10 @@ struct Both<'b> {
     books: &'b Books,
     decoder: Decoder<'b>,
     columns: ColumnReader,
-    /// By key, what the strict decoder made of it, and whether any of it was refused for the key's sake.
-    known: HashMap<Key, (Facts<String>, bool)>,
-    refused: HashSet<Key>,
+    /// By key, without the project of those that have one, what the strict decoder made of it, and whether any of it was
+    /// refused for the key's sake.
+    known: HashMap<(Key, bool), (Facts<String>, bool)>,
+    refused: HashSet<(Key, bool)>,
     rows: u64,
     plain: u64,
 }
@@ -320,15 +321,17 @@ impl Both<'_> {
                 cells.write_row(place, &mut line);
                 let mut row = Plain::default();
                 if let Some(key) = may_be_plain.then(|| columns.row(place, &mut row)).flatten() {
+                    columns.counts(place, &mut row.counts);
                     self.plain += 1;
-                    self.agree(key, row, &line, is_row);
+                    self.agree(key, columns.without_project(key), row, &line, is_row);
                 }
             }
         });
         self.columns = columns;
     }
 
-    fn agree(&mut self, key: Key, mut row: Plain<'_>, line: &[u8], is_row: bool) {
+    fn agree(&mut self, key: Key, apart: Option<(Key, &str)>, mut row: Plain<'_>, line: &[u8], is_row: bool) {
+        let key = (apart.map_or(key, |(rest, _)| rest), apart.is_some());
         let shown = String::from_utf8_lossy(line);
         assert!(line.len() < LONGEST_PLAIN, "{shown}");
         let mut text = String::new();
@@ -363,7 +366,10 @@ impl Both<'_> {
             row.counts.thoughts_outside |= self.books.methods.find(request.facts.method).is_live();
             assert_eq!(Usage::from_counts(&row.counts).as_ref(), Ok(usage), "{shown}");
         }
-        let known = (request.facts.map_names(str::to_string), request.usage.is_some());
+        let mut known = (request.facts.map_names(str::to_string), request.usage.is_some());
+        if let Some((_, project)) = apart {
+            assert_eq!(std::mem::take(&mut known.0.project_id), project, "{shown}");
+        }
         let first = self.known.entry(key).or_insert_with(|| known.clone());
         assert_eq!(*first, known, "{shown}");
     }

@@ -14,9 +14,9 @@ use super::{each_null, is_spelled_so, items, names_differ};
 use crate::types::meter::{MODALITIES, Modality};
 use crate::types::usage::GREATEST_COUNT;
 
-/// A count that isn't there, and one that isn't plain.
+/// A count that isn't there, where that is told from 0, and one that isn't plain.
 pub(super) const MISSING: u64 = u64::MAX;
-const NO_COUNT: u64 = u64::MAX - 1;
+pub(super) const NO_COUNT: u64 = u64::MAX - 1;
 const MOST_DETAILS: usize = 64;
 
 /// Token details of one kind, entries of all rows one after the other.
@@ -50,17 +50,18 @@ impl Details {
         if !names_differ(members) {
             return None;
         }
+        let mut are_plain = true;
         for (member, array) in members.iter().zip(entries.columns()) {
             let is_missing = array.null_count() == array.len();
             match member.name().as_str() {
                 "modality" if !is_missing => self.read_modalities(array)?,
-                "tokenCount" if !is_missing => read_counts(array, None, &mut self.tokens)?,
+                "tokenCount" if !is_missing => are_plain &= read_counts(array, None, 0, &mut self.tokens)?,
                 name if is_row && !is_spelled_so(name) => return None,
                 _ => {}
             }
         }
         self.modalities.resize(entries.len(), Modality::Text as u8);
-        self.tokens.resize(entries.len(), MISSING);
+        self.tokens.resize(entries.len(), 0);
         each_null(entries.nulls(), |entries| self.modalities[entries].fill(Details::NO_MODALITY));
         // What stands in a list that isn't there doesn't count, nor do writers put anything in it.
         let nulls = NullBuffer::union(above, list.nulls());
@@ -69,6 +70,20 @@ impl Details {
                 rows.for_each(|row| plain[row] &= list.value_length(row) == 0);
             }
         });
+        are_plain &=
+            self.modalities.iter().fold(0, |all, modality| all.max(*modality)) < Details::NO_MODALITY;
+        are_plain &= has_short_lists(list.offsets());
+        // As a rule all are, and that is known without a look at each row.
+        if !are_plain {
+            for (row, plain) in plain.iter_mut().enumerate() {
+                let entries = items(list.offsets(), row);
+                *plain &= entries.len() <= MOST_DETAILS
+                    && self.modalities[entries.clone()]
+                        .iter()
+                        .all(|modality| *modality < Details::NO_MODALITY)
+                    && !self.tokens[entries].contains(&NO_COUNT);
+            }
+        }
         self.offsets = Some(list.offsets().clone());
         Some(())
     }
@@ -93,34 +108,37 @@ impl Details {
         Some(())
     }
 
-    /// Sums up a row's entries; None where one isn't plain.
+    /// Adds up the entries of a row that is plain.
     #[inline(always)]
-    pub(super) fn add_up(&self, row: usize, sums: &mut [u64; MODALITIES]) -> Option<()> {
-        let Some(offsets) = &self.offsets else { return Some(()) };
+    pub(super) fn add_up(&self, row: usize, sums: &mut [u64; MODALITIES]) {
+        let Some(offsets) = &self.offsets else { return };
         let entries = items(offsets, row);
-        if entries.len() > MOST_DETAILS {
-            return None;
+        // In most lists of cached tokens and of tools there is nothing.
+        if entries.is_empty() {
+            return;
         }
-        for entry in entries {
-            *sums.get_mut(usize::from(self.modalities[entry]))? +=
-                plain_count(self.tokens[entry])?.unwrap_or(0);
+        for (modality, tokens) in self.modalities[entries.clone()].iter().zip(&self.tokens[entries]) {
+            if let Some(sum) = sums.get_mut(usize::from(*modality)) {
+                *sum += tokens;
+            }
         }
-        Some(())
     }
 }
 
-#[inline(always)]
-pub(super) fn plain_count(count: u64) -> Option<Option<u64>> {
-    match count {
-        MISSING => Some(None),
-        NO_COUNT => None,
-        count => Some(Some(count)),
-    }
+/// Whether all are so short that it is known without a look at each.
+fn has_short_lists(offsets: &[i32]) -> bool {
+    let lengths = offsets.iter().zip(&offsets[1..]).map(|(begin, end)| end.wrapping_sub(*begin));
+    lengths.fold(0, |all, length| all | length as u32) < MOST_DETAILS as u32
 }
 
-/// Reads numbers as counts; None of a column that has none. As dataframes write a count that isn't there, a float that
-/// is none is missing.
-pub(super) fn read_counts(array: &ArrayRef, above: Option<&NullBuffer>, counts: &mut Vec<u64>) -> Option<()> {
+/// Reads numbers as counts, and puts `missing` where none is; whether all are plain, None of a column that has none. As
+/// dataframes write a count that isn't there, a float that is none is missing.
+pub(super) fn read_counts(
+    array: &ArrayRef,
+    above: Option<&NullBuffer>,
+    missing: u64,
+    counts: &mut Vec<u64>,
+) -> Option<bool> {
     fn read<T: ArrowPrimitiveType>(
         array: &ArrayRef,
         counts: &mut Vec<u64>,
@@ -129,7 +147,7 @@ pub(super) fn read_counts(array: &ArrayRef, above: Option<&NullBuffer>, counts: 
         counts.extend(array.as_primitive::<T>().values().iter().map(|number| count(*number)));
     }
     let of_float = |number: f64| match number {
-        number if !number.is_finite() => MISSING,
+        number if !number.is_finite() => missing,
         number if number >= 0.0 && number <= GREATEST_COUNT as f64 && number.fract() == 0.0 => number as u64,
         _ => NO_COUNT,
     };
@@ -149,10 +167,70 @@ pub(super) fn read_counts(array: &ArrayRef, above: Option<&NullBuffer>, counts: 
         _ => return None,
     }
     let counts = &mut counts[first..];
-    // As a rule none is, and that is known without a look at each.
-    if array.data_type().is_integer() && counts.iter().fold(0, |all, count| all | count) > GREATEST_COUNT {
+    // As a rule all are plain, and that is known without a look at each.
+    let is_whole = array.data_type().is_integer();
+    let is_doubtful = !is_whole || counts.iter().fold(0, |all, count| all | count) > GREATEST_COUNT;
+    if is_whole && is_doubtful {
         counts.iter_mut().filter(|count| **count > GREATEST_COUNT).for_each(|count| *count = NO_COUNT);
     }
-    each_null(NullBuffer::union(above, array.nulls()).as_ref(), |rows| counts[rows].fill(MISSING));
-    Some(())
+    each_null(NullBuffer::union(above, array.nulls()).as_ref(), |rows| counts[rows].fill(missing));
+    Some(!is_doubtful || !counts.contains(&NO_COUNT))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{Int64Array, StringArray, StructArray};
+    use arrow_schema::Field;
+
+    use super::*;
+
+    fn lists(lengths: &[usize], modalities: Vec<&str>, tokens: Vec<Option<i64>>) -> ListArray {
+        let modalities: ArrayRef = Arc::new(StringArray::from(modalities));
+        let tokens: ArrayRef = Arc::new(Int64Array::from(tokens));
+        let member = |name, array: &ArrayRef| Arc::new(Field::new(name, array.data_type().clone(), true));
+        let members = vec![
+            (member("modality", &modalities), modalities.clone()),
+            (member("tokenCount", &tokens), tokens.clone()),
+        ];
+        let entries: ArrayRef = Arc::new(StructArray::from(members));
+        let item = Field::new("item", entries.data_type().clone(), true);
+        let offsets = OffsetBuffer::from_lengths(lengths.iter().copied());
+        ListArray::new(Arc::new(item), offsets, entries, None)
+    }
+
+    fn read(list: &ListArray) -> (Vec<bool>, Vec<[u64; MODALITIES]>) {
+        let (mut details, mut plain) = (Details::default(), vec![true; list.len()]);
+        details.read(list, None, false, &mut plain).expect("lists of details");
+        let sums = plain.iter().enumerate().map(|(row, plain)| {
+            let mut sums = [0; MODALITIES];
+            if *plain {
+                details.add_up(row, &mut sums);
+            }
+            sums
+        });
+        let sums = sums.collect();
+        (plain, sums)
+    }
+
+    #[test]
+    fn a_list_of_which_an_entry_is_not_plain_takes_its_row_alone_with_it() {
+        let modalities = vec!["TEXT", "image", "TEXT", "smell", "AUDIO", "AUDIO"];
+        let tokens = vec![Some(3), None, Some(1 << 40), Some(1), Some(-1), Some(2)];
+        let (plain, sums) = read(&lists(&[2, 0, 1, 1, 1, 1], modalities, tokens));
+        assert_eq!(plain, [true, true, true, false, false, true]);
+        let text = |tokens| [tokens, 0, 0, 0, 0];
+        assert_eq!(sums, [text(3), text(0), text(1 << 40), text(0), text(0), [0, 0, 0, 0, 2]]);
+    }
+
+    #[test]
+    fn a_list_of_too_many_entries_is_not_plain() {
+        let entries = 1 + MOST_DETAILS + 1 + MOST_DETAILS;
+        let list =
+            lists(&[1, MOST_DETAILS + 1, MOST_DETAILS], vec!["TEXT"; entries], vec![Some(1 << 40); entries]);
+        let (plain, sums) = read(&list);
+        assert_eq!(plain, [true, false, true]);
+        assert_eq!(sums[2][0], (MOST_DETAILS as u64) << 40);
+    }
 }

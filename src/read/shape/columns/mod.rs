@@ -13,6 +13,8 @@
 //! **Invariants**
 //! - Of a row that is read the strict decoder makes what this reader does: with equal keys two rows have equal facts,
 //!   and neither is refused unless both are, their counts aside.
+//! - The same holds of two keys that differ in nothing but the project, each row with its own, so that the strict decoder
+//!   isn't asked once more for each project.
 //! - Whatever isn't plain (a column of another type than usual, a count that is none, a time out of range, a member
 //!   that is rare) is given up, never judged.
 //! - What is kept from batch to batch is bounded: beyond so many words of a column its rows aren't plain.
@@ -33,7 +35,7 @@ use arrow_schema::{DataType, Fields, TimeUnit};
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 
-use self::counts::{Details, MISSING, plain_count, read_counts};
+use self::counts::{Details, MISSING, NO_COUNT, read_counts};
 use self::words::{NO_NUMBER, Text, Texts, Words};
 use super::canonical::{Field, SHAPE};
 use super::plain::Plain;
@@ -126,10 +128,11 @@ pub struct ColumnReader {
     clock: Clock,
     /// Of the batch that is read, by row.
     plain: Vec<bool>,
-    keys: Vec<Key>,
+    /// The halves of keys.
+    keys: [Vec<u64>; 2],
     at: Vec<Instant>,
     request_ids: Texts,
-    /// Each empty where there is no such column.
+    /// Each empty where there is no such column; a missing one is 0, a total aside.
     counts: [Vec<u64>; 6],
     details: [Details; 4],
     quantities: Vec<(usize, Vec<u64>)>,
@@ -146,7 +149,7 @@ impl Default for ColumnReader {
             words: std::array::from_fn(words),
             clock: Clock::default(),
             plain: Vec::new(),
-            keys: Vec::new(),
+            keys: Default::default(),
             at: Vec::new(),
             request_ids: Texts::None,
             counts: Default::default(),
@@ -164,8 +167,10 @@ impl ColumnReader {
         let rows = batch.num_rows();
         self.plain.clear();
         self.plain.resize(rows, true);
-        self.keys.clear();
-        self.keys.resize(rows, Key::default());
+        for half in &mut self.keys {
+            half.clear();
+            half.resize(rows, 0);
+        }
         self.at.clear();
         self.let_go();
         self.counts.iter_mut().for_each(Vec::clear);
@@ -185,56 +190,48 @@ impl ColumnReader {
         self.request_ids = Texts::None;
     }
 
-    /// Fills in a row of the batch that is read, if it is plain; gives its key.
-    #[inline]
+    /// Fills in the time and the id of a row of the batch that is read, if it is plain; gives its key.
+    #[inline(always)]
     pub fn row<'r>(&'r self, row: usize, plain: &mut Plain<'r>) -> Option<Key> {
-        if !self.plain[row] {
-            return None;
-        }
         let request_id = self.request_ids.bytes(row);
-        if request_id.len() > LONGEST_ID {
+        if !self.plain[row] || request_id.len() > LONGEST_ID {
             return None;
         }
-        let counts = &mut plain.counts;
+        (plain.at, plain.request_id) = (self.at[row], request_id);
+        Some(Key(self.keys.each_ref().map(|half| half[row])))
+    }
+
+    /// Fills in the counts of a row that is plain.
+    #[inline(always)]
+    pub fn counts(&self, row: usize, counts: &mut Counts) {
+        let count = |place: usize| self.counts[place].get(row).copied();
         *counts = Counts {
-            prompt: self.count(count::PROMPT, row)?.unwrap_or(0),
-            candidates: self.count(count::CANDIDATES, row)?.unwrap_or(0),
-            total: self.count(count::TOTAL, row)?,
-            thoughts: self.count(count::THOUGHTS, row)?.unwrap_or(0),
-            cached: self.count(count::CACHED, row)?.unwrap_or(0),
-            tool: self.count(count::TOOL, row)?.unwrap_or(0),
+            prompt: count(count::PROMPT).unwrap_or(0),
+            candidates: count(count::CANDIDATES).unwrap_or(0),
+            total: count(count::TOTAL).filter(|total| *total != MISSING),
+            thoughts: count(count::THOUGHTS).unwrap_or(0),
+            cached: count(count::CACHED).unwrap_or(0),
+            tool: count(count::TOOL).unwrap_or(0),
             ..Counts::default()
         };
-        self.details[details::PROMPT].add_up(row, &mut counts.prompt_details)?;
-        self.details[details::CANDIDATES].add_up(row, &mut counts.candidates_details)?;
-        self.details[details::CACHED].add_up(row, &mut counts.cached_details)?;
-        self.details[details::TOOL].add_up(row, &mut counts.tool_details)?;
+        self.details[details::PROMPT].add_up(row, &mut counts.prompt_details);
+        self.details[details::CANDIDATES].add_up(row, &mut counts.candidates_details);
+        self.details[details::CACHED].add_up(row, &mut counts.cached_details);
+        self.details[details::TOOL].add_up(row, &mut counts.tool_details);
         for (place, quantities) in &self.quantities[..self.quantities_read] {
-            counts.quantities[*place] = plain_count(quantities[row])?.unwrap_or(0);
+            counts.quantities[*place] = quantities[row];
         }
-        let key = self.keys[row];
-        (plain.at, plain.request_id) = (self.at[row], request_id);
-        Some(key)
     }
 
-    /// The words of a row, whose numbers are this reader's own: with equal ones two rows have equal keys, whoever read them.
-    /// No line is spelled so.
-    pub fn spelling(&self, row: usize) -> Vec<u8> {
-        let Key(halves) = self.keys[row];
-        let mut spelling = vec![u8::MAX, u8::from(halves[0] & HAS_USAGE != 0)];
-        for (Fact { half, shift, bits }, words) in FACTS.iter().zip(&self.words) {
-            let number = halves[*half] >> shift & ((1 << bits) - 1);
-            let (number, text) = words.spelled(number as u32);
-            spelling.extend_from_slice(&number.to_le_bytes());
-            spelling.extend_from_slice(&(text.len() as u32).to_le_bytes());
-            spelling.extend_from_slice(text);
-        }
-        spelling
-    }
-
-    #[inline(always)]
-    fn count(&self, place: usize, row: usize) -> Option<Option<u64>> {
-        self.counts[place].get(row).map_or(Some(None), |count| plain_count(*count))
+    /// A row's key without its project, and the project, if it has one. A project decides nothing but who is asked: two rows
+    /// that differ in nothing else have the same facts but for it, and neither is refused unless both are.
+    pub fn without_project(&self, key: Key) -> Option<(Key, &str)> {
+        let Fact { half, shift, bits } = FACTS[fact::PROJECT];
+        let mask = (1 << bits) - 1;
+        let project = self.words[fact::PROJECT].text((key.0[half] >> shift & mask) as u32)?;
+        let mut rest = key;
+        rest.0[half] &= !(mask << shift);
+        Some((rest, std::str::from_utf8(project).ok()?))
     }
 
     /// Reads a column; None where rows that have it can't be plain.
@@ -263,11 +260,15 @@ impl ColumnReader {
             _ if more.is_some() => None,
             Field::UsageMetadata => {
                 let member = Member::from_name(member)?;
-                self.usage_member(member, array, None, true)?;
-                let counts = count_of(member).map_or(&[][..], |place| &self.counts[place]);
-                for (row, key) in self.keys.iter_mut().enumerate() {
+                self.usage_member(member, array, None, MISSING, true)?;
+                let place = count_of(member);
+                let counts = place.map_or(&mut [][..], |place| &mut self.counts[place]);
+                for (row, key) in self.keys[0].iter_mut().enumerate() {
                     let is_there = counts.get(row).map_or(array.is_valid(row), |count| *count != MISSING);
-                    key.0[0] |= if is_there { HAS_USAGE } else { 0 };
+                    *key |= if is_there { HAS_USAGE } else { 0 };
+                }
+                if place != Some(count::TOTAL) {
+                    counts.iter_mut().filter(|count| **count == MISSING).for_each(|count| *count = 0);
                 }
                 Some(())
             }
@@ -355,7 +356,7 @@ impl ColumnReader {
     /// Reads a column of words. `above` says where what holds it is null.
     fn facts(&mut self, place: usize, array: &ArrayRef, above: Option<&NullBuffer>) -> Option<()> {
         let (words, nulls) = (&mut self.words[place], NullBuffer::union(above, array.nulls()));
-        let mut put = KeyPart { fact: FACTS[place], keys: &mut self.keys, plain: &mut self.plain };
+        let mut put = KeyPart::new(place, &mut self.keys, &mut self.plain);
         match Text::of(array)? {
             Text::Coded(coded, dictionary) => {
                 let numbers = words.learn(dictionary);
@@ -382,8 +383,8 @@ impl ColumnReader {
 
     fn statuses(&mut self, array: &ArrayRef) -> Option<()> {
         let mut statuses = Vec::new();
-        read_counts(array, None, &mut statuses)?;
-        let mut put = KeyPart { fact: FACTS[fact::STATUS], keys: &mut self.keys, plain: &mut self.plain };
+        read_counts(array, None, MISSING, &mut statuses)?;
+        let mut put = KeyPart::new(fact::STATUS, &mut self.keys, &mut self.plain);
         put.all(&statuses, None, |status| match status {
             MISSING => 0,
             status if status < u64::from(STATUS_NUMBERS) => status as u32 + 1,
@@ -395,7 +396,7 @@ impl ColumnReader {
     fn tools(&mut self, tools: &ListArray) -> Option<()> {
         let texts = Text::of(tools.values())?;
         let words = &mut self.words[fact::TOOLS];
-        let mut put = KeyPart { fact: FACTS[fact::TOOLS], keys: &mut self.keys, plain: &mut self.plain };
+        let mut put = KeyPart::new(fact::TOOLS, &mut self.keys, &mut self.plain);
         let mut word = Vec::new();
         let numbers = (0..tools.len()).map(|row| {
             if tools.is_null(row) {
@@ -449,16 +450,15 @@ impl ColumnReader {
         if !names_differ(members) {
             return None;
         }
-        match usage.nulls() {
-            None => self.keys.iter_mut().for_each(|key| key.0[0] |= HAS_USAGE),
-            Some(nulls) => nulls.valid_indices().for_each(|row| self.keys[row].0[0] |= HAS_USAGE),
-        }
+        each_valid(usage.nulls(), usage.len(), |rows| {
+            self.keys[0][rows].iter_mut().for_each(|key| *key |= HAS_USAGE);
+        });
         for (member, array) in members.iter().zip(usage.columns()) {
             match Member::from_name(member.name()) {
                 None if is_row && !is_spelled_so(member.name()) => return None,
                 None => {}
                 Some(_) if array.null_count() == array.len() => {}
-                Some(member) => self.usage_member(member, array, usage.nulls(), is_row)?,
+                Some(member) => self.usage_member(member, array, usage.nulls(), 0, is_row)?,
             }
         }
         Some(())
@@ -469,11 +469,17 @@ impl ColumnReader {
         member: Member,
         array: &ArrayRef,
         above: Option<&NullBuffer>,
+        missing: u64,
         is_row: bool,
     ) -> Option<()> {
         match (count_of(member), details_of(member), array.as_list_opt()) {
             (Some(place), ..) if is_number(array.data_type()) => {
-                read_counts(array, above, &mut self.counts[place])
+                let missing = if place == count::TOTAL { MISSING } else { missing };
+                let counts = &mut self.counts[place];
+                if !read_counts(array, above, missing, counts)? {
+                    self.plain.iter_mut().zip(counts).for_each(|(plain, count)| *plain &= *count != NO_COUNT);
+                }
+                Some(())
             }
             (_, Some(place), Some(list)) => self.details[place].read(list, above, is_row, &mut self.plain),
             _ if member == Member::ServiceTier => self.facts(fact::SERVED, array, above),
@@ -506,9 +512,13 @@ impl ColumnReader {
         let (own, counts) = &mut self.quantities[self.quantities_read];
         *own = place;
         counts.clear();
-        read_counts(array, above, counts)?;
-        for (key, count) in self.keys.iter_mut().zip(counts) {
-            key.0[0] |= if *count != MISSING { HAS_USAGE } else { 0 };
+        read_counts(array, above, MISSING, counts)?;
+        for ((key, plain), count) in self.keys[0].iter_mut().zip(&mut self.plain).zip(counts) {
+            *plain &= *count != NO_COUNT;
+            match *count {
+                MISSING => *count = 0,
+                _ => *key |= HAS_USAGE,
+            }
         }
         self.quantities_read += 1;
         Some(())
@@ -526,28 +536,46 @@ impl ColumnReader {
 
 /// Puts the numbers of a column's words into the keys of its rows.
 struct KeyPart<'k> {
-    fact: Fact,
-    keys: &'k mut [Key],
+    shift: u32,
+    half: &'k mut [u64],
     plain: &'k mut [bool],
 }
 
-impl KeyPart<'_> {
+impl<'k> KeyPart<'k> {
+    fn new(place: usize, keys: &'k mut [Vec<u64>; 2], plain: &'k mut [bool]) -> KeyPart<'k> {
+        let Fact { half, shift, .. } = FACTS[place];
+        KeyPart { shift, half: &mut keys[half], plain }
+    }
+
     /// Puts the number of what each row has that isn't null.
     #[inline(always)]
     fn all<T: Copy>(&mut self, list: &[T], nulls: Option<&NullBuffer>, number: impl Fn(T) -> u32) {
-        let Fact { half, shift, .. } = self.fact;
-        let all = nulls.is_none().then_some((0, list.len()));
-        for (start, end) in nulls.into_iter().flat_map(NullBuffer::valid_slices).chain(all) {
-            let rows = self.keys[start..end].iter_mut().zip(&mut self.plain[start..end]);
-            for ((key, plain), own) in rows.zip(&list[start..end]) {
+        let mut all = 0;
+        each_valid(nulls, list.len(), |rows| {
+            for (key, own) in self.half[rows.clone()].iter_mut().zip(&list[rows]) {
                 let number = number(*own);
+                all |= number;
                 // What a row's key is that isn't plain doesn't matter.
-                key.0[half] |= u64::from(number) << shift;
-                if number == NO_NUMBER {
-                    *plain = false;
-                }
+                *key |= u64::from(number) << self.shift;
             }
+        });
+        // No number has the uppermost bit; as a rule all rows have one.
+        if all > NO_NUMBER >> 1 {
+            each_valid(nulls, list.len(), |rows| {
+                for (plain, own) in self.plain[rows.clone()].iter_mut().zip(&list[rows]) {
+                    *plain &= number(*own) != NO_NUMBER;
+                }
+            });
         }
+    }
+}
+
+/// Calls for the places where something is, all in a row at once.
+#[inline(always)]
+fn each_valid(nulls: Option<&NullBuffer>, length: usize, mut then: impl FnMut(Range<usize>)) {
+    match nulls.filter(|nulls| nulls.null_count() > 0) {
+        Some(nulls) => nulls.valid_slices().for_each(|(start, end)| then(start..end)),
+        None => then(0..length),
     }
 }
 

@@ -70,12 +70,10 @@ impl Words {
         *before + place
     }
 
-    /// What has a number: a word, or the number itself.
-    pub(super) fn spelled(&self, number: u32) -> (u32, &[u8]) {
-        match number.checked_sub(self.before) {
-            Some(place) if place > 0 => (NO_NUMBER, &self.texts[place as usize]),
-            _ => (number, &[]),
-        }
+    /// The word that has a number.
+    pub(super) fn text(&self, number: u32) -> Option<&[u8]> {
+        let place = number.checked_sub(self.before).filter(|place| *place > 0)?;
+        self.texts.get(place as usize).map(|text| &**text)
     }
 
     /// Learns the words of a dictionary, as a rule that of the batch before; gives their numbers.
