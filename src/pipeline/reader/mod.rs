@@ -1,12 +1,17 @@
 //! Owns what one thread does with the lines of a block: each is decoded, dealt and added to the sums, or refused.
 //!
-//! A canonical line or row is read by the reader of plain ones or, if it isn't plain, by the strict decoder; what comes of
-//! it is the same. What other shapes make of their items is for the strict decoder too.
+//! A canonical line or row is read by the reader of plain ones (`batch`) or, if it isn't plain, by the strict decoder; what
+//! comes of it is the same. What other shapes make of their items (`items`) is for the strict decoder too.
+
+mod batch;
+mod items;
 
 use std::borrow::Cow;
 
 use arrow_array::RecordBatch;
 
+use self::batch::{BATCH, Waiting};
+use self::items::told_apart;
 use super::Options;
 use crate::balance::Records;
 use crate::books::Books;
@@ -16,18 +21,16 @@ use crate::mediate::groups::AllGroups;
 use crate::mediate::row::{Identity, Shard};
 use crate::memory::Memory;
 use crate::read::container::rows::Columns;
-use crate::read::container::{Container, END_OF_STREAM, LONG_ROW, RAGGED_ROW};
+use crate::read::container::{Container, END_OF_STREAM};
 use crate::read::lines::Block;
-use crate::read::parts::{Before, Part, Parts};
+use crate::read::parts::Parts;
 use crate::read::settings::{Settings, SettingsId};
-use crate::read::shape::canonical::{self, Decoded, Decoder};
+use crate::read::shape::canonical::{Decoded, Decoder};
 use crate::read::shape::columns::{ColumnReader, LONGEST_PLAIN};
-use crate::read::shape::plain::{Plain, PlainReader};
+use crate::read::shape::plain::PlainReader;
 use crate::read::shape::record::Record;
-use crate::read::shape::spelling::{SharedSpellings, Spelled, Spellings};
-use crate::read::shape::value::Value;
-use crate::read::shape::{self, Item, Items, NotRequest, Shape};
-use crate::read::stream::Stream;
+use crate::read::shape::spelling::{SharedSpellings, Spellings};
+use crate::read::shape::{self, Items};
 use crate::read::{Inputs, Reading};
 use crate::suspense::{Refusal, Suspended};
 use crate::tally::{self, Tallied, Tallier};
@@ -38,7 +41,7 @@ use crate::types::origin::InputId;
 use crate::types::reason::Reason;
 use crate::types::request::{Facts, Request, Status};
 use crate::types::tally::GroupId;
-use crate::types::usage::{Counts, Usage};
+use crate::types::usage::Usage;
 
 /// What one thread has read.
 #[derive(Default)]
@@ -115,6 +118,9 @@ pub(super) struct Known {
     is_live: bool,
 }
 
+/// Where a request is summed.
+type Spot = (Day, tally::Place);
+
 /// What holds for all requests of a day.
 #[derive(Clone, Copy)]
 struct KnownDay {
@@ -122,76 +128,6 @@ struct KnownDay {
     /// In the window.
     inside: bool,
     is_summed: bool,
-}
-
-/// Plain lines or rows that are taken together: so many that memory has answered in the meantime, so few that they stay near.
-const BATCH: usize = 16;
-
-/// A plain line or row of a batch.
-#[derive(Default)]
-struct Waiting<'line> {
-    plain: Plain<'line>,
-    spelling: Spelled,
-    /// None of those that the strict decoder reads.
-    known: Option<Known>,
-    usage: Usage,
-    /// Of a row, whose counts aren't kept: they made a usage.
-    is_consistent: bool,
-    identity: Identity,
-    /// If its day is summed.
-    spot: Option<Spot>,
-}
-
-/// Where a request is summed.
-type Spot = (Day, tally::Place);
-
-impl Waiting<'_> {
-    /// Works out its usage; what contradicts itself isn't plain.
-    #[inline(always)]
-    fn work_out(&mut self) {
-        if let Some(known) = self.known
-            && known.has_tokens
-        {
-            self.plain.counts.thoughts_outside |= known.is_live;
-            if self.usage.fill(&self.plain.counts).is_err() {
-                self.known = None;
-            }
-        }
-    }
-
-    /// Takes a row, whose usage is worked out, as what is known of its key; what contradicts itself isn't plain.
-    #[inline(always)]
-    fn know(&mut self, known: Option<Known>, columns: &ColumnReader, row: usize) {
-        self.known = known;
-        if let Some(known) = known
-            && known.has_tokens
-        {
-            if known.is_live {
-                let mut counts = Counts::default();
-                columns.counts(row, &mut counts);
-                counts.thoughts_outside = true;
-                self.is_consistent = self.usage.fill(&counts).is_ok();
-            }
-            if !self.is_consistent {
-                self.known = None;
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn hand(&self, known: Known) -> Hand<'_> {
-        Hand {
-            at: self.plain.at,
-            request_id: self.plain.request_id,
-            project: known.project,
-            status: known.status,
-            group: known.group,
-            usage: Dealt::Usage(known.has_tokens.then_some(&self.usage)),
-            tokens_unknown: false,
-            thoughts_assumed: false,
-            undated: false,
-        }
-    }
 }
 
 impl<'r, 'b> Reader<'r, 'b> {
@@ -311,64 +247,6 @@ impl<'r, 'b> Reader<'r, 'b> {
         number
     }
 
-    fn read_plain_rows(
-        &mut self,
-        columns: &ColumnReader,
-        cells: &Columns<'_>,
-        rows: usize,
-        block: &Block,
-    ) -> u64 {
-        let mut batch: [Waiting<'_>; BATCH] = Default::default();
-        let (mut keys, mut counts) = ([None; BATCH], Counts::default());
-        for first in (0..rows).step_by(BATCH) {
-            let batch = &mut batch[..BATCH.min(rows - first)];
-            for (row, (waiting, key)) in (first..).zip(batch.iter_mut().zip(&mut keys)) {
-                *key = columns.row(row, &mut waiting.plain);
-                if let Some(key) = key {
-                    waiting.spelling = self.keys.hash(&key.bytes(), self.settings_id);
-                    self.keys.prefetch(waiting.spelling);
-                    // While memory answers. A batch of counts would take the nearest of it for itself.
-                    columns.counts(row, &mut counts);
-                    waiting.is_consistent = waiting.usage.fill(&counts).is_ok();
-                }
-            }
-            for (row, (waiting, key)) in (first..).zip(batch.iter_mut().zip(keys)) {
-                waiting.know(key.and_then(|_| self.keys.find(waiting.spelling)), columns, row);
-            }
-            for (row, (waiting, key)) in (first..).zip(batch.iter_mut().zip(keys)) {
-                if waiting.known.is_some() {
-                    continue;
-                }
-                let rest = key.and_then(|key| columns.without_project(key));
-                let rest =
-                    rest.map(|(rest, project)| (self.rests.hash(&rest.bytes(), self.settings_id), project));
-                let known = rest.and_then(|(rest, project)| self.learn_of_rest(rest, project));
-                waiting.know(known, columns, row);
-                if waiting.known.is_some() {
-                    self.keys.learn(waiting.spelling, known);
-                    continue;
-                }
-                self.learnt = None;
-                self.read_row(cells, row, block, row as u64 + 1);
-                let learnt = self.learnt.filter(|_| key.is_some());
-                self.keys.learn(waiting.spelling, learnt);
-                if let Some((rest, _)) = rest {
-                    self.rests.learn(rest, learnt);
-                }
-            }
-            self.deal_batch(batch, block, first as u64 + 1);
-        }
-        rows as u64
-    }
-
-    /// What is known of rows with such a key but for the project, and of rows of a project, together.
-    fn learn_of_rest(&mut self, rest: Spelled, project: &str) -> Option<Known> {
-        let other = self.rests.find(rest)?;
-        let facts = self.shared.groups.facts(other.group);
-        let facts = Facts { project_id: project.into(), ..facts.map_names(Cow::Borrowed) };
-        Some(Known { group: self.meet(&facts), project: self.dealer.project(project), ..other })
-    }
-
     /// Reads a row as a line; gives the number of its last item.
     fn read_row(&mut self, cells: &Columns<'_>, place: usize, block: &Block, number: u64) -> u64 {
         let mut line = std::mem::take(&mut self.line);
@@ -389,86 +267,6 @@ impl<'r, 'b> Reader<'r, 'b> {
         self.settings_id = self.shared.inputs.list[input.0 as usize].settings;
         (self.settings, self.decoder) =
             (self.shared.inputs.settings_of(input), &self.shared.decoders[self.settings_id]);
-    }
-
-    /// Reads plain lines from `at` on, as many as a batch holds or until one isn't; gives their number.
-    fn fill<'line>(
-        &mut self,
-        batch: &mut [Waiting<'line>; BATCH],
-        bytes: &'line [u8],
-        at: &mut usize,
-        end: usize,
-    ) -> usize {
-        let mut lines = 0;
-        while lines < BATCH && *at < end {
-            let Waiting { plain, spelling, .. } = &mut batch[lines];
-            let is_plain = self.plain.read(&bytes[*at..], end - *at, plain).is_some();
-            if !is_plain || plain.line.len() > self.settings.max_line {
-                break;
-            }
-            *spelling = self.spellings.hash(self.plain.spelling(), self.settings_id);
-            self.spellings.prefetch(*spelling);
-            *at += plain.line.len();
-            *at += match &bytes[*at..end] {
-                [b'\r', b'\n', ..] => 2,
-                [] => 0,
-                _ => 1,
-            };
-            lines += 1;
-        }
-        lines
-    }
-
-    /// Takes plain lines, of which `number` is the first one's. Each step asks for the memory that the next one needs:
-    /// spellings, groups, shards and cells are many, and lines jump among them.
-    fn take_plain(&mut self, batch: &mut [Waiting<'_>], block: &Block, number: u64) {
-        for waiting in &mut *batch {
-            waiting.known = self.spellings.find(waiting.spelling);
-            waiting.work_out();
-        }
-        for (line, waiting) in batch.iter_mut().enumerate() {
-            if waiting.known.is_none() && !self.learn_of_others(waiting) {
-                self.learnt = None;
-                self.read_line(waiting.plain.line, block, number + line as u64);
-                self.spellings.learn(waiting.spelling, self.learnt);
-                if let Some(known) = self.learnt {
-                    self.shared.spellings.share(waiting.spelling, known);
-                }
-            }
-        }
-        self.deal_batch(batch, block, number);
-    }
-
-    /// Takes over what another thread knows of a line's spelling; gives whether the line is known now.
-    fn learn_of_others(&mut self, waiting: &mut Waiting<'_>) -> bool {
-        let Some(known) = self.shared.spellings.find(waiting.spelling) else { return false };
-        self.tallier.meet(known.group, &self.shared.groups.facts(known.group));
-        self.spellings.learn(waiting.spelling, Some(known));
-        waiting.known = Some(known);
-        waiting.work_out();
-        waiting.known.is_some()
-    }
-
-    /// Deals and adds up the plain ones of a batch.
-    #[inline(always)]
-    fn deal_batch(&mut self, batch: &mut [Waiting<'_>], block: &Block, number: u64) {
-        for waiting in &mut *batch {
-            if let Some(known) = waiting.known {
-                waiting.identity = self.begin(&waiting.hand(known));
-            }
-        }
-        for (line, waiting) in batch.iter_mut().enumerate() {
-            if let Some(known) = waiting.known {
-                let place = At::from(block).place(number + line as u64);
-                let detail = self.settings.detail.then(|| (waiting.plain.detail(), place));
-                waiting.spot = self.deal(&waiting.hand(known), waiting.identity, detail);
-            }
-        }
-        for waiting in batch.iter() {
-            if let Some(known) = waiting.known {
-                self.add(&waiting.hand(known), waiting.spot);
-            }
-        }
     }
 
     /// What holds for all requests with these facts.
@@ -506,98 +304,6 @@ impl<'r, 'b> Reader<'r, 'b> {
             Some(reading) => self.read_items(line, block, reading, number),
             None => unreachable!("an input that isn't told has no lines"),
         }
-    }
-
-    /// Reads a line of a shape that isn't the canonical one as it is.
-    fn read_items(&mut self, line: &[u8], block: &Block, reading: Reading, number: u64) -> u64 {
-        let Reading { container, shape, is_row } = reading;
-        let row_refused = match line {
-            END_OF_STREAM => {
-                self.parts.end_stream();
-                self.thread.records.blank += 1;
-                return number;
-            }
-            RAGGED_ROW => Some((Reason::MalformedJson, "the row has more or fewer cells than the header")),
-            LONG_ROW => Some((Reason::LineTooLong, "the row is longer than --max-line")),
-            _ => None,
-        };
-        if let Some((reason, detail)) = row_refused {
-            self.refuse(block.into(), number, Refusal::of_line(reason, detail));
-            return number;
-        }
-        let value = match is_row {
-            true => Value::read_row(line, &shape.fields, shape.cells),
-            false => Value::read_opening(line, &shape.fields, shape.cells),
-        };
-        let value = match value {
-            Ok(value) => value,
-            Err(refusal) => {
-                self.refuse(block.into(), number, refusal);
-                return number;
-            }
-        };
-        if !shape.is_own(&value) {
-            let refusal = Refusal::of_line(Reason::OtherShape, of_other_shape(line, is_row));
-            self.refuse(block.into(), number, refusal);
-            return number;
-        }
-        let mut items = std::mem::take(&mut self.items);
-        shape.read_item(&value, &mut items);
-        if items.list.is_empty() {
-            items.not_request(NotRequest::Event);
-        }
-        let mut last = number - 1;
-        for item in items.list.drain(..) {
-            last += 1;
-            match item {
-                Item::Request(record) => self.judge(&record, block.into(), last, Some(shape)),
-                Item::Part(None, record) if container != Container::Sse => {
-                    self.judge(&record, block.into(), last, Some(shape));
-                }
-                Item::Part(id, record) => {
-                    match self.parts.add(id, Part { record, block: block.index, line: last }) {
-                        Before::None => {}
-                        Before::Same => self.thread.records.duplicates += 1,
-                        Before::Superseded => self.thread.records.superseded += 1,
-                    }
-                }
-                Item::NotRequest(kind) => {
-                    *self.thread.records.not_requests.entry(kind.name()).or_default() += 1;
-                }
-                Item::Refused(reason, detail, known) => {
-                    self.refuse_knowing(block.into(), last, Refusal::of_line(reason, detail), &known);
-                }
-            }
-        }
-        self.items = items;
-        last
-    }
-
-    /// Judges the requests of an input that came in parts, now that it has ended.
-    pub(super) fn end_parts(&mut self, stream: &Stream, memory: &Memory) -> Result<()> {
-        self.turn_to(stream.input());
-        for Part { record, block, line } in self.parts.take() {
-            let at = At { input: stream.input(), block };
-            self.judge(&record, at, line, stream.shape());
-            self.spill_if_full(memory)?;
-        }
-        Ok(())
-    }
-
-    fn judge(&mut self, record: &Record, at: At, number: u64, shape: Option<&Shape>) {
-        let mut text = std::mem::take(&mut self.text);
-        text.clear();
-        record.write(&mut text);
-        let mut decoded = self.decoder.decode(text.as_bytes());
-        match (&mut decoded, shape) {
-            (Decoded::Request(request), Some(shape)) => request.facts.shape = shape.name,
-            (Decoded::Refused(refusal), Some(shape)) => {
-                refusal.detail = shape.in_own_words(std::mem::take(&mut refusal.detail), refusal.reason);
-            }
-            _ => {}
-        }
-        self.take(decoded, at, number, Some(record));
-        self.text = text;
     }
 
     /// Counts what a record was found to be; `made` is what a shape knows beside it.
@@ -686,24 +392,6 @@ impl<'r, 'b> Reader<'r, 'b> {
         }
     }
 
-    /// Refuses an item with what is `known` of it, as the decoder reads that.
-    fn refuse_knowing(&mut self, at: At, number: u64, refusal: Refusal<'_>, known: &Record) {
-        let mut text = std::mem::take(&mut self.text);
-        text.clear();
-        known.write(&mut text);
-        let Refusal { reason, detail, .. } = refusal;
-        let refusal = match self.decoder.decode(text.as_bytes()) {
-            Decoded::Refused(read) => Refusal { reason, detail, ..*read },
-            Decoded::Request(Request { at, request_id, facts, .. }) => {
-                let (project_id, model) = (Some(facts.project_id), Some(facts.model));
-                Refusal { reason, detail, at: Some(at), request_id, project_id, model }
-            }
-            Decoded::NotRequest(_) => Refusal::of_line(reason, detail),
-        };
-        self.refuse(at, number, refusal);
-        self.text = text;
-    }
-
     fn refuse_long(&mut self, block: &Block, number: u64) {
         let detail = format!("the line has more than {} bytes", self.settings.max_line);
         self.refuse(block.into(), number, Refusal::of_line(Reason::LineTooLong, detail));
@@ -753,33 +441,6 @@ impl From<&Block> for At {
 impl At {
     fn place(self, number: u64) -> Place {
         Place { input: self.input, block: self.block, line: number as u32 }
-    }
-}
-
-/// A line that the canonical record refuses may be of another shape; that it lacks a field says nothing then.
-pub(super) fn told_apart<'line>(decoded: Decoded<'line>, line: &[u8]) -> Decoded<'line> {
-    match decoded {
-        Decoded::Refused(refusal) if refusal.reason >= Reason::MissingField => {
-            match Value::sketch(line, false).ok().and_then(|sketch| Shape::tell(&sketch)) {
-                Some(shape) if shape.name != canonical::SHAPE.name => {
-                    let refusal = Refusal::of_line(Reason::OtherShape, of_other_shape(line, false));
-                    Decoded::Refused(Box::new(refusal))
-                }
-                _ => Decoded::Refused(refusal),
-            }
-        }
-        decoded => decoded,
-    }
-}
-
-/// What a message says of an item that isn't of its input's shape.
-pub(super) fn of_other_shape(line: &[u8], is_row: bool) -> String {
-    let Ok(sketch) = Value::sketch(line, is_row) else {
-        return "the item is of another shape".to_string();
-    };
-    match Shape::tell(&sketch) {
-        Some(shape) => format!("the item is one of {}", shape.title),
-        None => format!("the item is {}; no shape has that", sketch.described()),
     }
 }
 
