@@ -27,7 +27,7 @@ use rerate::error::Result;
 use rerate::generate::{Generator, Settings};
 use rerate::mediate::dedupe::{Dealer, Dealt, Hand, IdentityKey, settle};
 use rerate::mediate::groups::AllGroups;
-use rerate::mediate::row::Shard;
+use rerate::mediate::shard::Shard;
 use rerate::memory::Memory;
 use rerate::pipeline::{self, Rating, Replay};
 use rerate::quota::window::{Seconds, Series, Used, peaks};

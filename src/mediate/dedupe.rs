@@ -16,7 +16,8 @@ use std::hash::BuildHasher;
 use twox_hash::{XxHash3_64, XxHash3_128};
 
 use super::groups::SharedGroups;
-use super::row::{self, Head, Identity, Row, Shard, Unread};
+use super::row::{self, Head, Identity, Row, Unread};
+use super::shard::Shard;
 use crate::error::{Error, Result};
 use crate::memory::Memory;
 use crate::types::cache::CacheUse;
@@ -26,8 +27,8 @@ use crate::types::request::{Facts, Status};
 use crate::types::tally::GroupId;
 use crate::types::usage::Usage;
 
-/// As many as seven bits tell apart: so many that the table of one stays in the cache, so few that their
-/// ends do while rows are dealt.
+/// As many as seven bits tell apart: so many that the table of one stays in the cache, so few that their ends do while rows
+/// are dealt.
 pub const SHARDS: usize = 128;
 
 /// The key of a run's identities.

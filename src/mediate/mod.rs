@@ -3,3 +3,4 @@
 pub mod dedupe;
 pub mod groups;
 pub mod row;
+pub mod shard;

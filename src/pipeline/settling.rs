@@ -11,8 +11,9 @@ use crate::error::Result;
 use crate::mediate::dedupe::{self, Settled};
 use crate::mediate::groups::SharedGroups;
 use crate::mediate::row::{
-    CACHE, HAS_DETAIL, NO_ID, Row, Shard, THOUGHTS_ASSUMED, TOKENS_UNKNOWN, UNDATED, USAGE_MISSING, Unread,
+    CACHE, HAS_DETAIL, NO_ID, Row, THOUGHTS_ASSUMED, TOKENS_UNKNOWN, UNDATED, USAGE_MISSING, Unread,
 };
+use crate::mediate::shard::Shard;
 use crate::memory::Memory;
 use crate::suspense::Suspended;
 use crate::tally::{Tallied, Tallier};
