@@ -519,11 +519,18 @@ impl Tallier<'_> {
     fn day_traffic(&self, open: &OpenDay) -> DayTraffic {
         // By cell, dated and not: how many arrivals it has, and then where the next one goes.
         let mut nexts = vec![0; 2 * self.open.len()];
-        open.arrivals.iter().for_each(|logged| nexts[logged.cell as usize] += 1);
+        let mut met = Vec::new();
+        for Logged { cell, .. } in open.arrivals.iter() {
+            let count = &mut nexts[cell as usize];
+            if *count == 0 {
+                met.push(cell as usize);
+            }
+            *count += 1;
+        }
         let mut series: Vec<(SeriesKey, usize)> = Vec::new();
         let mut places: HashMap<SeriesKey, usize, FixedState> = HashMap::default();
         let mut cells = Vec::new();
-        for (cell, next) in nexts.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
+        for cell in met {
             let CellKey { group, usage_tier, .. } = self.keys[cell >> 1];
             let key = SeriesKey { group, usage_tier, undated: cell & 1 != 0 };
             let place = *places.entry(key).or_insert_with(|| {
@@ -532,7 +539,7 @@ impl Tallier<'_> {
             });
             // Within its series so far.
             let length = &mut series[place].1;
-            *length += std::mem::replace(next, *length);
+            *length += std::mem::replace(&mut nexts[cell], *length);
             cells.push((cell, place));
         }
         let mut arrived = 0;

@@ -27,9 +27,8 @@ use crate::types::request::{Facts, Status};
 use crate::types::tally::GroupId;
 use crate::types::usage::Usage;
 
-/// As many as seven bits tell apart: so many that the table of one stays in the cache, so few that their ends do while rows
-/// are dealt.
-pub const SHARDS: usize = 128;
+/// So many that the table of one stays in the cache, so few that their ends do while rows are dealt.
+pub const SHARDS: usize = 1 << Identity::SHARD_BITS;
 
 /// The key of a run's identities.
 #[derive(Clone, Copy, Debug)]
@@ -161,7 +160,7 @@ impl Dealer {
     /// For a request without an id, which is never looked for: only the shard, each in turn.
     fn no_identity(&mut self) -> Identity {
         self.without_id += 1;
-        Identity { hash: 0, rest: (self.without_id as u32) << 25 }
+        Identity { hash: 0, rest: (self.without_id as u32) << (u32::BITS - Identity::SHARD_BITS) }
     }
 }
 

@@ -66,18 +66,20 @@ const FIGURE_BYTES: [usize; 4] = [1, 2, 3, 8];
 const NO_SLOT: Slot = Slot(0);
 const _: () = assert!(Slot::COUNT <= 1 << SLOT_BITS);
 
-/// Which request it is: 87 bits of a hash, seven of which say its shard.
+/// Which request it is: 87 bits of a hash, of which some say its shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// None of its bits decide the shard.
     pub hash: u64,
-    /// The uppermost seven bits decide the shard, and are in none of its rows; the lowest 16 are.
+    /// The uppermost bits decide the shard, and are in none of its rows; the lowest 16 are.
     pub rest: u32,
 }
 
 impl Identity {
+    pub const SHARD_BITS: u32 = 7;
+
     pub fn shard(&self) -> usize {
-        (self.rest >> 25) as usize
+        (self.rest >> (u32::BITS - Identity::SHARD_BITS)) as usize
     }
 }
 

@@ -86,7 +86,7 @@ fn parquet(rows: &Rows) -> PolarsResult<Vec<u8>> {
     Ok(writer.into_inner())
 }
 
-/// Some rows of a column. Not by `array_to_columns`, which for a column without a value clears 8 MB of memory first: most
+/// Some rows of a column. Not by `array_to_columns`, which for the first column without a value clears 8 MB of memory: most
 /// of what publishing a small day took.
 fn pages(
     cells: &Cells,

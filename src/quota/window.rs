@@ -177,7 +177,7 @@ const WORD: usize = u64::BITS as usize;
 /// Adds arrivals up by second. Its tables are as large as a day, and clean again after each use.
 #[derive(Default)]
 pub struct Seconds {
-    /// By outcome, since most series together have one: so little memory as may be is gone through. None until it is needed.
+    /// By outcome, since most series together have one: as little memory as can be is gone through. None until it is needed.
     sums: [Vec<Sums>; OUTCOMES],
     /// A bit for each second that has some.
     found: Vec<u64>,

@@ -442,6 +442,20 @@ mod tests {
     }
 
     #[test]
+    fn a_day_is_one_that_an_instant_may_lie_in() {
+        for (text, day) in [
+            ("1969-12-30", None),
+            ("1969-12-31", Some(Day(-1))),
+            ("1970-01-01", Some(Day(0))),
+            ("2261-12-31", Some(Day(106_650))),
+            ("2262-01-01", None),
+            ("2026-02-29", None),
+        ] {
+            assert_eq!(Day::parse(text), day, "{text}");
+        }
+    }
+
+    #[test]
     fn days_begin_at_midnight_pacific_and_have_23_to_25_hours() {
         for (day, start, hours) in [
             ("2026-06-01", "2026-06-01T07:00:00Z", 24),

@@ -132,7 +132,7 @@ impl Reader<'_, '_> {
         rows as u64
     }
 
-    /// What is known of rows with such a key but for the project, and of rows of a project, together.
+    /// What is known of rows that differ in their project alone, as it holds for this project.
     fn learn_of_rest(&mut self, rest: Spelled, project: &str) -> Option<Known> {
         let other = self.rests.find(rest)?;
         let facts = self.shared.groups.facts(other.group);

@@ -1,5 +1,5 @@
-//! Owns items of other shapes than the canonical one, and requests that come in parts: a record is made of each and judged
-//! as a line of a log is, and messages are in the words of the shape.
+//! Owns what isn't a canonical line as it is: of an item of another shape, or of the parts of a request, a record is made and
+//! judged as a line would be, and messages are in the words of the shape.
 
 use super::{At, Reader};
 use crate::error::Result;

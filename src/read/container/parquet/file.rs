@@ -75,7 +75,7 @@ impl ChunkReader for PagedFile {
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
         // No memory for what isn't there.
         if start.checked_add(length as u64).is_none_or(|end| end > self.0.length) {
-            return Err(ParquetError::EOF(format!("there is no byte {start} + {length}")));
+            return Err(ParquetError::EOF(format!("the file has no {length} bytes from {start} on")));
         }
         let ahead = self.0.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.buffers.fill(length, |bytes| {

@@ -190,6 +190,7 @@ impl Rows {
         // What is missing stands for one row, so that no two blocks begin at one.
         self.row += u64::from(block.ended_by.is_some());
         if !found {
+            // A part is kept until all inputs are read; its memory needn't be.
             self.buffers = Buffers::default();
         }
         if !found

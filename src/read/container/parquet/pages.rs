@@ -17,6 +17,8 @@ use super::leaf::broken;
 
 /// Nothing that Snappy packed is longer than so many times what it takes: three bytes repeat sixty-four.
 const MOST_OF_A_BYTE: usize = 22;
+/// The head of a page has no more bits for its length.
+const MOST: usize = i32::MAX as usize;
 
 /// The pages of one leaf of a row group.
 pub struct Pages<R: ChunkReader> {
@@ -36,7 +38,8 @@ impl<R: ChunkReader> Pages<R> {
             let pages = SerializedPageReader::new(source, column, rows, None)?;
             return Ok(Pages { pages, snappy: None, buffers });
         }
-        // Told that nothing packed them, the reader gives pages as they lie there.
+        // Told that nothing packed them, the reader gives pages as they lie there. Nobody compares the length that a head says
+        // of the page unpacked with Snappy's own, which counts.
         let as_they_lie = column.clone().into_builder().set_compression(Compression::UNCOMPRESSED).build()?;
         let pages = SerializedPageReader::new(source, &as_they_lie, rows, None)?;
         Ok(Pages { pages, snappy: Some(raw::Decoder::new()), buffers })
@@ -62,17 +65,43 @@ impl<R: ChunkReader> Pages<R> {
 fn unpack(snappy: &mut raw::Decoder, bytes: &[u8], levels: usize, buffers: &Buffers) -> Result<Bytes> {
     let (levels, packed) = bytes.split_at_checked(levels).ok_or_else(|| broken("the page ends too early"))?;
     let failed = |error: snap::Error| ParquetError::External(Box::new(error));
-    // Of no values there may be nothing at all.
-    let length = if packed.is_empty() { 0 } else { raw::decompress_len(packed).map_err(failed)? };
-    if length > packed.len().saturating_mul(MOST_OF_A_BYTE) {
+    let length = raw::decompress_len(packed).map_err(failed)?;
+    if length > packed.len().saturating_mul(MOST_OF_A_BYTE) || levels.len() + length > MOST {
         return Err(broken("a page is shorter than it says"));
     }
     buffers.fill(levels.len() + length, |room| {
         let (begin, rest) = room.split_at_mut(levels.len());
         begin.copy_from_slice(levels);
+        // Of no values there may be nothing at all.
         if length > 0 {
             snappy.decompress(packed, rest).map_err(failed)?;
         }
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_unpacked_behind_its_levels_or_broken() {
+        let text = [b'a'; 100];
+        let packed = raw::Encoder::new().compress_vec(&text).expect("a few bytes");
+        let unpack = |bytes: &[u8], levels| {
+            unpack(&mut raw::Decoder::new(), bytes, levels, &Buffers::default())
+                .map(|page| page.to_vec())
+                .ok()
+        };
+        assert_eq!(unpack(&packed, 0), Some(text.to_vec()));
+        assert_eq!(unpack(&[b"12", &*packed].concat(), 2), Some([b"12", &text[..]].concat()));
+        // Of no values there is nothing, or that there is none.
+        assert_eq!(unpack(b"12", 2), Some(b"12".to_vec()));
+        assert_eq!(unpack(b"12\0", 2), Some(b"12".to_vec()));
+        assert_eq!(unpack(b"12", 3), None);
+        assert_eq!(unpack(&packed[..packed.len() - 1], 0), None);
+        // It says that it is of 4 GiB, or of some more than these bytes can be.
+        assert_eq!(unpack(&[0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0], 0), None);
+        assert_eq!(unpack(&[100, 0, b'a'], 0), None);
+    }
 }

@@ -72,7 +72,7 @@ impl Dictionary {
                 let (mut texts, mut ends, mut at) = (Vec::with_capacity(bytes.len()), vec![0], 0);
                 for _ in 0..count {
                     texts.extend_from_slice(&bytes[text_at(bytes, &mut at).ok_or_else(early)?]);
-                    ends.push(texts.len() as i32);
+                    ends.push(i32::try_from(texts.len())?);
                 }
                 let ends = OffsetBuffer::new(ends.into());
                 Dictionary::Texts(Arc::new(StringArray::try_new(ends, Buffer::from_vec(texts), None)?))

@@ -223,7 +223,7 @@ impl ColumnReader {
         }
     }
 
-    /// A row's key without its project, and the project, if it has one. A project decides nothing but who is asked: two rows
+    /// A row's key without its project, and the project, if it has one. A project decides nothing but whose request it is: two rows
     /// that differ in nothing else have the same facts but for it, and neither is refused unless both are.
     pub fn without_project(&self, key: Key) -> Option<(Key, &str)> {
         let Fact { half, shift, bits } = FACTS[fact::PROJECT];
