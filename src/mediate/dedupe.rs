@@ -7,8 +7,8 @@
 //! ```text
 //! shard 0  a b c a' d …   ──▶  table of places by hash: a b c d …   ──▶  again: a a'  ──▶  a' counts, a is taken back
 //! ```
-//! An identity is 87 bits of XXH3 under a key that is new for each run: among 10⁹ requests two share one with a
-//! probability of about 3·10⁻⁹, and nobody who forges ids can aim at one.
+//! An identity is 88 bits of XXH3 under a key that is new for each run: among 10⁹ requests two share one with a
+//! probability of about 2·10⁻⁹, and nobody who forges ids can aim at one.
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;

@@ -66,7 +66,7 @@ const FIGURE_BYTES: [usize; 4] = [1, 2, 3, 8];
 const NO_SLOT: Slot = Slot(0);
 const _: () = assert!(Slot::COUNT <= 1 << SLOT_BITS);
 
-/// Which request it is: 87 bits of a hash, of which some say its shard.
+/// Which request it is: 88 bits of a hash, of which some say its shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// None of its bits decide the shard.
@@ -76,7 +76,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    pub const SHARD_BITS: u32 = 7;
+    pub const SHARD_BITS: u32 = 8;
 
     pub fn shard(&self) -> usize {
         (self.rest >> (u32::BITS - Identity::SHARD_BITS)) as usize
