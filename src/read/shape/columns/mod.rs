@@ -20,6 +20,7 @@
 //! - What is kept from batch to batch is bounded: beyond so many words of a column its rows aren't plain.
 
 mod counts;
+mod keys;
 mod words;
 
 use std::ops::Range;
@@ -36,6 +37,8 @@ use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 
 use self::counts::{Details, MISSING, NO_COUNT, read_counts};
+pub use self::keys::Key;
+use self::keys::{FACTS, HAS_USAGE, KeyPart, fact};
 use self::words::{NO_NUMBER, Text, Texts, Words};
 use super::canonical::{Field, SHAPE};
 use super::plain::Plain;
@@ -44,60 +47,8 @@ use crate::types::day::{Clock, Instant};
 use crate::types::meter::QUANTITIES;
 use crate::types::usage::Counts;
 
-/// The numbers of a row's words, and whether it has usage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Key([u64; 2]);
-
-impl Key {
-    pub fn bytes(self) -> [u8; 16] {
-        let [low, high] = self.0;
-        (u128::from(low) | u128::from(high) << 64).to_le_bytes()
-    }
-}
-
 /// A plain row written as a line is never longer, what nobody reads of it aside.
 pub const LONGEST_PLAIN: usize = 64 << 10;
-
-/// A column that decides facts, and the bits that its words' numbers have in a key.
-#[derive(Clone, Copy)]
-struct Fact {
-    half: usize,
-    shift: u32,
-    bits: u32,
-}
-
-/// The columns that decide facts: their places in [`FACTS`].
-mod fact {
-    pub const PROJECT: usize = 0;
-    pub const MODEL: usize = 1;
-    pub const MODEL_VERSION: usize = 2;
-    pub const METHOD: usize = 3;
-    pub const BASE_MODEL: usize = 4;
-    pub const SERVICE: usize = 5;
-    pub const STATUS: usize = 6;
-    pub const SERVICE_TIER: usize = 7;
-    pub const USAGE_TIER: usize = 8;
-    pub const CHANNEL: usize = 9;
-    pub const SERVED: usize = 10;
-    pub const TOOLS: usize = 11;
-}
-
-const FACTS: [Fact; 12] = [
-    Fact { half: 0, shift: 0, bits: 20 },
-    Fact { half: 0, shift: 20, bits: 16 },
-    Fact { half: 0, shift: 36, bits: 16 },
-    Fact { half: 0, shift: 52, bits: 8 },
-    Fact { half: 1, shift: 0, bits: 12 },
-    Fact { half: 1, shift: 12, bits: 6 },
-    Fact { half: 1, shift: 18, bits: 12 },
-    Fact { half: 1, shift: 30, bits: 8 },
-    Fact { half: 1, shift: 38, bits: 6 },
-    Fact { half: 1, shift: 44, bits: 4 },
-    Fact { half: 1, shift: 48, bits: 8 },
-    Fact { half: 1, shift: 56, bits: 8 },
-];
-/// In the first half of a key, above all facts: the row has usageMetadata or quantities.
-const HAS_USAGE: u64 = 1 << 63;
 
 /// A status that is a number has that number as its word's, plus 1; words come after.
 const STATUS_NUMBERS: u32 = 1000;
@@ -198,7 +149,7 @@ impl ColumnReader {
             return None;
         }
         (plain.at, plain.request_id) = (self.at[row], request_id);
-        Some(Key(self.keys.each_ref().map(|half| half[row])))
+        Some(Key::of_row(&self.keys, row))
     }
 
     /// Fills in the counts of a row that is plain.
@@ -223,14 +174,11 @@ impl ColumnReader {
         }
     }
 
-    /// A row's key without its project, and the project, if it has one. A project decides nothing but whose request it is: two rows
-    /// that differ in nothing else have the same facts but for it, and neither is refused unless both are.
+    /// A row's key without its project, and the project, if it has one. A project decides nothing but whose request it is:
+    /// two rows that differ in nothing else have the same facts but for it, and neither is refused unless both are.
     pub fn without_project(&self, key: Key) -> Option<(Key, &str)> {
-        let Fact { half, shift, bits } = FACTS[fact::PROJECT];
-        let mask = (1 << bits) - 1;
-        let project = self.words[fact::PROJECT].text((key.0[half] >> shift & mask) as u32)?;
-        let mut rest = key;
-        rest.0[half] &= !(mask << shift);
+        let (rest, number) = key.without(fact::PROJECT);
+        let project = self.words[fact::PROJECT].text(number)?;
         Some((rest, std::str::from_utf8(project).ok()?))
     }
 
@@ -531,42 +479,6 @@ impl ColumnReader {
             *plain &= nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
         }
         Some(())
-    }
-}
-
-/// Puts the numbers of a column's words into the keys of its rows.
-struct KeyPart<'k> {
-    shift: u32,
-    half: &'k mut [u64],
-    plain: &'k mut [bool],
-}
-
-impl<'k> KeyPart<'k> {
-    fn new(place: usize, keys: &'k mut [Vec<u64>; 2], plain: &'k mut [bool]) -> KeyPart<'k> {
-        let Fact { half, shift, .. } = FACTS[place];
-        KeyPart { shift, half: &mut keys[half], plain }
-    }
-
-    /// Puts the number of what each row has that isn't null.
-    #[inline(always)]
-    fn all<T: Copy>(&mut self, list: &[T], nulls: Option<&NullBuffer>, number: impl Fn(T) -> u32) {
-        let mut all = 0;
-        each_valid(nulls, list.len(), |rows| {
-            for (key, own) in self.half[rows.clone()].iter_mut().zip(&list[rows]) {
-                let number = number(*own);
-                all |= number;
-                // What a row's key is that isn't plain doesn't matter.
-                *key |= u64::from(number) << self.shift;
-            }
-        });
-        // No number has the uppermost bit; as a rule all rows have one.
-        if all > NO_NUMBER >> 1 {
-            each_valid(nulls, list.len(), |rows| {
-                for (plain, own) in self.plain[rows.clone()].iter_mut().zip(&list[rows]) {
-                    *plain &= number(*own) != NO_NUMBER;
-                }
-            });
-        }
     }
 }
 
