@@ -542,16 +542,12 @@ impl Tallier<'_> {
             *length += std::mem::replace(&mut nexts[cell], *length);
             cells.push((cell, place));
         }
-        let mut arrived = 0;
         let begins: Vec<usize> = series
             .iter()
-            .map(|(_, length)| {
-                arrived += length;
-                arrived - length
-            })
+            .scan(0, |begin, (_, length)| Some(std::mem::replace(begin, *begin + length)))
             .collect();
         cells.into_iter().for_each(|(cell, place)| nexts[cell] += begins[place]);
-        let mut arrivals = vec![Arrival::default(); arrived];
+        let mut arrivals = vec![Arrival::default(); series.iter().map(|(_, length)| length).sum()];
         open.arrivals.iter().for_each(|logged| {
             let next = &mut nexts[logged.cell as usize];
             arrivals[*next] = logged.arrival;

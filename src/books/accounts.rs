@@ -459,21 +459,25 @@ fn model_or_none(value: &DeValue<'_>) -> Result<Arc<str>, String> {
 }
 
 fn usage_tier(value: &DeValue<'_>) -> Result<UsageTier, String> {
-    let word = value.as_str();
-    word.and_then(UsageTier::from_name)
-        .ok_or_else(|| one_of(word.unwrap_or_default(), &names!(UsageTier).collect::<Vec<_>>()))
+    word(value, names!(UsageTier), UsageTier::from_name)
 }
 
 fn allowance_scope(value: &DeValue<'_>) -> Result<AllowanceScope, String> {
-    let word = value.as_str();
-    word.and_then(AllowanceScope::from_name)
-        .ok_or_else(|| one_of(word.unwrap_or_default(), &names!(AllowanceScope).collect::<Vec<_>>()))
+    word(value, names!(AllowanceScope), AllowanceScope::from_name)
 }
 
 fn metric(value: &DeValue<'_>) -> Result<Metric, String> {
+    word(value, names!(Metric), Metric::from_name)
+}
+
+/// A word of a set.
+fn word<T>(
+    value: &DeValue<'_>,
+    known: impl Iterator<Item = &'static str>,
+    from_name: impl Fn(&str) -> Option<T>,
+) -> Result<T, String> {
     let word = value.as_str();
-    word.and_then(Metric::from_name)
-        .ok_or_else(|| one_of(word.unwrap_or_default(), &names!(Metric).collect::<Vec<_>>()))
+    word.and_then(from_name).ok_or_else(|| one_of(word.unwrap_or_default(), &known.collect::<Vec<_>>()))
 }
 
 fn day(value: &DeValue<'_>) -> Result<Day, String> {

@@ -116,7 +116,7 @@ impl<Known> Default for SharedSpellings<Known> {
 impl<Known: Copy> SharedSpellings<Known> {
     /// A thread's own, of which hashes are those of the others.
     pub fn own(&self) -> Spellings<Known> {
-        Spellings { key: self.key, ..Spellings::default() }
+        Spellings::new(self.key)
     }
 
     pub fn find(&self, spelled: Spelled) -> Option<Known> {
@@ -133,11 +133,15 @@ impl<Known: Copy> SharedSpellings<Known> {
 
 impl<Known: Copy> Default for Spellings<Known> {
     fn default() -> Spellings<Known> {
-        Spellings { key: RandomState::default().hash_one(()), table: vec![None; 1 << 6], length: 0 }
+        SharedSpellings::default().own()
     }
 }
 
 impl<Known: Copy> Spellings<Known> {
+    fn new(key: u64) -> Spellings<Known> {
+        Spellings { key, table: vec![None; 1 << 6], length: 0 }
+    }
+
     /// What a line leaves out is filled in by the settings of its input, so with others a spelling is another one.
     #[inline(always)]
     pub fn hash(&self, spelling: &[u8], settings: SettingsId) -> Spelled {

@@ -11,6 +11,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::buffers::Buffers;
+use super::open;
 use crate::error::{self, Error};
 
 /// So many bytes are read where one is asked for: a head and a dictionary, or a short page.
@@ -35,9 +36,8 @@ struct Ahead {
 
 impl PagedFile {
     pub fn open(path: &Path, buffers: Buffers) -> error::Result<PagedFile> {
-        let failed = |error| Error::io("read", path, &error);
-        let file = File::open(path).map_err(failed)?;
-        let length = file.metadata().map_err(failed)?.len();
+        let file = open(path)?;
+        let length = file.metadata().map_err(|error| Error::io("read", path, &error))?.len();
         Ok(PagedFile(Arc::new(Opened { file, length, ahead: Mutex::default(), buffers })))
     }
 }

@@ -192,12 +192,11 @@ impl Rows {
         if !found {
             // A part is kept until all inputs are read; its memory needn't be.
             self.buffers = Buffers::default();
-        }
-        if !found
-            && let Ok(mut stored_hash) = self.stored_hash.try_lock()
-            && stored_hash.is_none()
-        {
-            *stored_hash = Some(self.stored.hash()?);
+            if let Ok(mut stored_hash) = self.stored_hash.try_lock()
+                && stored_hash.is_none()
+            {
+                *stored_hash = Some(self.stored.hash()?);
+            }
         }
         Ok(found)
     }
@@ -376,9 +375,13 @@ impl Rows {
             };
             self.row = run.rows.start;
             self.progress.bytes.fetch_add(run.bytes, Ordering::Relaxed);
-            let Rows { mask, batch_rows, is_by_pages, buffers, .. } = self;
-            let (batch_rows, is_by_pages) = (*batch_rows, *is_by_pages);
-            let part = Part { groups: run.groups, mask, batch_rows, is_by_pages, buffers };
+            let part = Part {
+                groups: run.groups,
+                mask: &self.mask,
+                batch_rows: self.batch_rows,
+                is_by_pages: self.is_by_pages,
+                buffers: &self.buffers,
+            };
             match self.stored.reader(&self.name, metadata, &part)?.filter(|_| !run.rows.is_empty()) {
                 Some(reader) => self.reader = Some(Batches::new(reader, run.rows)),
                 None => {
@@ -426,8 +429,7 @@ impl Stored {
             part: &Part<'_>,
         ) -> Option<Reader> {
             let from = if part.is_by_pages {
-                let (groups, buffers) = (part.groups.clone(), part.buffers.clone());
-                match RowGroups::new(from, metadata, part.mask, groups, part.batch_rows, buffers) {
+                match RowGroups::new(from, metadata, part) {
                     Ok(groups) => return Some(Box::new(groups)),
                     Err(from) => from,
                 }

@@ -16,6 +16,7 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::ChunkReader;
 use parquet::schema::types::Type;
 
+use super::Part;
 use super::buffers::Buffers;
 use super::leaf::{Kind, Leaf, at_least, broken};
 
@@ -67,16 +68,10 @@ enum Is {
 
 impl<R: ChunkReader> RowGroups<R> {
     /// Gives the source back where something isn't read here.
-    pub fn new(
-        source: R,
-        metadata: &ArrowReaderMetadata,
-        mask: &ProjectionMask,
-        groups: Range<usize>,
-        batch_rows: usize,
-        buffers: Buffers,
-    ) -> Result<RowGroups<R>, R> {
-        let of_groups = metadata.metadata().row_groups().get(groups.clone()).unwrap_or(&[]);
-        let Some(columns) = of_groups.first().and_then(|group| Columns::new(metadata, mask, group)) else {
+    pub fn new(source: R, metadata: &ArrowReaderMetadata, part: &Part<'_>) -> Result<RowGroups<R>, R> {
+        let of_groups = metadata.metadata().row_groups().get(part.groups.clone()).unwrap_or(&[]);
+        let Some(columns) = of_groups.first().and_then(|group| Columns::new(metadata, part.mask, group))
+        else {
             return Err(source);
         };
         let are_read = |group: &RowGroupMetaData| {
@@ -89,9 +84,9 @@ impl<R: ChunkReader> RowGroups<R> {
             source: Arc::new(source),
             metadata: metadata.metadata().clone(),
             columns,
-            batch_rows,
-            groups,
-            buffers,
+            batch_rows: part.batch_rows,
+            groups: part.groups.clone(),
+            buffers: part.buffers.clone(),
             leaves: Vec::new(),
             rows: 0,
         })
