@@ -432,9 +432,8 @@ impl Open {
     fn put(&mut self, request: &Tallied<'_>, put: impl Fn(&mut u64, u64)) -> u64 {
         let (cell, usage) = (&mut self.cell, request.usage);
         put(&mut cell.requests, 1);
-        let (mut slots, mut everything) = (0, 1 + usage.total.unwrap_or(0) + usage.thoughts);
+        let mut everything = 1 + usage.total.unwrap_or(0) + usage.thoughts;
         for &(slot, quantity) in usage.quantities() {
-            slots |= 1 << slot.0;
             everything += quantity;
             put(cell.sum_mut(slot.into()), quantity);
         }
@@ -450,7 +449,7 @@ impl Open {
         let counted = [
             (Beside::WithCachedTokens, usage.cached > 0),
             (Beside::WithToolTokens, usage.tool > 0),
-            (Beside::WithAllowance, self.allowance_slots & slots != 0),
+            (Beside::WithAllowance, fits_any(self.allowance_slots, usage)),
             (Beside::AboveContextWindow, usage.prompt > self.context_window),
             (Beside::TotalMismatch, usage.total_mismatch),
             (Beside::TokensUnknown, request.tokens_unknown),
@@ -465,6 +464,14 @@ impl Open {
         }
         everything
     }
+}
+
+/// Whether any of its quantities is of these slots. They are the last ones, as a rule.
+#[inline(always)]
+fn fits_any(slots: u64, usage: &Usage) -> bool {
+    let quantities = usage.quantities();
+    let may_fit = quantities.last().is_some_and(|(last, _)| slots.trailing_zeros() <= u32::from(last.0));
+    may_fit && quantities.iter().any(|(slot, _)| slots >> slot.0 & 1 != 0)
 }
 
 /// The sums of all threads.

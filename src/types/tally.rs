@@ -66,6 +66,9 @@ pub enum FigureOf {
 }
 
 impl Figure {
+    /// There are fewer.
+    const MOST: usize = 64;
+
     pub fn of(self) -> FigureOf {
         match usize::from(self.0).checked_sub(Slot::COUNT) {
             None => FigureOf::Slot(Slot(self.0)),
@@ -101,16 +104,44 @@ impl From<Beside> for Figure {
 ///
 /// A cell has few of the figures that there are, so it says which: cells are many, and what isn't there costs nothing.
 /// Arithmetic wraps around: a part may be below 0, of requests that are taken back; the whole never is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[repr(C)]
 pub struct Cell {
     pub requests: u64,
-    /// One more than the figure of each of `sums`; 0 of those that are free.
+    /// One more than the figure of each of `sums`, the usual ones first; 0 of those that are free.
     figures: [u8; Cell::INLINE],
     /// Figures of which there was no room.
     #[expect(clippy::box_collection, reason = "nearly no cell has one, and all would have its three words")]
     more: Option<Box<Vec<(Figure, u64)>>>,
     sums: [u64; Cell::INLINE],
+}
+
+/// What most requests have: these figures have the same place in each cell, where nobody need look for it.
+const USUAL: [Figure; 5] = [
+    Figure(Slot::of_tokens(Meter::Input, 0).0),
+    Figure(Slot::of_tokens(Meter::Output, 0).0),
+    Figure(Slot::of_tokens(Meter::OutputThinking, 0).0),
+    Figure(Slot::COUNT as u8 + Beside::Thoughts as u8),
+    Figure(Slot::COUNT as u8 + Beside::TotalTokens as u8),
+];
+
+/// By figure its place, if it is a usual one.
+const USUAL_PLACES: [Option<u8>; Figure::MOST] = {
+    let mut places = [None; Figure::MOST];
+    let mut place = 0;
+    while place < USUAL.len() {
+        places[USUAL[place].0 as usize] = Some(place as u8);
+        place += 1;
+    }
+    places
+};
+
+impl Default for Cell {
+    fn default() -> Cell {
+        let mut figures = [0; Cell::INLINE];
+        figures.iter_mut().zip(USUAL).for_each(|(own, usual)| *own = usual.0 + 1);
+        Cell { requests: 0, figures, more: None, sums: [0; Cell::INLINE] }
+    }
 }
 
 impl Cell {
@@ -119,6 +150,9 @@ impl Cell {
     /// The sum of a figure, made if there is none yet.
     #[inline(always)]
     pub fn sum_mut(&mut self, figure: Figure) -> &mut u64 {
+        if let Some(place) = USUAL_PLACES[usize::from(figure.0) % Figure::MOST] {
+            return &mut self.sums[usize::from(place) % Cell::INLINE];
+        }
         match self.place(figure.0 + 1) {
             Some(place) => &mut self.sums[place],
             None => self.new_sum(figure),
