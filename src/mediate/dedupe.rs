@@ -69,7 +69,8 @@ pub struct Hand<'r> {
 /// What is dealt of a request's usage.
 #[derive(Debug)]
 pub enum Dealt<'r> {
-    Usage(Option<&'r Usage>),
+    /// Nothing, where the method has no tokens.
+    Usage(&'r Usage),
     Cache(&'r CacheUse<'r>),
     /// It is missing; where the line is noted.
     Missing(MissingPlace),

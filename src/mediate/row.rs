@@ -6,7 +6,7 @@
 //! ```
 //! The time has 5 bytes or 8, the group 2 or 4, and what nearly all requests have is left out: a total that is the sum
 //! of its parts, thoughts of 0, the nanoseconds of a time in whole milliseconds. A figure is a byte, of which 6 bits are
-//! its slot and 2 say how long it is, and 1, 2, 3 or 8 bytes. So a row is about 30 bytes. Of a request that used a
+//! its slot and 2 say how long it is, and 1, 2, 3 or 7 bytes. So a row is about 30 bytes. Of a request that used a
 //! cache (act, tokens, end, name) stands in place of its usage, numbers as varints.
 //!
 //! **Invariant**: two rows with equal group, flags and figures are equal in every fact that figures depend on, time aside.
@@ -61,7 +61,7 @@ const FIRST_MILLI: i64 = 1_577_836_800_000;
 const GROUP: usize = 2;
 /// Of the byte before a figure; above them is the place of its length in `FIGURE_BYTES`.
 const SLOT_BITS: u32 = 6;
-const FIGURE_BYTES: [usize; 4] = [1, 2, 3, 8];
+const FIGURE_BYTES: [usize; 4] = [1, 2, 3, 7];
 /// Of a figure that isn't of a slot.
 const NO_SLOT: Slot = Slot(0);
 const _: () = assert!(Slot::COUNT <= 1 << SLOT_BITS);
@@ -107,30 +107,28 @@ pub struct Head {
 /// Bytes of the longest row of a request's usage, and some to spare: a head, a time, a group, two counts, and each slot
 /// with its quantity.
 const LONGEST: usize = HEAD + 8 + 4 + (2 + Slot::COUNT) * LONGEST_FIGURE + 16;
-const LONGEST_FIGURE: usize = 9;
+const LONGEST_FIGURE: usize = 8;
 const LONGEST_VARINT: usize = 10;
 
 impl Shard {
     /// Appends the row of a request that used this.
     #[inline(always)]
-    pub fn append_usage(&mut self, head: &Head, usage: Option<&Usage>, detail: &[u8]) {
+    pub fn append_usage(&mut self, head: &Head, usage: &Usage, detail: &[u8]) {
         self.append(LONGEST + detail.len(), |room| {
             let mut row = Draft::begin(room, head);
-            if let Some(usage) = usage {
-                if let Some(total) = usage.total {
-                    row.flags |= HAS_TOTAL;
-                    if usage.total_mismatch {
-                        row.flags |= TOTAL_MISMATCH;
-                        row.push_figure(NO_SLOT, total);
-                    }
+            if let Some(total) = usage.total {
+                row.flags |= HAS_TOTAL;
+                if usage.total_mismatch {
+                    row.flags |= TOTAL_MISMATCH;
+                    row.push_figure(NO_SLOT, total);
                 }
-                if usage.thoughts > 0 {
-                    row.flags |= HAS_THOUGHTS;
-                    row.push_figure(NO_SLOT, usage.thoughts);
-                }
-                for &(slot, quantity) in usage.quantities() {
-                    row.push_figure(slot, quantity);
-                }
+            }
+            if usage.thoughts > 0 {
+                row.flags |= HAS_THOUGHTS;
+                row.push_figure(NO_SLOT, usage.thoughts);
+            }
+            for &(slot, quantity) in usage.quantities() {
+                row.push_figure(slot, quantity);
             }
             row.finish(detail)
         });
@@ -214,7 +212,8 @@ impl<'c> Draft<'c> {
     fn push_figure(&mut self, slot: Slot, figure: u64) {
         let code = (figure >> 8 != 0) as usize + (figure >> 16 != 0) as usize + (figure >> 24 != 0) as usize;
         let byte = slot.0 | (code as u8) << SLOT_BITS;
-        self.push((u128::from(figure) << 8 | u128::from(byte)).to_le_bytes(), 1 + FIGURE_BYTES[code]);
+        debug_assert!(figure >> (8 * FIGURE_BYTES[3]) == 0, "a few counts");
+        self.push((figure << 8 | u64::from(byte)).to_le_bytes(), 1 + FIGURE_BYTES[code]);
     }
 
     fn push_varint(&mut self, number: u64) {
@@ -424,7 +423,7 @@ mod tests {
         let totals = [Some(1), None, Some((1 << 40) + 10), Some((1 << 40) + 12)];
         for total in totals {
             let usage = Usage::from_counts(&counts(total)).unwrap();
-            shard.append_usage(&head(7, 1_000_000_001, 9, 0), Some(&usage), &[]);
+            shard.append_usage(&head(7, 1_000_000_001, 9, 0), &usage, &[]);
         }
         let whole = FIRST_MILLI * NANOS_PER_MILLI + 6_000_000;
         shard.append_missing(&head(0xff, whole, 300, NO_ID), 1 << 33, &[]);
@@ -475,7 +474,7 @@ mod tests {
                 let (prompt, candidates) = (figures[place], figures[(place + 3) % figures.len()]);
                 let counts = Counts { prompt, candidates, thoughts: 1 << place, ..Counts::default() };
                 let usage = Usage::from_counts(&counts).unwrap();
-                shard.append_usage(&head(7, at, group, 0), Some(&usage), &[]);
+                shard.append_usage(&head(7, at, group, 0), &usage, &[]);
                 put.push((Instant(at), GroupId(group), usage));
             }
         }

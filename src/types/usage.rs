@@ -33,6 +33,37 @@ pub struct Counts {
     pub quantities: [u64; QUANTITIES.len()],
 }
 
+/// The counts of one usageMetadata but for their details.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Whole {
+    pub prompt: u64,
+    pub cached: u64,
+    pub candidates: u64,
+    pub tool: u64,
+    pub thoughts: u64,
+    pub total: Option<u64>,
+    pub thoughts_outside: bool,
+}
+
+impl Counts {
+    #[inline(always)]
+    fn whole(&self) -> Whole {
+        let Counts { prompt, cached, candidates, tool, thoughts, total, thoughts_outside, .. } = *self;
+        Whole { prompt, cached, candidates, tool, thoughts, total, thoughts_outside }
+    }
+
+    /// Whether all that was used is text, neither cached nor of tools, and no part exceeds its whole. So it is as a rule.
+    #[inline(always)]
+    fn are_of_text(&self) -> bool {
+        let Counts { prompt_details: [prompt, prompt_rest @ ..], .. } = self;
+        let Counts { candidates_details: [candidates, candidates_rest @ ..], .. } = self;
+        let beyond = any_of(prompt_rest) | any_of(candidates_rest) | self.cached | self.tool;
+        let beyond =
+            beyond | any_of(&self.cached_details) | any_of(&self.tool_details) | any_of(&self.quantities);
+        beyond == 0 && *prompt <= self.prompt && *candidates <= self.candidates
+    }
+}
+
 /// What a request used, checked: every quantity above 0 by slot, and the counts that reports show beside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
@@ -99,69 +130,58 @@ impl Usage {
     }
 
     /// As [`Usage::from_counts`], into one that may be used again and again.
+    #[inline]
     pub fn fill(&mut self, counts: &Counts) -> Result<(), String> {
-        if counts.cached > counts.prompt {
-            return Err(exceeds("cachedContentTokenCount", counts.cached, "promptTokenCount", counts.prompt));
+        if counts.are_of_text() {
+            self.fill_of_text(&counts.whole());
+            return Ok(());
         }
-        const INPUT: Slot = Slot::of_tokens(Meter::Input, 0);
-        const OUTPUT: Slot = Slot::of_tokens(Meter::Output, 0);
-        const OUTPUT_THINKING: Slot = Slot::of_tokens(Meter::OutputThinking, 0);
-        self.quantities.count = 0;
-        let prompt = with_rest_as_text(
-            "promptTokensDetails",
-            &counts.prompt_details,
-            "promptTokenCount",
-            counts.prompt,
-        )?;
+        self.fill_of_any(counts)
+    }
+
+    /// As [`Usage::fill`], where it is likely that not all is text.
+    pub fn fill_of_any(&mut self, counts: &Counts) -> Result<(), String> {
+        let (first_output, thoughts_added, unexplained) = self.begin(&counts.whole());
         let mut found = Filling { list: &mut self.quantities.list, count: 0 };
-        // Most requests have neither cached tokens nor those of tools.
-        if counts.cached > 0 || is_any(&counts.cached_details) {
-            let cached = with_rest_off_prompt(counts, &prompt)?;
-            found.add(INPUT, &std::array::from_fn(|modality| prompt[modality] - cached[modality]));
-            found.add(Slot::of_tokens(Meter::InputCached, 0), &cached);
-        } else {
-            found.add(INPUT, &prompt);
-        }
-        if counts.tool > 0 || is_any(&counts.tool_details) {
-            let tool = with_rest_as_text(
-                "toolUsePromptTokensDetails",
-                &counts.tool_details,
-                "toolUsePromptTokenCount",
-                counts.tool,
-            )?;
-            found.add(Slot::of_tokens(Meter::InputTool, 0), &tool);
-        }
-        let mut output = with_rest_as_text(
-            "candidatesTokensDetails",
-            &counts.candidates_details,
-            "candidatesTokenCount",
-            counts.candidates,
-        )?;
-        let thoughts_added = if thoughts_inside(counts) { 0 } else { counts.thoughts };
-        output[0] += thoughts_added;
-        let first = if counts.thoughts == 0 { OUTPUT } else { OUTPUT_THINKING };
-        // Most output is text alone.
-        if is_any(&output[1..]) {
-            found.add(first, &output);
-        } else {
-            found.put(first, output[0]);
-        }
-        self.prompt = counts.prompt;
-        self.cached = counts.cached;
-        self.tool = counts.tool;
-        self.output = counts.candidates + thoughts_added;
-        self.thoughts = counts.thoughts;
-        self.total = counts.total;
-        let parts = self.prompt + self.tool + self.output;
-        self.total_mismatch = counts.total.is_some_and(|total| total < parts);
-        found.put(Slot::UNEXPLAINED, counts.total.map_or(0, |total| total.saturating_sub(parts)));
-        if is_any(&counts.quantities) {
+        found.add_all(counts, first_output, thoughts_added)?;
+        found.put(Slot::UNEXPLAINED, unexplained);
+        if any_of(&counts.quantities) != 0 {
             for (index, &quantity) in counts.quantities.iter().enumerate() {
                 found.put(Slot::of_quantity(index), quantity);
             }
         }
         self.quantities.count = found.count;
         Ok(())
+    }
+
+    /// Of a request that used nothing but text, neither cached nor of tools, as [`Usage::fill`] does.
+    #[inline(always)]
+    pub fn fill_of_text(&mut self, whole: &Whole) {
+        let (first_output, _, unexplained) = self.begin(whole);
+        let mut found = Filling { list: &mut self.quantities.list, count: 0 };
+        found.put(INPUT, self.prompt);
+        found.put(first_output, self.output);
+        found.put(Slot::UNEXPLAINED, unexplained);
+        self.quantities.count = found.count;
+    }
+
+    /// Takes over the counts of wholes; gives the first slot of its output, the thoughts to be added to it, and what the total
+    /// leaves over.
+    #[inline(always)]
+    fn begin(&mut self, whole: &Whole) -> (Slot, u64, u64) {
+        const OUTPUT: Slot = Slot::of_tokens(Meter::Output, 0);
+        const OUTPUT_THINKING: Slot = Slot::of_tokens(Meter::OutputThinking, 0);
+        let thoughts_added = if thoughts_inside(whole) { 0 } else { whole.thoughts };
+        self.prompt = whole.prompt;
+        self.cached = whole.cached;
+        self.tool = whole.tool;
+        self.output = whole.candidates + thoughts_added;
+        self.thoughts = whole.thoughts;
+        self.total = whole.total;
+        let parts = self.prompt + self.tool + self.output;
+        self.total_mismatch = whole.total.is_some_and(|total| total < parts);
+        let first_output = if whole.thoughts == 0 { OUTPUT } else { OUTPUT_THINKING };
+        (first_output, thoughts_added, whole.total.map_or(0, |total| total.saturating_sub(parts)))
     }
 
     /// Puts together again what was taken apart: `quantities` above 0, ascending by slot.
@@ -218,6 +238,8 @@ impl std::fmt::Debug for Quantities {
     }
 }
 
+const INPUT: Slot = Slot::of_tokens(Meter::Input, 0);
+
 /// Quantities while they are filled.
 struct Filling<'q> {
     list: &'q mut [(Slot, u64); Slot::COUNT],
@@ -238,19 +260,69 @@ impl Filling<'_> {
             self.put(Slot(first.0 + modality as u8), tokens);
         }
     }
+
+    /// Adds tokens of any modality, cached and of tools, unless a part exceeds its whole.
+    #[inline(never)]
+    fn add_all(&mut self, counts: &Counts, first_output: Slot, thoughts_added: u64) -> Result<(), String> {
+        if counts.cached > counts.prompt {
+            return Err(exceeds("cachedContentTokenCount", counts.cached, "promptTokenCount", counts.prompt));
+        }
+        let prompt = with_rest_as_text(
+            "promptTokensDetails",
+            &counts.prompt_details,
+            "promptTokenCount",
+            counts.prompt,
+        )?;
+        // Most requests have neither cached tokens nor those of tools.
+        if counts.cached > 0 || is_any(&counts.cached_details) {
+            let cached = with_rest_off_prompt(counts, &prompt)?;
+            self.add(INPUT, &std::array::from_fn(|modality| prompt[modality] - cached[modality]));
+            self.add(Slot::of_tokens(Meter::InputCached, 0), &cached);
+        } else {
+            self.add(INPUT, &prompt);
+        }
+        if counts.tool > 0 || is_any(&counts.tool_details) {
+            let tool = with_rest_as_text(
+                "toolUsePromptTokensDetails",
+                &counts.tool_details,
+                "toolUsePromptTokenCount",
+                counts.tool,
+            )?;
+            self.add(Slot::of_tokens(Meter::InputTool, 0), &tool);
+        }
+        let mut output = with_rest_as_text(
+            "candidatesTokensDetails",
+            &counts.candidates_details,
+            "candidatesTokenCount",
+            counts.candidates,
+        )?;
+        output[0] += thoughts_added;
+        // Most output is text alone.
+        if is_any(&output[1..]) {
+            self.add(first_output, &output);
+        } else {
+            self.put(first_output, output[0]);
+        }
+        Ok(())
+    }
 }
 
+/// A number above 0 if any of them is.
 #[inline(always)]
+fn any_of(counts: &[u64]) -> u64 {
+    counts.iter().fold(0, |all, count| all | count)
+}
+
 fn is_any(counts: &[u64]) -> bool {
-    counts.iter().fold(0, |all, count| all | count) != 0
+    any_of(counts) != 0
 }
 
 /// Gateways disagree on whether candidates contain thoughts; the sum decides: 100 prompt + 50 candidates = 150
 /// total with 20 thoughts means that the 20 are among the 50.
-fn thoughts_inside(counts: &Counts) -> bool {
-    !counts.thoughts_outside
-        && counts.thoughts <= counts.candidates
-        && counts.total == Some(counts.prompt + counts.candidates + counts.tool)
+fn thoughts_inside(whole: &Whole) -> bool {
+    !whole.thoughts_outside
+        && whole.thoughts <= whole.candidates
+        && whole.total == Some(whole.prompt + whole.candidates + whole.tool)
 }
 
 /// What details leave over of their whole is text.
@@ -344,6 +416,30 @@ mod tests {
         assert_eq!(quantities(counts(160)).last(), Some(&("unexplained", "any", 10)));
         let below = Usage::from_counts(&counts(140)).unwrap();
         assert!(below.total_mismatch && below.output == 50);
+    }
+
+    #[test]
+    fn text_alone_is_filled_as_anything_is() {
+        let of = |bits: u64, bit: u64, count: u64| if bits >> bit & 1 == 0 { 0 } else { count };
+        let mut of_text = 0;
+        for bits in 0..1 << 9 {
+            let counts = Counts {
+                prompt: of(bits, 0, 100),
+                candidates: of(bits, 1, 50),
+                thoughts: of(bits, 2, 20),
+                total: [None, Some(100), Some(150), Some(170)][bits as usize >> 3 & 3],
+                prompt_details: [of(bits, 5, 100), of(bits, 6, 1), 0, 0, 0],
+                candidates_details: [of(bits, 7, 50), 0, 0, 0, 0],
+                thoughts_outside: of(bits, 8, 1) > 0,
+                ..Counts::default()
+            };
+            let (mut one, mut other) = (Usage::default(), Usage::default());
+            let (filled, expected) = (one.fill(&counts), other.fill_of_any(&counts));
+            assert_eq!(filled, expected, "{counts:?}");
+            assert!(filled.is_err() || one == other, "{counts:?}");
+            of_text += u32::from(counts.are_of_text());
+        }
+        assert!(of_text > 100, "{of_text}");
     }
 
     #[test]

@@ -30,7 +30,7 @@ use rerate::types::day::Instant;
 use rerate::types::origin::InputId;
 use rerate::types::reason::Reason::{self, *};
 use rerate::types::request::Facts;
-use rerate::types::usage::Usage;
+use rerate::types::usage::{Counts, Usage};
 use serde_json::{Value, json};
 
 use crate::awkward::{Dice, Log};
@@ -327,16 +327,28 @@ impl Both<'_> {
                 cells.write_row(place, &mut line);
                 let mut row = Plain::default();
                 if let Some(key) = may_be_plain.then(|| columns.row(place, &mut row)).flatten() {
-                    columns.counts(place, &mut row.counts);
+                    let usage = |thoughts_outside| {
+                        let (mut counts, mut usage) = (Counts::default(), Usage::default());
+                        columns.usage_of(place, thoughts_outside, &mut counts, &mut usage).then_some(usage)
+                    };
                     self.plain += 1;
-                    self.agree(key, columns.without_project(key), row, &line, is_row);
+                    self.agree(key, columns.without_project(key), row, usage, &line, is_row);
                 }
             }
         });
         self.columns = columns;
     }
 
-    fn agree(&mut self, key: Key, apart: Option<(Key, &str)>, mut row: Plain<'_>, line: &[u8], is_row: bool) {
+    /// `usage` gives that of the row, with thoughts beside the candidates if it is told so.
+    fn agree(
+        &mut self,
+        key: Key,
+        apart: Option<(Key, &str)>,
+        row: Plain<'_>,
+        usage: impl Fn(bool) -> Option<Usage>,
+        line: &[u8],
+        is_row: bool,
+    ) {
         let key = (apart.map_or(key, |(rest, _)| rest), apart.is_some());
         let shown = String::from_utf8_lossy(line);
         assert!(line.len() < LONGEST_PLAIN, "{shown}");
@@ -353,7 +365,7 @@ impl Both<'_> {
         let request = match decoded {
             Decoded::Request(request) if !request.usage_missing => request,
             Decoded::Refused(refusal) if refusal.reason == InconsistentCounts => {
-                return assert!(Usage::from_counts(&row.counts).is_err(), "{shown}");
+                return assert_eq!(usage(false), None, "{shown}");
             }
             Decoded::Refused(refusal) => {
                 assert!(OF_KEY.contains(&refusal.reason), "{}: {shown}", refusal.detail);
@@ -368,9 +380,9 @@ impl Both<'_> {
         assert_eq!(row.at, request.at, "{shown}");
         assert!(request.cache.is_none() && !request.undated && !request.tokens_unknown, "{shown}");
         assert_eq!(row.request_id, request.request_id.as_deref().unwrap_or_default().as_bytes(), "{shown}");
-        if let Some(usage) = &request.usage {
-            row.counts.thoughts_outside |= self.books.methods.find(request.facts.method).is_live();
-            assert_eq!(Usage::from_counts(&row.counts).as_ref(), Ok(usage), "{shown}");
+        if let Some(expected) = &request.usage {
+            let is_live = self.books.methods.find(request.facts.method).is_live();
+            assert_eq!(usage(is_live).as_ref(), Some(expected), "{shown}");
         }
         let mut known = (request.facts.map_names(str::to_string), request.usage.is_some());
         if let Some((_, project)) = apart {

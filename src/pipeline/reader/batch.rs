@@ -12,7 +12,7 @@ use crate::read::shape::columns::ColumnReader;
 use crate::read::shape::plain::Plain;
 use crate::read::shape::spelling::Spelled;
 use crate::types::request::Facts;
-use crate::types::usage::{Counts, Usage};
+use crate::types::usage::{Counts, Usage, Whole};
 
 /// So many that memory has answered in the meantime, so few that they stay near.
 pub(super) const BATCH: usize = 16;
@@ -36,13 +36,12 @@ impl Waiting<'_> {
     /// Works out its usage; what contradicts itself isn't plain.
     #[inline(always)]
     fn work_out(&mut self) {
-        if let Some(known) = self.known
-            && known.has_tokens
-        {
-            self.plain.counts.thoughts_outside |= known.is_live;
-            if self.usage.fill(&self.plain.counts).is_err() {
-                self.known = None;
-            }
+        let Some(known) = self.known else { return };
+        self.plain.counts.thoughts_outside |= known.is_live;
+        if !known.has_tokens {
+            self.usage.fill_of_text(&Whole::default());
+        } else if self.usage.fill(&self.plain.counts).is_err() {
+            self.known = None;
         }
     }
 
@@ -50,18 +49,14 @@ impl Waiting<'_> {
     #[inline(always)]
     fn know(&mut self, known: Option<Known>, columns: &ColumnReader, row: usize) {
         self.known = known;
-        if let Some(known) = known
-            && known.has_tokens
-        {
-            if known.is_live {
-                let mut counts = Counts::default();
-                columns.counts(row, &mut counts);
-                counts.thoughts_outside = true;
-                self.is_consistent = self.usage.fill(&counts).is_ok();
-            }
-            if !self.is_consistent {
-                self.known = None;
-            }
+        let Some(known) = known else { return };
+        if known.is_live {
+            self.is_consistent = columns.usage_of(row, true, &mut Counts::default(), &mut self.usage);
+        }
+        if !known.has_tokens {
+            self.usage.fill_of_text(&Whole::default());
+        } else if !self.is_consistent {
+            self.known = None;
         }
     }
 
@@ -73,7 +68,7 @@ impl Waiting<'_> {
             project: known.project,
             status: known.status,
             group: known.group,
-            usage: Dealt::Usage(known.has_tokens.then_some(&self.usage)),
+            usage: Dealt::Usage(&self.usage),
             tokens_unknown: false,
             thoughts_assumed: false,
             undated: false,
@@ -96,11 +91,10 @@ impl Reader<'_, '_> {
             for (row, (waiting, key)) in (first..).zip(batch.iter_mut().zip(&mut keys)) {
                 *key = columns.row(row, &mut waiting.plain);
                 if let Some(key) = key {
-                    waiting.spelling = self.keys.hash(&key.bytes(), self.settings_id);
+                    waiting.spelling = self.keys.mix(key.halves());
                     self.keys.prefetch(waiting.spelling);
                     // While memory answers. A batch of counts would take the nearest of it for itself.
-                    columns.counts(row, &mut counts);
-                    waiting.is_consistent = waiting.usage.fill(&counts).is_ok();
+                    waiting.is_consistent = columns.usage_of(row, false, &mut counts, &mut waiting.usage);
                 }
             }
             for (row, (waiting, key)) in (first..).zip(batch.iter_mut().zip(keys)) {
@@ -111,8 +105,7 @@ impl Reader<'_, '_> {
                     continue;
                 }
                 let rest = key.and_then(|key| columns.without_project(key));
-                let rest =
-                    rest.map(|(rest, project)| (self.rests.hash(&rest.bytes(), self.settings_id), project));
+                let rest = rest.map(|(rest, project)| (self.rests.mix(rest.halves()), project));
                 let known = rest.and_then(|(rest, project)| self.learn_of_rest(rest, project));
                 waiting.know(known, columns, row);
                 if waiting.known.is_some() {
@@ -198,14 +191,27 @@ impl Reader<'_, '_> {
         waiting.known.is_some()
     }
 
-    /// Deals and adds up the plain ones of a batch.
-    #[inline(always)]
+    /// Deals and adds up the plain ones of a batch. Each step is a function of its own, so that what it goes on with stays in
+    /// the processor's registers.
     fn deal_batch(&mut self, batch: &mut [Waiting<'_>], block: &Block, number: u64) {
-        for waiting in &mut *batch {
+        let known = batch.iter().filter(|waiting| waiting.known.is_some());
+        self.thread.last_read = self.thread.last_read.max(known.map(|waiting| waiting.plain.at).max());
+        self.begin_all(batch);
+        self.deal_all(batch, block, number);
+        self.add_all(batch);
+    }
+
+    #[inline(never)]
+    fn begin_all(&mut self, batch: &mut [Waiting<'_>]) {
+        for waiting in batch {
             if let Some(known) = waiting.known {
                 waiting.identity = self.begin(&waiting.hand(known));
             }
         }
+    }
+
+    #[inline(never)]
+    fn deal_all(&mut self, batch: &mut [Waiting<'_>], block: &Block, number: u64) {
         for (line, waiting) in batch.iter_mut().enumerate() {
             if let Some(known) = waiting.known {
                 let place = At::from(block).place(number + line as u64);
@@ -213,7 +219,11 @@ impl Reader<'_, '_> {
                 waiting.spot = self.deal(&waiting.hand(known), waiting.identity, detail);
             }
         }
-        for waiting in batch.iter() {
+    }
+
+    #[inline(never)]
+    fn add_all(&mut self, batch: &[Waiting<'_>]) {
+        for waiting in batch {
             if let Some(known) = waiting.known {
                 self.add(&waiting.hand(known), waiting.spot);
             }

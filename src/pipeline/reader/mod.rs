@@ -265,7 +265,12 @@ impl<'r, 'b> Reader<'r, 'b> {
 
     /// From here on lines are of this input.
     fn turn_to(&mut self, input: InputId) {
+        let before = self.settings_id;
         self.settings_id = self.shared.inputs.list[input.0 as usize].settings;
+        if self.settings_id != before {
+            // What rows leave out is filled in by the settings, which no key says.
+            (self.keys, self.rests) = (Spellings::default(), Spellings::default());
+        }
         (self.settings, self.decoder) =
             (self.shared.inputs.settings_of(input), &self.shared.decoders[self.settings_id]);
     }
@@ -317,7 +322,7 @@ impl<'r, 'b> Reader<'r, 'b> {
                 let usage = match &request.cache {
                     _ if request.usage_missing => Dealt::Missing(self.thread.missing.len() as u64),
                     Some(cache) => Dealt::Cache(cache),
-                    None => Dealt::Usage(request.usage.as_ref()),
+                    None => Dealt::Usage(request.usage.as_ref().unwrap_or(&Usage::NONE)),
                 };
                 let known = self.known_of(&request);
                 let is_plain = request.cache.is_none() && !request.usage_missing;
@@ -334,6 +339,7 @@ impl<'r, 'b> Reader<'r, 'b> {
                     undated: request.undated,
                 };
                 let detail = self.settings.detail.then_some((request.detail, at.place(number)));
+                self.thread.last_read = self.thread.last_read.max(Some(request.at));
                 let identity = self.begin(&hand);
                 let spot = self.deal(&hand, identity, detail);
                 self.add(&hand, spot);
@@ -370,7 +376,6 @@ impl<'r, 'b> Reader<'r, 'b> {
         identity: Identity,
         detail: Option<(Detail<'_>, Place)>,
     ) -> Option<Spot> {
-        self.thread.last_read = self.thread.last_read.max(Some(hand.at));
         self.dealer.deal(hand, identity, detail);
         if matches!(hand.usage, Dealt::Missing(_)) {
             return None;
@@ -405,7 +410,6 @@ impl<'r, 'b> Reader<'r, 'b> {
 
 #[inline(always)]
 fn tallied<'h>(hand: &Hand<'h>, day: Day) -> Tallied<'h> {
-    static NONE: Usage = Usage::NONE;
     Tallied {
         at: hand.at,
         day,
@@ -415,8 +419,8 @@ fn tallied<'h>(hand: &Hand<'h>, day: Day) -> Tallied<'h> {
         thoughts_assumed: hand.thoughts_assumed,
         undated: hand.undated,
         usage: match hand.usage {
-            Dealt::Usage(Some(usage)) => usage,
-            _ => &NONE,
+            Dealt::Usage(usage) => usage,
+            _ => &Usage::NONE,
         },
     }
 }

@@ -148,6 +148,20 @@ impl<Known: Copy> Spellings<Known> {
         XxHash3_128::oneshot_with_seed(self.key.wrapping_add(settings as u64), spelling)
     }
 
+    /// In the place of a hash, for what has no more than 128 bits: no two share one. Under the run's key, as hashes are,
+    /// the lowest bits depend on all.
+    #[inline(always)]
+    pub fn mix(&self, [low, high]: [u64; 2]) -> Spelled {
+        let fold = |half: u64| {
+            let product = u128::from(half ^ self.key) * 0x9e37_79b9_7f4a_7c15;
+            product as u64 ^ (product >> 64) as u64
+        };
+        // Both steps can be undone.
+        let high = high ^ fold(low);
+        let low = low ^ fold(high);
+        u128::from(high) << 64 | u128::from(low)
+    }
+
     /// Asks for what [`Spellings::find`] looks at.
     #[inline(always)]
     pub fn prefetch(&self, spelled: Spelled) {
@@ -190,5 +204,26 @@ impl<Known: Copy> Spellings<Known> {
             place = (place + 1) & (self.table.len() - 1);
         }
         place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_keys_are_mixed_to_one_and_those_that_are_alike_lie_apart() {
+        let spellings = Spellings::<()>::new(0x1234_5678_9abc_def0);
+        let each =
+            |half: u64| (0..64).flat_map(move |bit| (0..64).map(move |other| half ^ 1 << bit ^ 1 << other));
+        let keys: HashSet<[u64; 2]> =
+            each(0).map(|low| [low, 0]).chain(each(7).map(|high| [5, high])).collect();
+        let mixed: HashSet<Spelled> = keys.iter().map(|key| spellings.mix(*key)).collect();
+        assert_eq!(mixed.len(), keys.len());
+        // Of so many at random about 4,000 × 4,000 / 65,536 / 2 meet another one.
+        let places: HashSet<u16> = mixed.iter().map(|spelled| *spelled as u16).collect();
+        assert!(keys.len() - places.len() < 300, "{} of {}", places.len(), keys.len());
     }
 }

@@ -108,6 +108,33 @@ impl Details {
         Some(())
     }
 
+    /// Rules out rows that have more than one entry, one of anything but text, or one that exceeds the row's count of
+    /// `wholes`.
+    pub(super) fn rule_out_other(&self, wholes: &[u64], of_text: &mut [bool]) {
+        let Some(offsets) = self.offsets.as_ref().filter(|_| !wholes.is_empty()) else {
+            return self.rule_out_any(of_text);
+        };
+        let entries = &self.modalities[..self.tokens.len()];
+        for ((of_text, ends), whole) in of_text.iter_mut().zip(offsets.windows(2)).zip(wholes) {
+            let entry = ends[0] as usize;
+            *of_text &= match ends[1].wrapping_sub(ends[0]) {
+                0 => true,
+                1 if entry < entries.len() => {
+                    entries[entry] == Modality::Text as u8 && self.tokens[entry] <= *whole
+                }
+                _ => false,
+            };
+        }
+    }
+
+    /// Rules out rows that have an entry.
+    pub(super) fn rule_out_any(&self, of_text: &mut [bool]) {
+        let Some(offsets) = &self.offsets else { return };
+        for (of_text, ends) in of_text.iter_mut().zip(offsets.windows(2)) {
+            *of_text &= ends[0] == ends[1];
+        }
+    }
+
     /// Adds up the entries of a row that is plain.
     #[inline(always)]
     pub(super) fn add_up(&self, row: usize, sums: &mut [u64; MODALITIES]) {

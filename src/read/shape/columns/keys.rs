@@ -11,9 +11,8 @@ use super::words::NO_NUMBER;
 pub struct Key([u64; 2]);
 
 impl Key {
-    pub fn bytes(self) -> [u8; 16] {
-        let [low, high] = self.0;
-        (u128::from(low) | u128::from(high) << 64).to_le_bytes()
+    pub fn halves(self) -> [u64; 2] {
+        self.0
     }
 
     /// Of a row, whose halves lie apart.

@@ -45,7 +45,7 @@ use super::plain::Plain;
 use super::usage_metadata::Member;
 use crate::types::day::{Clock, Instant};
 use crate::types::meter::QUANTITIES;
-use crate::types::usage::Counts;
+use crate::types::usage::{Counts, Usage, Whole};
 
 /// A plain row written as a line is never longer, what nobody reads of it aside.
 pub const LONGEST_PLAIN: usize = 64 << 10;
@@ -88,6 +88,8 @@ pub struct ColumnReader {
     details: [Details; 4],
     quantities: Vec<(usize, Vec<u64>)>,
     quantities_read: usize,
+    /// Rows that used nothing but text, neither cached nor of tools, and none whose parts exceed their whole.
+    of_text: Vec<bool>,
 }
 
 impl Default for ColumnReader {
@@ -107,6 +109,7 @@ impl Default for ColumnReader {
             details: Default::default(),
             quantities: Vec::new(),
             quantities_read: 0,
+            of_text: Vec::new(),
         }
     }
 }
@@ -133,7 +136,21 @@ impl ColumnReader {
                 .iter()
                 .zip(batch.columns())
                 .all(|(column, array)| self.column(column.name(), array, is_row, columns).is_some());
+        self.find_text(rows);
         read && self.at.len() == rows
+    }
+
+    fn find_text(&mut self, rows: usize) {
+        let of_text = &mut self.of_text;
+        of_text.clear();
+        of_text.resize(rows, self.quantities_read == 0);
+        for place in [count::CACHED, count::TOOL] {
+            of_text.iter_mut().zip(&self.counts[place]).for_each(|(of_text, count)| *of_text &= *count == 0);
+        }
+        self.details[details::CACHED].rule_out_any(of_text);
+        self.details[details::TOOL].rule_out_any(of_text);
+        self.details[details::PROMPT].rule_out_other(&self.counts[count::PROMPT], of_text);
+        self.details[details::CANDIDATES].rule_out_other(&self.counts[count::CANDIDATES], of_text);
     }
 
     /// Lets the pages go that the batch was in.
@@ -152,17 +169,37 @@ impl ColumnReader {
         Some(Key::of_row(&self.keys, row))
     }
 
-    /// Fills in the counts of a row that is plain.
+    /// Works out the usage of a row that is plain, by way of `counts`; whether they don't contradict themselves.
     #[inline(always)]
-    pub fn counts(&self, row: usize, counts: &mut Counts) {
+    pub fn usage_of(
+        &self,
+        row: usize,
+        thoughts_outside: bool,
+        counts: &mut Counts,
+        usage: &mut Usage,
+    ) -> bool {
         let count = |place: usize| self.counts[place].get(row).copied();
-        *counts = Counts {
+        let whole = Whole {
             prompt: count(count::PROMPT).unwrap_or(0),
             candidates: count(count::CANDIDATES).unwrap_or(0),
             total: count(count::TOTAL).filter(|total| *total != MISSING),
             thoughts: count(count::THOUGHTS).unwrap_or(0),
+            thoughts_outside,
+            ..Whole::default()
+        };
+        if self.of_text[row] {
+            usage.fill_of_text(&whole);
+            return true;
+        }
+        let Whole { prompt, candidates, total, thoughts, .. } = whole;
+        *counts = Counts {
+            prompt,
+            candidates,
+            total,
+            thoughts,
             cached: count(count::CACHED).unwrap_or(0),
             tool: count(count::TOOL).unwrap_or(0),
+            thoughts_outside,
             ..Counts::default()
         };
         self.details[details::PROMPT].add_up(row, &mut counts.prompt_details);
@@ -172,6 +209,7 @@ impl ColumnReader {
         for (place, quantities) in &self.quantities[..self.quantities_read] {
             counts.quantities[*place] = quantities[row];
         }
+        usage.fill_of_any(counts).is_ok()
     }
 
     /// A row's key without its project, and the project, if it has one. A project decides nothing but whose request it is:
