@@ -380,7 +380,7 @@ impl Requests {
                 project: dealer.project(&facts.project_id),
                 status: facts.status,
                 group: asked.group,
-                usage: Dealt::Usage(Some(&asked.usage)),
+                usage: Dealt::Usage(&asked.usage),
                 tokens_unknown: false,
                 thoughts_assumed: false,
                 undated: false,
