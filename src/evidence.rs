@@ -92,15 +92,15 @@ pub fn warnings(
         let facts = &groups[key.group.0 as usize];
         let inference = books.methods.find(facts.method).kind == MethodKind::Inference;
         let evidence = if inference && facts.status.went_well() { cell.requests } else { 0 };
-        let base = books.models.find(books.base_model(facts, day));
-        let no_free_tier = base.is_some_and(|model| model.free_tier == Some(false));
         let free = facts.channel == Channel::Api && key.usage_tier == UsageTier::Free;
+        let base = || books.models.find(books.base_model(facts, day));
+        let contradicted = free && base().is_some_and(|model| model.free_tier == Some(false));
         let not_offered = books.models.find(&facts.model).is_some_and(|model| !model.was_there(day));
         for (warning, requests) in [
             (Warning::NoRequestId, cell.sum(Beside::WithoutId)),
             (Warning::TotalMismatch, cell.sum(Beside::TotalMismatch)),
             (Warning::TokensUnknown, cell.sum(Beside::TokensUnknown)),
-            (Warning::UsageTierContradicted, if free && no_free_tier { evidence } else { 0 }),
+            (Warning::UsageTierContradicted, if contradicted { evidence } else { 0 }),
             (Warning::ModelNotOffered, if not_offered { evidence } else { 0 }),
             (Warning::ContextWindowExceeded, cell.sum(Beside::AboveContextWindow)),
         ] {
@@ -125,9 +125,15 @@ pub fn twice(day: Day, cells: &Cells, groups: &Groups, books: &Books) -> Twice {
         let facts = &groups[key.group.0 as usize];
         let inference = books.methods.find(facts.method).kind == MethodKind::Inference;
         if inference && facts.status.went_well() && cell.sum(Beside::TokensUnknown) == 0 {
-            let tokens = |meters: &[Meter]| meters.iter().map(|meter| cell.tokens(*meter)).sum();
-            let input = tokens(&[Meter::Input, Meter::InputCached, Meter::InputTool]);
-            let of_cell = [cell.requests, input, tokens(&[Meter::Output, Meter::OutputThinking])];
+            let [mut input, mut output] = [0; 2];
+            for (slot, tokens) in cell.quantities() {
+                match slot.meter() {
+                    Meter::Input | Meter::InputCached | Meter::InputTool => input += tokens,
+                    Meter::Output | Meter::OutputThinking => output += tokens,
+                    _ => {}
+                }
+            }
+            let of_cell = [cell.requests, input, output];
             let sums = sums.entry((books.base_model(facts, day), facts.shape)).or_default();
             // They fit, as all sums of parts of a tally do.
             sums.iter_mut().zip(of_cell).for_each(|(sum, addend)| *sum += addend);

@@ -526,18 +526,11 @@ impl Tallier<'_> {
     fn day_traffic(&self, open: &OpenDay) -> DayTraffic {
         // By cell, dated and not: how many arrivals it has, and then where the next one goes.
         let mut nexts = vec![0; 2 * self.open.len()];
-        let mut met = Vec::new();
-        for Logged { cell, .. } in open.arrivals.iter() {
-            let count = &mut nexts[cell as usize];
-            if *count == 0 {
-                met.push(cell as usize);
-            }
-            *count += 1;
-        }
+        open.arrivals.iter().for_each(|logged| nexts[logged.cell as usize] += 1);
         let mut series: Vec<(SeriesKey, usize)> = Vec::new();
         let mut places: HashMap<SeriesKey, usize, FixedState> = HashMap::default();
         let mut cells = Vec::new();
-        for cell in met {
+        for cell in (0..nexts.len()).filter(|cell| nexts[*cell] > 0) {
             let CellKey { group, usage_tier, .. } = self.keys[cell >> 1];
             let key = SeriesKey { group, usage_tier, undated: cell & 1 != 0 };
             let place = *places.entry(key).or_insert_with(|| {
@@ -546,14 +539,14 @@ impl Tallier<'_> {
             });
             // Within its series so far.
             let length = &mut series[place].1;
-            *length += std::mem::replace(&mut nexts[cell], *length);
-            cells.push((cell, place));
+            cells.push((cell, place, *length));
+            *length += nexts[cell];
         }
         let begins: Vec<usize> = series
             .iter()
             .scan(0, |begin, (_, length)| Some(std::mem::replace(begin, *begin + length)))
             .collect();
-        cells.into_iter().for_each(|(cell, place)| nexts[cell] += begins[place]);
+        cells.into_iter().for_each(|(cell, place, within)| nexts[cell] = begins[place] + within);
         let mut arrivals = vec![Arrival::default(); series.iter().map(|(_, length)| length).sum()];
         open.arrivals.iter().for_each(|logged| {
             let next = &mut nexts[logged.cell as usize];

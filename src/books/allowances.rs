@@ -31,8 +31,8 @@ pub struct AllowanceLine {
 
 #[derive(Debug)]
 pub struct Allowances {
-    /// By meter first: few have any.
-    meters: HashMap<Meter, HashMap<Arc<str>, Timed<Arc<AllowanceLine>>>>,
+    /// By base model; of each a few meters.
+    models: HashMap<Arc<str>, Vec<(Meter, Timed<Arc<AllowanceLine>>)>>,
 }
 
 impl Allowances {
@@ -42,22 +42,27 @@ impl Allowances {
             let of_model = move |model: &str| ((Arc::from(model), shared.meter), shared.from, shared.clone());
             line.models.split(' ').map(of_model).collect::<Vec<_>>()
         });
-        let mut meters: HashMap<Meter, HashMap<_, _>> = HashMap::default();
+        let mut models: HashMap<_, Vec<_>> = HashMap::default();
         for ((model, meter), lines) in dated::by_key(lines) {
-            meters.entry(meter).or_default().insert(model, lines);
+            models.entry(model).or_default().push((meter, lines));
         }
-        Allowances { meters }
+        Allowances { models }
     }
 
     /// The meters of a base model that have a line in force on `day`.
     pub fn meters(&self, base_model: &str, day: Day) -> impl Iterator<Item = Meter> {
-        let in_force = move |meter: &Meter| self.find(base_model, *meter, day).is_some();
-        self.meters.keys().copied().filter(in_force)
+        let in_force = move |(_, lines): &&(_, Timed<_>)| dated::newest(lines, day).is_some();
+        self.of_model(base_model).iter().filter(in_force).map(|(meter, _)| *meter)
     }
 
     /// The line of a base model's meter in force on `day`.
     pub fn find(&self, base_model: &str, meter: Meter, day: Day) -> Option<&Arc<AllowanceLine>> {
-        dated::newest(self.meters.get(&meter)?.get(base_model)?, day)
+        let (_, lines) = self.of_model(base_model).iter().find(|(own, _)| *own == meter)?;
+        dated::newest(lines, day)
+    }
+
+    fn of_model(&self, base_model: &str) -> &[(Meter, Timed<Arc<AllowanceLine>>)] {
+        self.models.get(base_model).map_or(&[], Vec::as_slice)
     }
 }
 

@@ -38,23 +38,39 @@ pub struct LimitLine {
 type Key = (UsageTier, Metric);
 
 #[derive(Debug)]
-pub struct Limits(HashMap<Arc<str>, HashMap<Key, Timed<u64>>>);
+pub struct Limits(HashMap<Arc<str>, ModelLimits>);
+
+/// The limits of one model.
+#[derive(Debug, Default)]
+pub struct ModelLimits(HashMap<Key, Timed<u64>>);
 
 impl Limits {
     pub fn new(entries: &[Entry<LimitLine>]) -> Limits {
         let lines = entries.iter().map(|Entry { line, .. }| {
             ((line.model.clone(), line.usage_tier, line.metric), line.from, line.value)
         });
-        let mut models: HashMap<Arc<str>, HashMap<Key, Timed<u64>>> = HashMap::default();
+        let mut models: HashMap<Arc<str>, ModelLimits> = HashMap::default();
         for ((model, usage_tier, metric), values) in dated::by_key(lines) {
-            models.entry(model).or_default().insert((usage_tier, metric), values);
+            models.entry(model).or_default().0.insert((usage_tier, metric), values);
         }
         Limits(models)
     }
 
+    /// None of a model that never had a limit.
+    pub fn of_model(&self, model: &str) -> Option<&ModelLimits> {
+        self.0.get(model)
+    }
+
     /// The limit in force on `day`: None when the book has none, 0 when the usage tier doesn't offer the model.
     pub fn find(&self, model: &str, usage_tier: UsageTier, metric: Metric, day: Day) -> Option<u64> {
-        dated::newest(self.0.get(model)?.get(&(usage_tier, metric))?, day).copied()
+        self.of_model(model)?.find(usage_tier, metric, day)
+    }
+}
+
+impl ModelLimits {
+    /// As [`Limits::find`].
+    pub fn find(&self, usage_tier: UsageTier, metric: Metric, day: Day) -> Option<u64> {
+        dated::newest(self.0.get(&(usage_tier, metric))?, day).copied()
     }
 }
 

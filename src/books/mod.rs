@@ -107,8 +107,8 @@ impl Books {
                 ("", None) => model,
                 (base, _) => base,
             }
-        } else if self.models.knows(model_version) {
-            model_version
+        } else if let Some(answer) = self.models.known(model_version, day) {
+            return answer;
         } else {
             model
         };

@@ -33,47 +33,61 @@ pub struct AliasLine {
 }
 
 #[derive(Debug)]
-pub struct Models {
-    lines: HashMap<Arc<str>, ModelLine>,
-    aliases: HashMap<Arc<str>, Timed<Arc<str>>>,
+pub struct Models(HashMap<Arc<str>, Named>);
+
+/// What a name stands for.
+#[derive(Debug, Default)]
+struct Named {
+    line: Option<ModelLine>,
+    /// As what it answers.
+    aliases: Timed<Arc<str>>,
 }
 
 impl Models {
     pub fn new(models: &[Entry<ModelLine>], aliases: &[Entry<AliasLine>]) -> Models {
-        let lines = models.iter().map(|Entry { line, .. }| (line.name.clone(), line.clone())).collect();
+        let mut names: HashMap<Arc<str>, Named> = HashMap::default();
+        for Entry { line, .. } in models {
+            names.entry(line.name.clone()).or_default().line = Some(line.clone());
+        }
         let aliases =
             aliases.iter().map(|Entry { line, .. }| (line.alias.clone(), line.from, line.model.clone()));
-        Models { lines, aliases: dated::by_key(aliases) }
+        for (alias, lines) in dated::by_key(aliases) {
+            names.entry(alias).or_default().aliases = lines;
+        }
+        Models(names)
     }
 
     pub fn find(&self, name: &str) -> Option<&ModelLine> {
-        self.lines.get(name)
+        self.0.get(name)?.line.as_ref()
     }
 
-    /// Whether a name is one of a model or of an alias, on any day.
-    pub fn knows(&self, name: &str) -> bool {
-        self.lines.contains_key(name) || self.aliases.contains_key(name)
-    }
-
-    /// What `name` answers as on `day`.
-    pub fn follow<'n>(&'n self, name: &'n str, day: Day) -> &'n str {
-        let mut name = name;
+    /// What `name` answers as on `day`; None where it is no model's and no alias's, on any day.
+    pub fn known<'n>(&'n self, name: &'n str, day: Day) -> Option<&'n str> {
+        let (mut name, mut named) = (name, self.0.get(name)?);
         for _ in 0..LONGEST_CHAIN {
-            match self.aliases.get(name).and_then(|lines| dated::newest(lines, day)) {
-                Some(model) => name = model,
-                None => break,
-            }
+            let Some(model) = dated::newest(&named.aliases, day) else { break };
+            name = model;
+            let Some(next) = self.0.get(name) else { break };
+            named = next;
         }
-        name
+        Some(name)
+    }
+
+    /// What `name` answers as on `day`, whether it is known or not.
+    pub fn follow<'n>(&'n self, name: &'n str, day: Day) -> &'n str {
+        self.known(name, day).unwrap_or(name)
+    }
+
+    /// As what an alias answers on `day`, which may be another alias.
+    fn answer(&self, alias: &str, day: Day) -> Option<&str> {
+        dated::newest(&self.0.get(alias)?.aliases, day).map(|model| &**model)
     }
 
     /// The names of a circle from `alias` on, until one comes again.
     fn circle<'n>(&'n self, alias: &'n str, day: Day) -> Vec<&'n str> {
         let mut names = vec![alias];
-        while let Some(next) =
-            self.aliases.get(names[names.len() - 1]).and_then(|lines| dated::newest(lines, day))
-        {
-            let again = names.contains(&&**next);
+        while let Some(next) = self.answer(names[names.len() - 1], day) {
+            let again = names.contains(&next);
             names.push(next);
             if again {
                 break;
@@ -152,10 +166,8 @@ impl Line for AliasLine {
 /// Aliases that answer in a circle on a day on which one of them begins.
 pub fn check_aliases(entries: &[Entry<AliasLine>]) -> Vec<Mistake> {
     let models = Models::new(&[], entries);
-    let circular = |line: &AliasLine| {
-        let answer = models.follow(&line.alias, line.from);
-        models.aliases.get(answer).is_some_and(|lines| dated::newest(lines, line.from).is_some())
-    };
+    let circular =
+        |line: &AliasLine| models.answer(models.follow(&line.alias, line.from), line.from).is_some();
     let told = entries.iter().filter(|entry| circular(&entry.line));
     told.map(|entry| Mistake {
         place: entry.place.to_string(),

@@ -225,7 +225,8 @@ impl<'r> Closing<'r> {
     fn add_sums(&mut self, replay: &'r Replay, day: &DayReport<'r>, books: &'r Books) {
         for (key, cell) in day.cells.iter() {
             let facts = &replay.groups[key.group.0 as usize];
-            let sum = self.sums.entry((books.base_model(facts, key.day), key.usage_tier)).or_default();
+            let base_model = books.base_model(facts, key.day);
+            let sum = self.sums.entry((base_model, key.usage_tier)).or_default();
             sum.requests += cell.requests;
             let is_billed = books.methods.find(facts.method).billed;
             for (slot, quantity) in cell.quantities() {
@@ -236,7 +237,7 @@ impl<'r> Closing<'r> {
                 }
                 sum.billed += if is_billed { u128::from(quantity) } else { 0 };
             }
-            sum.quota_models.insert(q1_quota_model(facts, key.usage_tier, key.day, books));
+            sum.quota_models.insert(q1_quota_model(facts, base_model, key.usage_tier, key.day, books));
         }
         for (key, charge) in &day.rated.charges {
             let sum = self.sums.entry((key.base_model, key.usage_tier)).or_default();

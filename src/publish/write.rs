@@ -9,17 +9,23 @@ use std::path::Path;
 
 use foldhash::HashMap;
 use polars::prelude::{PolarsError, PolarsResult};
-use polars_arrow::array::{Array, BooleanArray, DictionaryArray, PrimitiveArray, Utf8ViewArray};
+use polars_arrow::array::{Array, BooleanArray, PrimitiveArray, Utf8ViewArray};
 use polars_arrow::bitmap::Bitmap;
-use polars_arrow::datatypes::{ArrowDataType, ArrowSchema, Field, IntegerType, TimeUnit};
+use polars_arrow::datatypes::{ArrowDataType, ArrowSchema, Field, TimeUnit};
 use polars_arrow::types::NativeType;
 use polars_parquet::parquet::compression::Compression;
-use polars_parquet::parquet::page::{CompressedDictPage, DictPage};
+use polars_parquet::parquet::encoding::hybrid_rle;
+use polars_parquet::parquet::page::{
+    CompressedDictPage, DataPage, DataPageHeader, DataPageHeaderV1, DictPage,
+};
+use polars_parquet::parquet::schema::Repetition;
+use polars_parquet::parquet::schema::types::PrimitiveType;
+use polars_parquet::parquet::statistics::ParquetStatistics as Statistics;
 use polars_parquet::parquet::{CowBuffer, fallible_streaming_iterator};
 use polars_parquet::write::{
-    CompressedDataPage, CompressedPage, CompressionOptions, DynIter, DynStreamingIterator, Encoding,
-    FileWriter, KeyValue, Nested, Page, ParquetType, StatisticsOptions, Version, WriteOptions,
-    array_to_pages, schema_to_metadata_key, to_parquet_type,
+    CompressedDataPage, CompressedPage, CompressionOptions, Descriptor, DynIter, DynStreamingIterator,
+    Encoding, FileWriter, KeyValue, Nested, Page, ParquetType, StatisticsOptions, Version, WriteOptions,
+    array_to_page, array_to_pages, schema_to_metadata_key, to_parquet_type, write_def_levels,
 };
 use zstd::bulk::Compressor as Zstd;
 
@@ -34,6 +40,9 @@ const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
 /// So many rows of a Parquet file stand together.
 const ROW_GROUP: usize = 1 << 18;
+
+/// So many places of a dictionary stand in a page: what polars takes for 1 MiB.
+const PAGE: usize = (1 << 20) / 5;
 
 /// Higher ones take longer, and come to no fewer bytes.
 const ZSTD_LEVEL: i32 = 1;
@@ -98,10 +107,13 @@ fn pages(
     let ParquetType::PrimitiveType(type_) = to_parquet_type(field)? else {
         unreachable!("no column is made of others");
     };
-    let encoding = encoding(cells, rows.clone());
+    if let Some(dictionary) = dictionary(cells, field.dtype(), rows.clone()) {
+        let pages = dictionary.pages(type_, options)?;
+        return pages.into_iter().map(|page| compressed(page, zstd)).collect();
+    }
     let array = array(cells, field.dtype(), rows);
     let nested = [Nested::primitive(array.validity().cloned(), field.is_nullable, array.len())];
-    let pages = array_to_pages(&*array, type_, &nested, options, encoding)?;
+    let pages = array_to_pages(&*array, type_, &nested, options, Encoding::Plain)?;
     pages.map(|page| compressed(page?, zstd)).collect()
 }
 
@@ -139,52 +151,151 @@ fn options() -> WriteOptions {
     WriteOptions { statistics, version: Version::V1, compression, data_page_size: None }
 }
 
-/// The cells of some rows. A text stands once, unless nearly all differ.
+/// The cells of some rows.
 fn array(cells: &Cells, type_: &ArrowDataType, rows: Range<usize>) -> Box<dyn Array> {
     fn plain<T: NativeType>(cells: &Plain<T>, type_: &ArrowDataType, rows: Range<usize>) -> Box<dyn Array> {
-        let validity = cells.validity(rows.clone()).map(Bitmap::from_iter);
-        PrimitiveArray::new(type_.clone(), cells.values[rows].to_vec().into(), validity).boxed()
+        let values = cells.values[rows.clone()].to_vec();
+        PrimitiveArray::new(type_.clone(), values.into(), validity(cells.validity(rows))).boxed()
     }
     match cells {
         Cells::Date(cells) => plain(cells, type_, rows),
         Cells::Instant(cells) | Cells::Whole(cells) => plain(cells, type_, rows),
         Cells::Dollars(cells) => plain(cells, type_, rows),
         Cells::YesNo(cells) => {
-            let validity = cells.validity(rows.clone()).map(Bitmap::from_iter);
-            BooleanArray::new(type_.clone(), cells.values[rows].iter().copied().collect(), validity).boxed()
+            let values = cells.values[rows.clone()].iter().copied().collect();
+            BooleanArray::new(type_.clone(), values, validity(cells.validity(rows))).boxed()
         }
         Cells::Text(texts) => {
-            let validity = texts.validity(rows.clone()).map(Bitmap::from_iter);
-            let (texts, places) = texts.dictionary(rows);
-            if places.len() > 128 && texts.len() > places.len() / 4 * 3 {
-                let texts = places.iter().map(|place| texts[*place as usize]);
-                return Utf8ViewArray::from_slice_values(texts.collect::<Vec<_>>())
-                    .with_validity(validity)
-                    .boxed();
-            }
-            let type_ = ArrowDataType::Dictionary(IntegerType::UInt32, Box::new(type_.clone()), false);
-            let texts = Utf8ViewArray::from_slice_values(texts).boxed();
-            let places = PrimitiveArray::new(ArrowDataType::UInt32, places.into(), validity);
-            DictionaryArray::try_new(type_, places, texts).expect("places are those of texts").boxed()
+            let validity = validity(texts.validity(rows.clone()));
+            let texts = texts.places[rows].iter().map(|place| texts.text(*place));
+            Utf8ViewArray::from_slice_values(texts.collect::<Vec<_>>()).with_validity(validity).boxed()
         }
     }
 }
 
-/// A dictionary is for texts, and for what lies near to each other: polars finds the numbers of one in a table. Of others
-/// it would have to hash each, only to be larger as a rule than they are by themselves.
-fn encoding(cells: &Cells, rows: Range<usize>) -> Encoding {
-    fn of<T: Copy + Ord + Into<i64>>(values: &[T]) -> Encoding {
-        const FAR: u64 = u16::MAX as u64;
-        let least_and_greatest = values.iter().min().zip(values.iter().max());
-        let span = least_and_greatest.map(|(least, greatest)| (*greatest).into().abs_diff((*least).into()));
-        if span.is_some_and(|span| span > FAR) { Encoding::Plain } else { Encoding::RleDictionary }
-    }
+fn validity(validity: Option<impl Iterator<Item = bool>>) -> Option<Bitmap> {
+    validity.map(Bitmap::from_iter)
+}
+
+/// What stands in some rows, each value once.
+struct Dictionary {
+    values: Box<dyn Array>,
+    /// For each row its value's place; any where there is none.
+    places: Vec<u32>,
+    validity: Option<Bitmap>,
+}
+
+/// A dictionary is for texts, and for numbers that lie near to each other: they are found in a table. Others would have to
+/// be hashed each, only to be larger as a rule than they are by themselves. None also where nearly all cells differ.
+fn dictionary(cells: &Cells, type_: &ArrowDataType, rows: Range<usize>) -> Option<Dictionary> {
     match cells {
-        Cells::Date(cells) => of(&cells.values[rows]),
-        Cells::Instant(cells) | Cells::Whole(cells) => of(&cells.values[rows]),
-        Cells::Text(_) => Encoding::RleDictionary,
-        Cells::Dollars(_) | Cells::YesNo(_) => Encoding::Plain,
+        Cells::Date(cells) => of_numbers(cells, type_, rows, 512),
+        Cells::Instant(cells) | Cells::Whole(cells) => of_numbers(cells, type_, rows, 2048),
+        Cells::Text(texts) => {
+            let validity = validity(texts.validity(rows.clone()));
+            let (texts, places) = texts.dictionary(rows);
+            let differ = places.len() > 128 && texts.len() > places.len() / 4 * 3;
+            let values = || Utf8ViewArray::from_slice_values(texts).boxed();
+            (!differ).then(|| Dictionary { values: values(), places, validity })
+        }
+        Cells::Dollars(_) | Cells::YesNo(_) => None,
     }
+}
+
+/// So `few` values are always worth a dictionary.
+fn of_numbers<T: NativeType + Ord + Into<i64>>(
+    cells: &Plain<T>,
+    type_: &ArrowDataType,
+    rows: Range<usize>,
+    few: usize,
+) -> Option<Dictionary> {
+    const FAR: u64 = u16::MAX as u64;
+    const NOWHERE: u32 = u32::MAX;
+    let numbers = &cells.values[rows.clone()];
+    let first: i64 = (*numbers.first()?).into();
+    let (mut least, mut greatest) = (first, first);
+    // As a rule it is soon seen that numbers are far from each other.
+    for numbers in numbers.chunks(1 << 10) {
+        for number in numbers.iter().map(|number| (*number).into()) {
+            (least, greatest) = (least.min(number), greatest.max(number));
+        }
+        if greatest.abs_diff(least) > FAR {
+            return None;
+        }
+    }
+    let span = greatest.abs_diff(least);
+    let validity = validity(cells.validity(rows));
+    let offset = |number: T| number.into().abs_diff(least) as usize;
+    // By offset from the least: first the row of one, then its place.
+    let mut places = vec![NOWHERE; span as usize + 1];
+    for (row, number) in numbers.iter().enumerate() {
+        if validity.as_ref().is_none_or(|validity| validity.get_bit(row)) {
+            places[offset(*number)] = row as u32;
+        }
+    }
+    let mut values = Vec::new();
+    for place in places.iter_mut().filter(|row| **row != NOWHERE) {
+        let row = std::mem::replace(place, values.len() as u32);
+        values.push(numbers[row as usize]);
+    }
+    if values.len() > few && values.len() * 4 >= numbers.len() * 3 {
+        return None;
+    }
+    let places = numbers.iter().map(|number| places[offset(*number)]).collect();
+    let values = PrimitiveArray::new(type_.clone(), values.into(), None).boxed();
+    Some(Dictionary { values, places, validity })
+}
+
+impl Dictionary {
+    /// The same that polars makes of a `DictionaryArray`, whose places take it many more steps: it isn't compiled for speed.
+    fn pages(&self, type_: PrimitiveType, options: WriteOptions) -> PolarsResult<Vec<Page>> {
+        // A dictionary's page is as one of a column with its values, none of them null.
+        let mut required = type_.clone();
+        required.field_info.repetition = Repetition::Required;
+        let nested = [Nested::primitive(None, false, self.values.len())];
+        let Page::Data(values) = array_to_page(&*self.values, required, &nested, options, Encoding::Plain)?
+        else {
+            unreachable!("it has no dictionary of its own");
+        };
+        let DataPageHeader::V1(header) = values.header() else { unreachable!("it is what options say") };
+        let nulls = self.validity.as_ref().map_or(0, Bitmap::unset_bits);
+        let statistics = header.statistics.clone();
+        let statistics = statistics.map(|own| Statistics { null_count: Some(nulls as i64), ..own });
+        let buffer = CowBuffer::Owned(values.buffer().to_vec());
+        let mut pages = vec![Page::Dict(DictPage::new(buffer, self.values.len(), false))];
+        for begin in (0..self.places.len()).step_by(PAGE) {
+            let places = &self.places[begin..self.places.len().min(begin + PAGE)];
+            let rows = places.len();
+            let validity = self.validity.clone().map(|validity| validity.sliced(begin, rows));
+            let validity = validity.filter(|validity| validity.unset_bits() > 0);
+            let mut buffer = Vec::new();
+            write_def_levels(&mut buffer, true, validity.as_ref(), rows, options.version)?;
+            match validity {
+                None => push_places(&mut buffer, places)?,
+                Some(validity) => {
+                    let valid = places.iter().zip(&validity).filter(|(_, is_valid)| *is_valid);
+                    push_places(&mut buffer, &valid.map(|(place, _)| *place).collect::<Vec<_>>())?;
+                }
+            }
+            let header = DataPageHeader::V1(DataPageHeaderV1 {
+                num_values: rows as i32,
+                encoding: Encoding::RleDictionary.into(),
+                definition_level_encoding: Encoding::Rle.into(),
+                repetition_level_encoding: Encoding::Rle.into(),
+                statistics: statistics.clone(),
+            });
+            let descriptor = Descriptor { primitive_type: type_.clone(), max_def_level: 0, max_rep_level: 0 };
+            pages.push(Page::Data(DataPage::new(header, CowBuffer::Owned(buffer), descriptor, rows)));
+        }
+        Ok(pages)
+    }
+}
+
+/// Places as a page of a dictionary's column has them: how many bits each has, and the places.
+fn push_places(buffer: &mut Vec<u8>, places: &[u32]) -> PolarsResult<()> {
+    let bits = u32::BITS - places.iter().fold(0, |bits, place| bits | place).leading_zeros();
+    buffer.push(bits as u8);
+    Ok(hybrid_rle::encode(buffer, places.iter().copied(), bits)?)
 }
 
 /// The columns' Arrow types, `text` that of texts.
@@ -237,7 +348,7 @@ fn csv(rows: &Rows) -> String {
                     Value::Date(day) => csv.push_str(days.entry(day).or_insert_with(|| day.to_string())),
                     Value::Instant(at) => push(&mut csv, Instant::from_seconds(at.seconds())),
                     Value::Whole(whole) => csv.push_str(itoa::Buffer::new().format(whole)),
-                    Value::Dollars(pico) => push(&mut csv, pico),
+                    Value::Dollars(pico) => pico.push_to(&mut csv),
                     Value::YesNo(yes) => push(&mut csv, yes),
                     Value::Text(_) | Value::Null => {}
                 }
@@ -269,5 +380,68 @@ fn quoted(cell: &str) -> Cow<'_, str> {
     match cell.contains([',', '"', '\n', '\r']) {
         true => Cow::Owned(format!("\"{}\"", cell.replace('"', "\"\""))),
         false => Cow::Borrowed(cell),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use polars_arrow::array::DictionaryArray;
+    use polars_arrow::datatypes::IntegerType;
+
+    use super::*;
+    use crate::report::column;
+
+    #[test]
+    fn pages_of_a_dictionary_are_those_that_polars_makes() {
+        static REPORT: Report = Report {
+            name: "test",
+            columns: &[
+                column("whole", Kind::Whole, "").or_null(""),
+                column("text", Kind::Text, "").or_null(""),
+            ],
+            key: &[],
+            has_csv: false,
+        };
+        let (schema, options) = (schema(&REPORT, ArrowDataType::Utf8View), options());
+        // How many rows there are, in runs of how many, of how many values, and which of them are null; the last ones have
+        // two pages, the second without a null.
+        for (height, run, values, nulls) in [
+            (1, 1, 1, 0),
+            (1, 1, 1, 1),
+            (77, 3, 9, 0),
+            (8_000, 1, 300, 100),
+            (9_000, 9, 5, 9_000),
+            (PAGE + 9, 1, 2_000, 0),
+            (PAGE + 1_000, 20, 200, PAGE),
+        ] {
+            let mut rows = Rows::new(&REPORT, height);
+            for row in 0..height {
+                let value = (row / run * 7919 % values) as u64;
+                let text = format!("text {value}");
+                rows.push(match row < nulls && row % 3 != 1 {
+                    true => [Value::Null, Value::Null],
+                    false => [value.into(), text.as_str().into()],
+                });
+            }
+            for ((column, cells), field) in rows.columns().zip(schema.iter_values()) {
+                let ParquetType::PrimitiveType(type_) = to_parquet_type(field).unwrap() else { panic!() };
+                let dictionary = dictionary(cells, field.dtype(), 0..height).unwrap();
+                let own = dictionary.pages(type_.clone(), options).unwrap();
+                let array = match cells {
+                    Cells::Text(_) => {
+                        let key = ArrowDataType::UInt32;
+                        let places = PrimitiveArray::new(key, dictionary.places.into(), dictionary.validity);
+                        let type_ = Box::new(field.dtype().clone());
+                        let type_ = ArrowDataType::Dictionary(IntegerType::UInt32, type_, false);
+                        DictionaryArray::try_new(type_, places, dictionary.values).unwrap().boxed()
+                    }
+                    _ => array(cells, field.dtype(), 0..height),
+                };
+                let nested = [Nested::primitive(array.validity().cloned(), true, height)];
+                let pages = array_to_pages(&*array, type_, &nested, options, Encoding::RleDictionary);
+                let pages: Vec<Page> = pages.unwrap().collect::<PolarsResult<_>>().unwrap();
+                assert_eq!(format!("{own:?}"), format!("{pages:?}"), "{}: {height} rows", column.name);
+            }
+        }
     }
 }

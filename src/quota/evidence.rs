@@ -51,7 +51,8 @@ pub fn q9_evidence<'r>(day: Day, cells: &Cells, groups: &'r Groups, books: &'r B
             continue;
         }
         let (requests, usage_tier) = (cell.requests, key.usage_tier);
-        let quota_model = q1_quota_model(facts, usage_tier, day, books);
+        let base_model = books.base_model(facts, day);
+        let quota_model = q1_quota_model(facts, base_model, usage_tier, day, books);
         let quota = QuotaKey { project_id: &facts.project_id, quota_model, usage_tier };
         let (mut other_limit, mut other_usage_tier) = (false, false);
         for violation in facts.violations.all() {

@@ -6,6 +6,7 @@ mod upgrade;
 pub mod window;
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use rayon::prelude::*;
 
@@ -82,7 +83,7 @@ impl<'r> Measured<'r> {
                 continue;
             }
             let outcome = books.outcomes.find(facts.status);
-            let quota_model = q1_quota_model(facts, key.usage_tier, day, books);
+            let quota_model = q1_quota_model(facts, books.base_model(facts, day), key.usage_tier, day, books);
             let row = QuotaKey { project_id: &facts.project_id, quota_model, usage_tier: key.usage_tier };
             rows.entry(row).or_default().push(Series {
                 arrivals,
@@ -99,8 +100,16 @@ impl<'r> Measured<'r> {
                 _ => models.push(vec![(key, series)]),
             }
         }
-        let measure = |tables: &mut Tables, tiers| measure_model(tiers, tables, day, books);
-        let rows: Vec<Vec<Row<'r>>> = models.par_iter().map_init(Tables::default, measure).collect();
+        // No more tables than threads: rayon's own, one for each part of the models, would be many.
+        let tables: Mutex<Vec<Tables>> = Mutex::default();
+        let free_tables = || tables.lock().expect("no thread panicked");
+        let measure = |tiers| {
+            let mut own = { free_tables().pop() }.unwrap_or_default();
+            let rows = measure_model(tiers, &mut own, day, books);
+            free_tables().push(own);
+            rows
+        };
+        let rows: Vec<Vec<Row<'r>>> = models.par_iter().map(measure).collect();
         for Row { key, used, hours, minutes, upgrade } in rows.into_iter().flatten() {
             self.quota.insert(key, used);
             self.hours.iter_mut().zip(hours).for_each(|(sum, requests)| *sum += requests);
@@ -165,14 +174,16 @@ fn q3_q8_is_measured(facts: &Facts<Box<str>>, books: &Books) -> bool {
 /// tier in force that day, else under its base model. That snapshots share the base model's counter isn't documented.
 pub fn q1_quota_model<'r>(
     facts: &'r Facts<Box<str>>,
+    base_model: &'r str,
     usage_tier: UsageTier,
     day: Day,
-    books: &'r Books,
+    books: &Books,
 ) -> &'r str {
-    let has_own = [Metric::Rpm, Metric::Tpm, Metric::Rpd]
-        .into_iter()
-        .any(|metric| books.limits.find(&facts.model, usage_tier, metric, day).is_some());
-    if has_own { &facts.model } else { books.base_model(facts, day) }
+    let metrics = [Metric::Rpm, Metric::Tpm, Metric::Rpd];
+    let has_own = books.limits.of_model(&facts.model).is_some_and(|limits| {
+        metrics.into_iter().any(|metric| limits.find(usage_tier, metric, day).is_some())
+    });
+    if has_own { &facts.model } else { base_model }
 }
 
 /// Q9. The limit in force on the day: the project's own of the accounts file, else the book's; None when there is none.

@@ -67,29 +67,28 @@ pub fn rows(day: Day, rated: &Rated<'_>, books: &Books) -> Rows {
     let mut rows = Rows::new(&REPORT, rated.charges.len());
     for (key, charge) in &rated.charges {
         let price = charge.price;
-        rows.push([
-            day.into(),
-            key.project_id.into(),
-            books.accounts.billing_account(key.project_id).map(|account| &**account).into(),
-            key.model.into(),
-            key.base_model.into(),
-            key.usage_tier.name().into(),
-            key.usage_tier.pricing_tier().name().into(),
-            key.service_tier.name().into(),
-            key.channel.name().into(),
-            key.price_above_prompt_tokens.into(),
-            key.meter.name().into(),
-            key.modality.name().into(),
-            key.exempt.map(|exempt| exempt.name()).into(),
-            charge.quantity.into(),
-            charge.allowance.into(),
-            price.map(|price| price.per).into(),
-            price.map(|price| price.usd).into(),
-            charge.list_cost.into(),
-            charge.rated_cost.into(),
-            price.map(|price| price.from).into(),
-            price.map(|price| &*price.citation).into(),
-        ]);
+        let mut row = rows.append(1);
+        row.all(day);
+        row.all(key.project_id);
+        row.all(books.accounts.billing_account(key.project_id).map(|account| &**account));
+        row.all(key.model);
+        row.all(key.base_model);
+        row.all(key.usage_tier.name());
+        row.all(key.usage_tier.pricing_tier().name());
+        row.all(key.service_tier.name());
+        row.all(key.channel.name());
+        row.all(key.price_above_prompt_tokens);
+        row.all(key.meter.name());
+        row.all(key.modality.name());
+        row.all(key.exempt.map(|exempt| exempt.name()));
+        row.all(charge.quantity);
+        row.all(charge.allowance);
+        row.all(price.map(|price| price.per));
+        row.all(price.map(|price| price.usd));
+        row.all(charge.list_cost);
+        row.all(charge.rated_cost);
+        row.all(price.map(|price| price.from));
+        row.all(price.map(|price| &*price.citation));
     }
     rows
 }

@@ -29,10 +29,15 @@ pub fn rows(day: Day, cells: &Cells, groups: &Groups) -> Rows {
     let mut sums: HashMap<_, [u64; 3]> = HashMap::default();
     for (key, cell) in cells {
         let facts = &groups[key.group.0 as usize];
-        let sum = sums.entry((&*facts.project_id, facts.channel, key.terms)).or_default();
-        let output = cell.tokens(Meter::Output) + cell.tokens(Meter::OutputThinking);
-        for (sum, addend) in sum.iter_mut().zip([cell.requests, cell.tokens(Meter::Input), output]) {
-            *sum += addend;
+        let [requests, input, output] =
+            sums.entry((&*facts.project_id, facts.channel, key.terms)).or_default();
+        *requests += cell.requests;
+        for (slot, tokens) in cell.quantities() {
+            match slot.meter() {
+                Meter::Input => *input += tokens,
+                Meter::Output | Meter::OutputThinking => *output += tokens,
+                _ => {}
+            }
         }
     }
     let mut rows = Rows::new(&REPORT, sums.len());

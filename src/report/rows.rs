@@ -84,56 +84,71 @@ impl Rows {
             let (report, rows) = (self.report.name, cells.rows());
             assert_eq!(rows, self.rows, "{report}: {} has a cell in each row", column.name);
         }
-        // From the last column of the key to the first, as many at once as 128 bits hold: an order stays within the next.
-        let mut order: Vec<u32> = (0..self.rows as u32).collect();
-        let (mut packed, mut bits) = (vec![0; self.rows], 0);
-        let mut ranks = Vec::new();
+        // From the last column of the key to the first: an order stays within the next.
+        let mut order = Order::new(self.rows);
         for name in self.report.key.iter().rev() {
             let place = self.report.columns.iter().position(|column| column.name == *name);
-            self.columns[place.expect("a key has columns of the report")].rank(&mut ranks);
-            let ends = |(least, greatest): (u64, u64), rank: &u64| (least.min(*rank), greatest.max(*rank));
-            let (least, greatest) = ranks.iter().fold((u64::MAX, 0), ends);
-            let own_bits = u64::BITS - greatest.saturating_sub(least).leading_zeros();
-            if own_bits == 0 {
-                continue;
-            }
-            if bits + own_bits > u128::BITS {
-                sort(&mut order, &packed, bits);
-                packed.fill(0);
-                bits = 0;
-            }
-            for (packed, rank) in packed.iter_mut().zip(&ranks) {
-                *packed |= u128::from(rank - least) << bits;
-            }
-            bits += own_bits;
+            self.columns[place.expect("a key has columns of the report")].order(&mut order);
         }
-        sort(&mut order, &packed, bits);
-        if !order.is_sorted() {
-            self.columns.iter_mut().for_each(|cells| cells.reorder(&order));
+        order.sort();
+        if !order.rows.is_sorted() {
+            self.columns.iter_mut().for_each(|cells| cells.reorder(&order.rows));
         }
     }
 }
 
-/// Sorts rows by what is packed of each in so many bits, a byte at a time from the last on; rows that agree stay as they are.
-fn sort(order: &mut Vec<u32>, packed: &[u128], bits: u32) {
-    if order.is_sorted_by_key(|row| packed[*row as usize]) {
-        return;
+/// An order of rows: by one column after the other, each of more weight than all before it.
+struct Order {
+    rows: Vec<u32>,
+    /// Of each row the numbers that it isn't sorted by yet, and how many bits they take.
+    packed: Vec<u64>,
+    bits: u32,
+}
+
+impl Order {
+    fn new(rows: usize) -> Order {
+        Order { rows: (0..rows as u32).collect(), packed: vec![0; rows], bits: 0 }
     }
-    let mut sorted = order.clone();
-    for shift in (0..bits).step_by(8) {
-        let byte = |row: u32| usize::from((packed[row as usize] >> shift) as u8);
-        let mut places = [0; 256];
-        order.iter().for_each(|row| places[byte(*row)] += 1);
-        let mut begin = 0;
-        for place in &mut places {
-            begin += std::mem::replace(place, begin);
+
+    /// By a number of each row, none above `greatest`.
+    fn by(&mut self, greatest: u64, numbers: impl Iterator<Item = u64>) {
+        let bits = u64::BITS - greatest.leading_zeros();
+        if bits == 0 {
+            return;
         }
-        for row in order.iter() {
-            let place = &mut places[byte(*row)];
-            sorted[*place] = *row;
-            *place += 1;
+        if self.bits + bits > u64::BITS {
+            self.sort();
+            self.packed.fill(0);
+            self.bits = 0;
         }
-        std::mem::swap(order, &mut sorted);
+        for (packed, number) in self.packed.iter_mut().zip(numbers) {
+            *packed |= number << self.bits;
+        }
+        self.bits += bits;
+    }
+
+    /// Sorts by what is packed, a byte at a time from the last on; rows that agree stay as they are.
+    fn sort(&mut self) {
+        let Order { rows, packed, bits } = self;
+        if rows.is_sorted_by_key(|row| packed[*row as usize]) {
+            return;
+        }
+        let mut sorted = rows.clone();
+        for shift in (0..*bits).step_by(8) {
+            let byte = |key: u64| usize::from((key >> shift) as u8);
+            let mut places = [0; 256];
+            packed.iter().for_each(|key| places[byte(*key)] += 1);
+            let mut begin = 0;
+            for place in &mut places {
+                begin += std::mem::replace(place, begin);
+            }
+            for row in rows.iter() {
+                let place = &mut places[byte(packed[*row as usize])];
+                sorted[*place] = *row;
+                *place += 1;
+            }
+            std::mem::swap(rows, &mut sorted);
+        }
     }
 }
 
@@ -203,13 +218,12 @@ impl Cells {
         }
     }
 
-    /// Makes `ranks` a number for each row that orders as its cell does; 0 of nulls.
-    fn rank(&self, ranks: &mut Vec<u64>) {
-        ranks.clear();
+    /// Orders rows by their cells, null first.
+    fn order(&self, order: &mut Order) {
         match self {
-            Cells::Date(cells) => cells.rank(ranks),
-            Cells::Instant(cells) | Cells::Whole(cells) => cells.rank(ranks),
-            Cells::Text(texts) => texts.rank(ranks),
+            Cells::Date(cells) => cells.order(order),
+            Cells::Instant(cells) | Cells::Whole(cells) => cells.order(order),
+            Cells::Text(texts) => texts.order(order),
             Cells::Dollars(_) | Cells::YesNo(_) => unreachable!("no key has such a column"),
         }
     }
@@ -280,11 +294,23 @@ impl<T: Copy + Default> Plain<T> {
 }
 
 impl<T: Copy + Default + Ord + Into<i64>> Plain<T> {
-    fn rank(&self, ranks: &mut Vec<u64>) {
-        let least = self.values.iter().copied().min().unwrap_or_default().into();
+    fn order(&self, order: &mut Order) {
+        let ends = self.values.iter().min().zip(self.values.iter().max());
+        let Some((least, greatest)) = ends.map(|(least, greatest)| ((*least).into(), (*greatest).into()))
+        else {
+            return;
+        };
+        let above = |value: T| value.into().abs_diff(least);
+        let (values, greatest) = (self.values.iter().copied(), greatest.abs_diff(least));
+        if self.nulls.is_empty() {
+            return order.by(greatest, values.map(above));
+        }
         // None is far below 0, so there is room for null.
-        ranks.extend(self.values.iter().map(|value| 1 + (*value).into().abs_diff(least)));
-        ranks.iter_mut().zip(&self.nulls).filter(|(_, is_null)| **is_null).for_each(|(rank, _)| *rank = 0);
+        let values = values.enumerate();
+        order.by(
+            1 + greatest,
+            values.map(|(row, value)| if self.is_null(row) { 0 } else { 1 + above(value) }),
+        );
     }
 }
 
@@ -338,18 +364,20 @@ impl Texts {
         &self.all.as_bytes()[range(&self.ends, place)]
     }
 
-    fn text(&self, place: u32) -> &str {
+    /// The text that a place stands for.
+    pub fn text(&self, place: u32) -> &str {
         &self.all[range(&self.ends, place)]
     }
 
-    fn rank(&self, ranks: &mut Vec<u64>) {
+    fn order(&self, order: &mut Order) {
         let mut places: Vec<u32> = (0..self.ends.len() as u32).collect();
         places.sort_unstable_by_key(|place| self.text(*place));
-        let mut rank_of = vec![0; places.len()];
-        for (rank, place) in places.into_iter().enumerate() {
-            rank_of[place as usize] = rank as u64;
+        let mut ranks = vec![0; places.len()];
+        for (rank, place) in (0..).zip(places) {
+            ranks[place as usize] = rank;
         }
-        ranks.extend(self.places.iter().map(|place| rank_of[*place as usize]));
+        let greatest = ranks.len().saturating_sub(1);
+        order.by(greatest as u64, self.places.iter().map(|place| ranks[*place as usize]));
     }
 
     /// Its texts by place; the first is empty and stands for null.

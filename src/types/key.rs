@@ -11,7 +11,10 @@ const KEY_LENGTH: usize = 39;
 /// A name as it may leave the program: whatever looks like an API key becomes `key-` and a hash, so that the
 /// same key is still told as the same one; control characters, which a terminal would obey, become `\u{…}`.
 pub fn shown(name: &str) -> Cow<'_, str> {
-    if !name.contains(KEY_PREFIX) && !name.chars().any(char::is_control) {
+    // Nearly all names are of bytes that are shown as they are; few have a capital I.
+    let is_plain = name.bytes().fold(true, |is_plain, byte| is_plain & matches!(byte, b' '..=b'~'));
+    let has_control = !is_plain && name.chars().any(char::is_control);
+    if !has_control && !(name.contains('I') && name.contains(KEY_PREFIX)) {
         return Cow::Borrowed(name);
     }
     let mut shown = String::with_capacity(name.len());

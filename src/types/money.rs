@@ -42,6 +42,30 @@ impl Pico {
         self.0.checked_mul(i128::from(quantity)).map(Pico).filter(|product| product.0.abs() <= GREATEST)
     }
 
+    /// Appends dollars as a plain decimal without needless zeros.
+    pub fn push_to(self, text: &mut String) {
+        const DOLLAR: u64 = 10u64.pow(Pico::SCALE as u32);
+        let pico = self.0.unsigned_abs();
+        text.push_str(if self.0 < 0 { "-" } else { "" });
+        let mut digits = itoa::Buffer::new();
+        // Nearly all are below 2⁶⁴ and divided at once.
+        let fraction = match u64::try_from(pico) {
+            Ok(pico) => {
+                text.push_str(digits.format(pico / DOLLAR));
+                pico % DOLLAR
+            }
+            Err(_) => {
+                text.push_str(digits.format(pico / u128::from(DOLLAR)));
+                (pico % u128::from(DOLLAR)) as u64
+            }
+        };
+        if fraction > 0 {
+            // With a digit before it, all of its own are there.
+            text.push('.');
+            text.push_str(digits.format(DOLLAR + fraction)[1..].trim_end_matches('0'));
+        }
+    }
+
     /// Reads dollars as a plain decimal of at most twelve places, not negative: `0.35`, `3`.
     pub fn parse(text: &str) -> Option<Pico> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
@@ -71,25 +95,9 @@ impl<'de> serde::Deserialize<'de> for Pico {
 }
 
 impl fmt::Display for Pico {
-    /// Dollars as a plain decimal without needless zeros.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DOLLAR: u128 = 10u128.pow(Pico::SCALE as u32);
-        let pico = self.0.unsigned_abs();
-        // Nearly all are below 2⁶⁴ and divided at once.
-        let (whole, mut fraction) = match u64::try_from(pico) {
-            Ok(pico) => (u128::from(pico / DOLLAR as u64), pico % DOLLAR as u64),
-            Err(_) => (pico / DOLLAR, (pico % DOLLAR) as u64),
-        };
-        let mut point_and_fraction = *b".000000000000";
-        for digit in point_and_fraction[1..].iter_mut().rev() {
-            *digit += (fraction % 10) as u8;
-            fraction /= 10;
-        }
-        let fraction = str::from_utf8(&point_and_fraction).expect("digits").trim_end_matches('0');
         let mut text = String::with_capacity(64);
-        text.push_str(if self.0 < 0 { "-" } else { "" });
-        text.push_str(itoa::Buffer::new().format(whole));
-        text.push_str(fraction.trim_end_matches('.'));
+        self.push_to(&mut text);
         f.pad(&text)
     }
 }

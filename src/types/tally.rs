@@ -8,7 +8,7 @@ use twox_hash::XxHash3_64;
 
 use super::cache::CacheEvent;
 use super::day::{Day, Instant};
-use super::meter::{Meter, Slot};
+use super::meter::Slot;
 use super::piece::Piece;
 use super::request::Facts;
 use super::tier::{ContextBand, Terms, UsageTier, words};
@@ -229,11 +229,6 @@ impl Cell {
         cell
     }
 
-    /// Sum over the slots of a meter, whatever the modality.
-    pub fn tokens(&self, meter: Meter) -> u64 {
-        self.quantities().filter(|(slot, _)| slot.meter() == meter).map(|(_, tokens)| tokens).sum()
-    }
-
     pub fn merge(&mut self, other: &Cell) {
         self.requests = self.requests.wrapping_add(other.requests);
         for (figure, addend) in other.figures() {
@@ -378,10 +373,8 @@ impl Arrival {
     /// Adds a part of the arrival to a sum, or takes it away. It wraps around, and comes out right in the end.
     #[inline(always)]
     pub fn put(self, sum: &mut u64, part: u64) {
-        *sum = match self.0 & Self::TAKEN_BACK {
-            0 => sum.wrapping_add(part),
-            _ => sum.wrapping_sub(part),
-        };
+        let sign = 1u64.wrapping_sub((self.0 & Self::TAKEN_BACK) >> (Self::TAKEN_BACK.trailing_zeros() - 1));
+        *sum = sum.wrapping_add(part.wrapping_mul(sign));
     }
 }
 

@@ -9,7 +9,19 @@ pub fn push_varint(bytes: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Takes a number off the front of `bytes`.
+#[inline(always)]
 pub fn take_varint(bytes: &mut &[u8]) -> u64 {
+    match **bytes {
+        // Most are small.
+        [byte, ref rest @ ..] if byte < 0x80 => {
+            *bytes = rest;
+            u64::from(byte)
+        }
+        _ => take_long_varint(bytes),
+    }
+}
+
+fn take_long_varint(bytes: &mut &[u8]) -> u64 {
     let (mut number, mut shift) = (0, 0);
     while let Some((&byte, rest)) = bytes.split_first() {
         *bytes = rest;
