@@ -34,8 +34,12 @@ impl Hybrid {
         (width <= 32).then_some(Hybrid { bytes, at: 0, width, run })
     }
 
-    /// Fills in the next numbers; None where there are fewer.
-    pub fn fill<N: Copy>(&mut self, mut numbers: &mut [N], of: impl Fn(u32) -> N + Copy) -> Option<()> {
+    /// Fills in what the next numbers stand for; None where there are fewer, or one stands for nothing.
+    pub fn fill<N: Copy>(
+        &mut self,
+        mut numbers: &mut [N],
+        of: impl Fn(u32) -> Option<N> + Copy,
+    ) -> Option<()> {
         while !numbers.is_empty() {
             let now;
             match &mut self.run {
@@ -49,12 +53,12 @@ impl Hybrid {
                 }
                 Run::Same { number, left } => {
                     now = numbers.len().min(*left);
-                    numbers[..now].fill(of(*number));
+                    numbers[..now].fill(of(*number)?);
                     *left -= now;
                 }
                 Run::Packed { start, taken, count } => {
                     now = numbers.len().min(*count - *taken);
-                    unpack(&self.bytes[*start..], self.width, *taken, &mut numbers[..now], of);
+                    unpack(&self.bytes[*start..], self.width, *taken, &mut numbers[..now], of)?;
                     *taken += now;
                 }
             }
@@ -118,45 +122,47 @@ pub fn take_number(bytes: &[u8], at: &mut usize) -> Option<u64> {
 /// Numbers that begin at a byte and end at one.
 const GROUP: usize = 8;
 
-/// Fills in numbers from a place on among those that are packed, the first in the lowest bits.
+/// Fills in what numbers stand for from a place on among those that are packed, the first in the lowest bits; None where
+/// one stands for nothing.
 fn unpack<N: Copy>(
     bytes: &[u8],
     width: usize,
     place: usize,
     numbers: &mut [N],
-    of: impl Fn(u32) -> N + Copy,
-) {
+    of: impl Fn(u32) -> Option<N> + Copy,
+) -> Option<()> {
     let one_by_one = |place: usize, numbers: &mut [N]| {
         for (own, place) in numbers.iter_mut().zip(place..) {
-            *own = of(number(bytes, width, place));
+            *own = of(number(bytes, width, place))?;
         }
+        Some(())
     };
     let before = (place.next_multiple_of(GROUP) - place).min(numbers.len());
     let (head, rest) = numbers.split_at_mut(before);
-    one_by_one(place, head);
+    one_by_one(place, head)?;
     let place = place + before;
     let packed = &bytes[place / GROUP * width..];
     let (groups, _) = rest.as_chunks_mut();
     let unpacked = match width {
-        1 => unpack_groups::<1, N>(packed, groups, of),
-        2 => unpack_groups::<2, N>(packed, groups, of),
-        3 => unpack_groups::<3, N>(packed, groups, of),
-        4 => unpack_groups::<4, N>(packed, groups, of),
-        5 => unpack_groups::<5, N>(packed, groups, of),
-        6 => unpack_groups::<6, N>(packed, groups, of),
-        7 => unpack_groups::<7, N>(packed, groups, of),
-        8 => unpack_groups::<8, N>(packed, groups, of),
-        9 => unpack_groups::<9, N>(packed, groups, of),
-        10 => unpack_groups::<10, N>(packed, groups, of),
-        11 => unpack_groups::<11, N>(packed, groups, of),
-        12 => unpack_groups::<12, N>(packed, groups, of),
-        13 => unpack_groups::<13, N>(packed, groups, of),
-        14 => unpack_groups::<14, N>(packed, groups, of),
-        15 => unpack_groups::<15, N>(packed, groups, of),
-        16 => unpack_groups::<16, N>(packed, groups, of),
+        1 => unpack_groups::<1, N>(packed, groups, of)?,
+        2 => unpack_groups::<2, N>(packed, groups, of)?,
+        3 => unpack_groups::<3, N>(packed, groups, of)?,
+        4 => unpack_groups::<4, N>(packed, groups, of)?,
+        5 => unpack_groups::<5, N>(packed, groups, of)?,
+        6 => unpack_groups::<6, N>(packed, groups, of)?,
+        7 => unpack_groups::<7, N>(packed, groups, of)?,
+        8 => unpack_groups::<8, N>(packed, groups, of)?,
+        9 => unpack_groups::<9, N>(packed, groups, of)?,
+        10 => unpack_groups::<10, N>(packed, groups, of)?,
+        11 => unpack_groups::<11, N>(packed, groups, of)?,
+        12 => unpack_groups::<12, N>(packed, groups, of)?,
+        13 => unpack_groups::<13, N>(packed, groups, of)?,
+        14 => unpack_groups::<14, N>(packed, groups, of)?,
+        15 => unpack_groups::<15, N>(packed, groups, of)?,
+        16 => unpack_groups::<16, N>(packed, groups, of)?,
         _ => 0,
     };
-    one_by_one(place + unpacked * GROUP, &mut rest[unpacked * GROUP..]);
+    one_by_one(place + unpacked * GROUP, &mut rest[unpacked * GROUP..])
 }
 
 /// Fills in groups of numbers of `WIDTH` bits each, at most 16; gives how many groups are whole.
@@ -164,22 +170,21 @@ fn unpack<N: Copy>(
 fn unpack_groups<const WIDTH: usize, N: Copy>(
     bytes: &[u8],
     groups: &mut [[N; GROUP]],
-    of: impl Fn(u32) -> N + Copy,
-) -> usize {
+    of: impl Fn(u32) -> Option<N> + Copy,
+) -> Option<usize> {
     let mask = (1 << WIDTH) - 1;
     let (packed, _) = bytes.as_chunks::<WIDTH>();
     for (group, packed) in groups.iter_mut().zip(packed) {
         let mut word = [0; 16];
         word[..WIDTH].copy_from_slice(packed);
         let word = u128::from_le_bytes(word);
-        *group = if WIDTH <= 8 {
-            let word = word as u64;
-            std::array::from_fn(|place| of((word >> (place * WIDTH)) as u32 & mask))
-        } else {
-            std::array::from_fn(|place| of((word >> (place * WIDTH)) as u32 & mask))
-        };
+        for (place, own) in group.iter_mut().enumerate() {
+            let shift = place * WIDTH;
+            let number = if WIDTH <= 8 { (word as u64 >> shift) as u32 } else { (word >> shift) as u32 };
+            *own = of(number & mask)?;
+        }
     }
-    groups.len().min(packed.len())
+    Some(groups.len().min(packed.len()))
 }
 
 fn number(bytes: &[u8], width: usize, place: usize) -> u32 {

@@ -152,7 +152,9 @@ impl Column {
                     leaf.keep_items(*item_level);
                 }
                 let (ends, levels) = first.lists(rows, *item_level);
-                let (ends, nulls) = (OffsetBuffer::new(ends.into()), at_least(&levels, *level));
+                // SAFETY: they begin at 0 and only grow.
+                let ends = unsafe { OffsetBuffer::new_unchecked(ends.into()) };
+                let nulls = at_least(&levels, *level);
                 let items = item.read(leaves, rows)?;
                 let field = Arc::new(item.field(&items));
                 if *is_map {

@@ -9,7 +9,7 @@ use arrow_array::{Array, ArrayRef, ListArray};
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::DataType;
 
-use super::words::Text;
+use super::words::{FEW, Text};
 use super::{each_null, is_spelled_so, items, names_differ};
 use crate::types::meter::{MODALITIES, Modality};
 use crate::types::usage::GREATEST_COUNT;
@@ -96,11 +96,17 @@ impl Details {
         };
         let text = Text::of(array)?;
         if let Text::Coded(coded, dictionary) = &text {
-            let known: Vec<u8> =
-                (0..dictionary.len()).map(|code| modality(dictionary.value(code).as_bytes())).collect();
+            let known = (0..dictionary.len()).map(|code| modality(dictionary.value(code).as_bytes()));
             let codes = coded.keys().values().iter();
-            self.modalities
-                .extend(codes.map(|code| known.get(*code as usize).copied().unwrap_or(Details::NO_MODALITY)));
+            if dictionary.len() <= FEW {
+                let mut few = [Details::NO_MODALITY; FEW];
+                few.iter_mut().zip(known).for_each(|(own, known)| *own = known);
+                self.modalities.extend(codes.map(|code| few[usize::from(*code as u8)]));
+            } else {
+                let known: Vec<u8> = known.collect();
+                let of = |code: &i32| known.get(*code as usize).copied().unwrap_or(Details::NO_MODALITY);
+                self.modalities.extend(codes.map(of));
+            }
         } else {
             self.modalities.extend((0..array.len()).map(|entry| modality(text.bytes(entry))));
         }
