@@ -190,7 +190,7 @@ impl<R: ChunkReader> Leaf<R> {
             // A row has a slot at least; those after its first go on with it.
             let (mut now, before) = ((rows - begun).min(*slots), repeats.len());
             repeats.resize(before + now, 0);
-            page.fill(&mut repeats[before..], |level| Some(level as u8)).ok_or_else(early)?;
+            page.fill_levels(&mut repeats[before..]).ok_or_else(early)?;
             if repeats.first().is_some_and(|level| *level > 0) {
                 return Err(broken("a list that begins in no row"));
             }
@@ -201,7 +201,7 @@ impl<R: ChunkReader> Leaf<R> {
                 && page.peek().is_some_and(|level| level > 0)
             {
                 repeats.push(0);
-                page.fill(&mut repeats[before + now..], |level| Some(level as u8)).ok_or_else(early)?;
+                page.fill_levels(&mut repeats[before + now..]).ok_or_else(early)?;
                 now += 1;
             }
             if repeats.len() > MOST_SLOTS {
@@ -250,9 +250,7 @@ impl<R: ChunkReader> Leaf<R> {
             Some(hybrid) => {
                 levels.resize(before + slots, 0);
                 // As narrow as they are, they fit in a byte.
-                hybrid
-                    .fill(&mut levels[before..], |level| Some(level as u8))
-                    .ok_or_else(|| broken("levels end too early"))?;
+                hybrid.fill_levels(&mut levels[before..]).ok_or_else(|| broken("levels end too early"))?;
                 let is_widest = (kind.level + 1).is_power_of_two();
                 if !is_widest && count(&levels[before..], |level| level > kind.level) > 0 {
                     return Err(broken("no such level"));

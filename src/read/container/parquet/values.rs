@@ -1,6 +1,7 @@
 //! Owns the values of a leaf, from what stands in its pages to an array: numbers, times, and texts as codes or as they
 //! lie in a page. Which slots have one is for `leaf`.
 
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use arrow_array::builder::make_view;
@@ -315,15 +316,18 @@ fn view(text: &[u8], page: u32, start: u32) -> u128 {
 
 /// Appends what the next codes stand for; None where one stands for nothing.
 #[inline(always)]
-fn append<T: Copy + Default>(
+fn append<T: Copy>(
     values: &mut Vec<T>,
     count: usize,
     codes: &mut Hybrid,
     of: impl Fn(u32) -> Option<T> + Copy,
 ) -> Option<()> {
-    let before = values.len();
-    values.resize(before + count, T::default());
-    codes.fill(&mut values[before..], of)
+    values.reserve(count);
+    let room = &mut values.spare_capacity_mut()[..count];
+    codes.fill(room, |code| of(code).map(MaybeUninit::new))?;
+    // SAFETY: all of them were filled in.
+    unsafe { values.set_len(values.len() + count) };
+    Some(())
 }
 
 /// Appends the next codes, if each is of so many words.
