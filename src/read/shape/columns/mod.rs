@@ -491,7 +491,13 @@ fn each_valid(nulls: Option<&NullBuffer>, length: usize, mut then: impl FnMut(Ra
 /// Calls for the places where nothing is, all in a row at once.
 fn each_null(nulls: Option<&NullBuffer>, mut then: impl FnMut(Range<usize>)) {
     if let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) {
-        (!nulls.inner()).set_slices().for_each(|(start, end)| then(start..end));
+        let mut at = 0;
+        for (start, end) in nulls.valid_slices().chain([(nulls.len(), nulls.len())]) {
+            if at < start {
+                then(at..start);
+            }
+            at = end;
+        }
     }
 }
 
