@@ -77,7 +77,6 @@ pub struct Leaf<R: ChunkReader> {
     /// The values that are there, and how many.
     values: Values,
     there: usize,
-    codes: Vec<u32>,
 }
 
 /// A page, and how far it is read.
@@ -98,18 +97,18 @@ impl<R: ChunkReader> Leaf<R> {
         source: Arc<R>,
         column: &ColumnChunkMetaData,
         rows: usize,
+        is_brief: bool,
         buffers: Buffers,
     ) -> Result<Leaf<R>> {
         Ok(Leaf {
             kind: kind.clone(),
-            pages: Pages::open(source, column, rows, buffers)?,
+            pages: Pages::open(source, column, rows, is_brief, buffers)?,
             page: None,
             dictionary: Dictionary::None,
             levels: Vec::new(),
             repeats: Vec::new(),
             values: Values::new(kind.stored),
             there: 0,
-            codes: Vec::new(),
         })
     }
 
@@ -192,7 +191,7 @@ impl<R: ChunkReader> Leaf<R> {
             // A row has a slot at least; those after its first go on with it.
             let (mut now, before) = ((rows - begun).min(*slots), repeats.len());
             repeats.resize(before + now, 0);
-            page.fill(&mut repeats[before..], |level| level as u8).ok_or_else(early)?;
+            page.fill_levels(&mut repeats[before..]).ok_or_else(early)?;
             if repeats.first().is_some_and(|level| *level > 0) {
                 return Err(broken("a list that begins in no row"));
             }
@@ -203,7 +202,7 @@ impl<R: ChunkReader> Leaf<R> {
                 && page.peek().is_some_and(|level| level > 0)
             {
                 repeats.push(0);
-                page.fill(&mut repeats[before + now..], |level| level as u8).ok_or_else(early)?;
+                page.fill_levels(&mut repeats[before + now..]).ok_or_else(early)?;
                 now += 1;
             }
             if repeats.len() > MOST_SLOTS {
@@ -241,7 +240,7 @@ impl<R: ChunkReader> Leaf<R> {
     }
 
     fn take_of_page(&mut self, slots: usize) -> Result<()> {
-        let Leaf { kind, page, dictionary, levels, values, codes, .. } = self;
+        let Leaf { kind, page, dictionary, levels, values, .. } = self;
         let page = page.as_mut().expect("it was opened");
         let before = levels.len();
         let there = match &mut page.levels {
@@ -252,9 +251,7 @@ impl<R: ChunkReader> Leaf<R> {
             Some(hybrid) => {
                 levels.resize(before + slots, 0);
                 // As narrow as they are, they fit in a byte.
-                hybrid
-                    .fill(&mut levels[before..], |level| level as u8)
-                    .ok_or_else(|| broken("levels end too early"))?;
+                hybrid.fill_levels(&mut levels[before..]).ok_or_else(|| broken("levels end too early"))?;
                 let is_widest = (kind.level + 1).is_power_of_two();
                 if !is_widest && count(&levels[before..], |level| level > kind.level) > 0 {
                     return Err(broken("no such level"));
@@ -264,7 +261,7 @@ impl<R: ChunkReader> Leaf<R> {
         };
         page.slots -= slots;
         self.there += there;
-        values.take(&mut page.values, there, dictionary, codes)
+        values.take(&mut page.values, there, dictionary)
     }
 
     /// What was taken.
@@ -278,12 +275,16 @@ impl<R: ChunkReader> Leaf<R> {
 /// How many levels are so.
 fn count(levels: &[u8], is: impl Fn(u8) -> bool) -> usize {
     // So few at a time that a byte counts them.
-    let of = |levels: &[u8]| levels.iter().map(|level| u8::from(is(*level))).sum::<u8>();
-    levels.chunks(255).map(|levels| usize::from(of(levels))).sum()
+    let of = |levels: &[u8]| usize::from(levels.iter().map(|level| u8::from(is(*level))).sum::<u8>());
+    let (chunks, rest) = levels.as_chunks::<128>();
+    chunks.iter().map(|levels| of(levels)).sum::<usize>() + of(rest)
 }
 
 /// Where a level is as high; None if it is everywhere.
 pub fn at_least(levels: &[u8], floor: u8) -> Option<NullBuffer> {
+    if levels.iter().fold(u8::MAX, |lowest, level| lowest.min(*level)) >= floor {
+        return None;
+    }
     // Of eight levels at once, each below 128: which of them are as high, in the highest bit of each.
     let (above, highest) = (u64::from(128 - floor) * 0x0101_0101_0101_0101, 0x8080_8080_8080_8080);
     let mut bits = Vec::with_capacity(levels.len().div_ceil(8));
@@ -296,8 +297,7 @@ pub fn at_least(levels: &[u8], floor: u8) -> Option<NullBuffer> {
         let bit = |(place, level): (usize, &u8)| u8::from(*level >= floor) << place;
         bits.push(rest.iter().enumerate().map(bit).fold(0, |bits, bit| bits | bit));
     }
-    let nulls = NullBuffer::new(BooleanBuffer::new(Buffer::from_vec(bits), 0, levels.len()));
-    Some(nulls).filter(|nulls| nulls.null_count() > 0)
+    Some(NullBuffer::new(BooleanBuffer::new(Buffer::from_vec(bits), 0, levels.len())))
 }
 
 impl Kind {

@@ -27,6 +27,7 @@ pub struct RowGroups<R: ChunkReader> {
     columns: Columns,
     batch_rows: usize,
     groups: Range<usize>,
+    is_brief: bool,
     buffers: Buffers,
     /// Of the group that is read.
     leaves: Vec<Leaf<R>>,
@@ -86,6 +87,7 @@ impl<R: ChunkReader> RowGroups<R> {
             columns,
             batch_rows: part.batch_rows,
             groups: part.groups.clone(),
+            is_brief: part.is_brief,
             buffers: part.buffers.clone(),
             leaves: Vec::new(),
             rows: 0,
@@ -101,7 +103,8 @@ impl<R: ChunkReader> RowGroups<R> {
             self.rows = usize::try_from(group.num_rows()).map_err(|_| broken("rows below 0"))?;
             for (place, kind) in &self.columns.leaves {
                 let (column, buffers) = (group.column(*place), self.buffers.clone());
-                self.leaves.push(Leaf::open(kind, self.source.clone(), column, self.rows, buffers)?);
+                let source = self.source.clone();
+                self.leaves.push(Leaf::open(kind, source, column, self.rows, self.is_brief, buffers)?);
             }
         }
         let rows = self.batch_rows.min(self.rows);
@@ -152,7 +155,9 @@ impl Column {
                     leaf.keep_items(*item_level);
                 }
                 let (ends, levels) = first.lists(rows, *item_level);
-                let (ends, nulls) = (OffsetBuffer::new(ends.into()), at_least(&levels, *level));
+                // SAFETY: they begin at 0 and only grow.
+                let ends = unsafe { OffsetBuffer::new_unchecked(ends.into()) };
+                let nulls = at_least(&levels, *level);
                 let items = item.read(leaves, rows)?;
                 let field = Arc::new(item.field(&items));
                 if *is_map {

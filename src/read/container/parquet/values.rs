@@ -1,6 +1,7 @@
 //! Owns the values of a leaf, from what stands in its pages to an array: numbers, times, and texts as codes or as they
 //! lie in a page. Which slots have one is for `leaf`.
 
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use arrow_array::builder::make_view;
@@ -19,6 +20,8 @@ use super::leaf::broken;
 
 /// Bytes of the pages that the texts of a batch may lie in, if the file is sound.
 const MOST_KEPT: usize = 1 << 28;
+/// Longer texts stand in a page alone.
+const LONGEST_IN_VIEW: usize = 12;
 
 /// What a page holds.
 pub enum Encoded {
@@ -80,9 +83,9 @@ impl Dictionary {
             Stored::INT64 | Stored::DOUBLE => {
                 let bytes = count.checked_mul(8).and_then(|length| bytes.get(..length)).ok_or_else(early)?;
                 let words = bytes.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
-                match words.clone().map(u32::try_from).collect() {
-                    Ok(words) => Dictionary::EightAsFour(words),
-                    Err(_) => Dictionary::Eight(words.collect()),
+                match words.clone().fold(0, |all, word| all | word) >> u32::BITS {
+                    0 => Dictionary::EightAsFour(words.map(|word| word as u32).collect()),
+                    _ => Dictionary::Eight(words.collect()),
                 }
             }
             _ => {
@@ -127,20 +130,10 @@ impl Values {
     }
 
     /// Appends the next values of a page.
-    pub fn take(
-        &mut self,
-        page: &mut Encoded,
-        count: usize,
-        dictionary: &Dictionary,
-        codes: &mut Vec<u32>,
-    ) -> Result<()> {
-        let early = || broken("values end too early");
+    pub fn take(&mut self, page: &mut Encoded, count: usize, dictionary: &Dictionary) -> Result<()> {
+        let early = || broken("values end too early, or one has no word");
         match page {
-            Encoded::Coded(hybrid) => {
-                codes.resize(count, 0);
-                hybrid.fill(codes, |code| code).ok_or_else(early)?;
-                self.look_up(codes, dictionary).ok_or_else(|| broken("no such word"))
-            }
+            Encoded::Coded(codes) => self.look_up(codes, count, dictionary).ok_or_else(early),
             Encoded::Plain { bytes, at, is_ascii } => {
                 self.read(bytes, at, count, dictionary).ok_or_else(early)?;
                 if let Values::Views(views) = self {
@@ -211,25 +204,33 @@ impl Values {
         })
     }
 
-    /// Appends the values that have these codes; None where one has none.
-    fn look_up(&mut self, codes: &[u32], dictionary: &Dictionary) -> Option<()> {
+    /// Appends the values that have the next codes; None where one has none.
+    fn look_up(&mut self, codes: &mut Hybrid, count: usize, dictionary: &Dictionary) -> Option<()> {
         match (&mut *self, dictionary) {
-            (_, Dictionary::None) => codes.is_empty().then_some(()),
-            (Values::Eight(values), Dictionary::Eight(known)) => look_up(codes, known, values, |word| word),
-            (Values::Eight(values), Dictionary::EightAsFour(known)) => {
-                look_up(codes, known, values, u64::from)
+            (Values::Eight(values), Dictionary::Eight(words)) => {
+                append(values, count, codes, |code| words.get(code as usize).copied())
             }
-            (Values::Four(values), Dictionary::Four(known)) => look_up(codes, known, values, |word| word),
-            (Values::Codes(own), Dictionary::Texts(words)) => {
-                are_known(codes, words.len()).then(|| own.extend(codes.iter().map(|code| *code as i32)))
+            (Values::Eight(values), Dictionary::EightAsFour(words)) => {
+                append(values, count, codes, |code| words.get(code as usize).map(|word| u64::from(*word)))
             }
+            (Values::Four(values), Dictionary::Four(words)) => {
+                append(values, count, codes, |code| words.get(code as usize).copied())
+            }
+            (Values::Codes(own), Dictionary::Texts(words)) => append_known(own, count, codes, words.len()),
             // After texts that stand in a page.
             (Values::Views(views), Dictionary::Texts(words)) if !views.texts.is_empty() => {
-                views.push_words(codes.iter().copied(), words)
+                let mut own = Vec::new();
+                append_known(&mut own, count, codes, words.len())?;
+                views.push_words(&own, words);
+                Some(())
             }
-            (_, Dictionary::Texts(words)) => are_known(codes, words.len())
-                .then(|| *self = Values::Codes(codes.iter().map(|code| *code as i32).collect())),
-            _ => None,
+            (Values::Views(_), Dictionary::Texts(words)) => {
+                let mut own = Vec::new();
+                append_known(&mut own, count, codes, words.len())?;
+                *self = Values::Codes(own);
+                Some(())
+            }
+            _ => (count == 0).then_some(()),
         }
     }
 
@@ -249,7 +250,7 @@ impl Values {
                 *at = end;
             }
             Values::Codes(_) | Values::Views(_) => {
-                let Views { texts, pages, .. } = self.views(dictionary)?;
+                let Views { texts, pages, .. } = self.views(dictionary);
                 if count == 0 {
                     return Some(());
                 }
@@ -259,11 +260,12 @@ impl Values {
                 if pages.iter().map(Buffer::len).sum::<usize>() > MOST_KEPT {
                     return None;
                 }
-                texts.reserve(count);
+                let before = texts.len();
+                texts.resize(before + count, 0);
                 let bytes = bytes.as_slice();
-                for _ in 0..count {
+                for own in &mut texts[before..] {
                     let text = text_at(bytes, at)?;
-                    texts.push(make_view(&bytes[text.clone()], page, text.start as u32));
+                    *own = view(&bytes[text.clone()], page, text.start as u32);
                 }
             }
         }
@@ -271,46 +273,80 @@ impl Values {
     }
 
     /// Texts as they stand in pages, those that were codes until now among them.
-    fn views(&mut self, dictionary: &Dictionary) -> Option<&mut Views> {
+    fn views(&mut self, dictionary: &Dictionary) -> &mut Views {
         if !matches!(self, Values::Views(_)) {
             let mut views = Views { texts: Vec::new(), pages: Vec::new(), are_ascii: true };
             if let (Values::Codes(codes), Dictionary::Texts(words)) = (&*self, dictionary)
                 && !codes.is_empty()
             {
-                views.push_words(codes.iter().map(|code| *code as u32), words)?;
+                views.push_words(codes, words);
             }
             *self = Values::Views(views);
         }
         let Values::Views(views) = self else { unreachable!("it was just made") };
-        Some(views)
+        views
     }
 }
 
 impl Views {
-    /// Appends words of a dictionary as texts that stand in it.
-    fn push_words(&mut self, codes: impl Iterator<Item = u32>, words: &StringArray) -> Option<()> {
+    /// Appends words of a dictionary, which are known, as texts that stand in it.
+    fn push_words(&mut self, codes: &[i32], words: &StringArray) {
         let page = self.pages.len() as u32;
         self.pages.push(words.values().clone());
         self.are_ascii &= words.values().is_ascii();
         for code in codes {
-            let code = Some(code as usize).filter(|code| *code < words.len())?;
+            let code = *code as usize;
             let text = words.value(code).as_bytes();
-            self.texts.push(make_view(text, page, words.value_offsets()[code] as u32));
+            self.texts.push(view(text, page, words.value_offsets()[code] as u32));
         }
-        Some(())
     }
 }
 
-fn look_up<W: Copy, T>(codes: &[u32], known: &[W], values: &mut Vec<T>, of: impl Fn(W) -> T) -> Option<()> {
-    are_known(codes, known.len()).then(|| values.extend(codes.iter().map(|code| of(known[*code as usize]))))
+/// A text as arrow has it: long ones by their length, first bytes, page and place.
+#[inline(always)]
+fn view(text: &[u8], page: u32, start: u32) -> u128 {
+    match text.first_chunk::<4>() {
+        Some(first) if text.len() > LONGEST_IN_VIEW => {
+            let low = text.len() as u64 | u64::from(u32::from_le_bytes(*first)) << 32;
+            u128::from(low) | u128::from(u64::from(page) | u64::from(start) << 32) << 64
+        }
+        _ => make_view(text, page, start),
+    }
 }
 
-fn are_known(codes: &[u32], words: usize) -> bool {
-    let Some(last) = words.checked_sub(1).map(|last| last.min(i32::MAX as usize) as u32) else {
+/// Appends what the next codes stand for; None where one stands for nothing.
+#[inline(always)]
+fn append<T: Copy>(
+    values: &mut Vec<T>,
+    count: usize,
+    codes: &mut Hybrid,
+    of: impl Fn(u32) -> Option<T> + Copy,
+) -> Option<()> {
+    values.reserve(count);
+    let room = &mut values.spare_capacity_mut()[..count];
+    codes.fill(room, |code| of(code).map(MaybeUninit::new))?;
+    // SAFETY: all of them were filled in.
+    unsafe { values.set_len(values.len() + count) };
+    Some(())
+}
+
+/// Appends the next codes, if each is of so many words.
+fn append_known(own: &mut Vec<i32>, count: usize, codes: &mut Hybrid, words: usize) -> Option<()> {
+    let before = own.len();
+    append(own, count, codes, |code| Some(code as i32))?;
+    let are_known = are_known(&own[before..], words);
+    if !are_known {
+        own.truncate(before);
+    }
+    are_known.then_some(())
+}
+
+fn are_known(codes: &[i32], words: usize) -> bool {
+    let Some(last) = words.checked_sub(1).map(|last| last.min(i32::MAX as usize) as i32) else {
         return codes.is_empty();
     };
     // Of a code that is greater the highest bit is set, or that of the difference.
-    codes.iter().fold(0, |all, code| all | code | last.wrapping_sub(*code)) >> 31 == 0
+    codes.iter().fold(0, |all, code| all | code | last.wrapping_sub(*code)) >= 0
 }
 
 fn primitive<T: ArrowPrimitiveType>(values: Buffer, nulls: Option<NullBuffer>) -> ArrayRef {
@@ -339,7 +375,7 @@ mod tests {
     fn a_code_beyond_the_words_is_not_known() {
         assert!(are_known(&[], 0) && are_known(&[0, 2, 1], 3));
         assert!(!are_known(&[0], 0));
-        for code in [3, 4, i32::MAX as u32, 1 << 31, u32::MAX - 1, u32::MAX] {
+        for code in [3, 4, i32::MAX, i32::MIN, -2, -1] {
             assert!(!are_known(&[0, code, 1], 3), "{code}");
         }
     }
@@ -351,7 +387,7 @@ mod tests {
         let mut values = Values::new(Stored::BYTE_ARRAY);
         let mut take = || {
             let mut page = Encoded::Plain { bytes: page.clone(), at: 0, is_ascii: true };
-            values.take(&mut page, 1, &Dictionary::None, &mut Vec::new())
+            values.take(&mut page, 1, &Dictionary::None)
         };
         for _ in 0..MOST_KEPT >> 20 {
             take().expect("as many are kept");

@@ -9,7 +9,7 @@ use arrow_array::{Array, ArrayRef, ListArray};
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::DataType;
 
-use super::words::Text;
+use super::words::{FEW, Text};
 use super::{each_null, is_spelled_so, items, names_differ};
 use crate::types::meter::{MODALITIES, Modality};
 use crate::types::usage::GREATEST_COUNT;
@@ -96,11 +96,17 @@ impl Details {
         };
         let text = Text::of(array)?;
         if let Text::Coded(coded, dictionary) = &text {
-            let known: Vec<u8> =
-                (0..dictionary.len()).map(|code| modality(dictionary.value(code).as_bytes())).collect();
+            let known = (0..dictionary.len()).map(|code| modality(dictionary.value(code).as_bytes()));
             let codes = coded.keys().values().iter();
-            self.modalities
-                .extend(codes.map(|code| known.get(*code as usize).copied().unwrap_or(Details::NO_MODALITY)));
+            if dictionary.len() <= FEW {
+                let mut few = [Details::NO_MODALITY; FEW];
+                few.iter_mut().zip(known).for_each(|(own, known)| *own = known);
+                self.modalities.extend(codes.map(|code| few[usize::from(*code as u8)]));
+            } else {
+                let known: Vec<u8> = known.collect();
+                let of = |code: &i32| known.get(*code as usize).copied().unwrap_or(Details::NO_MODALITY);
+                self.modalities.extend(codes.map(of));
+            }
         } else {
             self.modalities.extend((0..array.len()).map(|entry| modality(text.bytes(entry))));
         }
@@ -170,8 +176,14 @@ pub(super) fn read_counts(
         array: &ArrayRef,
         counts: &mut Vec<u64>,
         count: impl Fn(T::Native) -> u64,
-    ) {
-        counts.extend(array.as_primitive::<T>().values().iter().map(|number| count(*number)));
+    ) -> u64 {
+        let mut all = 0;
+        counts.extend(array.as_primitive::<T>().values().iter().map(|number| {
+            let count = count(*number);
+            all |= count;
+            count
+        }));
+        all
     }
     let of_float = |number: f64| match number {
         number if !number.is_finite() => missing,
@@ -179,7 +191,8 @@ pub(super) fn read_counts(
         _ => NO_COUNT,
     };
     let first = counts.len();
-    match array.data_type() {
+    // The bits of all counts.
+    let all = match array.data_type() {
         // A number below 0 is far above as one without a sign.
         DataType::Int8 => read::<Int8Type>(array, counts, |number| i64::from(number) as u64),
         DataType::Int16 => read::<Int16Type>(array, counts, |number| i64::from(number) as u64),
@@ -192,11 +205,11 @@ pub(super) fn read_counts(
         DataType::Float32 => read::<Float32Type>(array, counts, |number| of_float(number.into())),
         DataType::Float64 => read::<Float64Type>(array, counts, of_float),
         _ => return None,
-    }
+    };
     let counts = &mut counts[first..];
     // As a rule all are plain, and that is known without a look at each.
     let is_whole = array.data_type().is_integer();
-    let is_doubtful = !is_whole || counts.iter().fold(0, |all, count| all | count) > GREATEST_COUNT;
+    let is_doubtful = !is_whole || all > GREATEST_COUNT;
     if is_whole && is_doubtful {
         counts.iter_mut().filter(|count| **count > GREATEST_COUNT).for_each(|count| *count = NO_COUNT);
     }

@@ -4,7 +4,7 @@
 use arrow_buffer::NullBuffer;
 
 use super::each_valid;
-use super::words::NO_NUMBER;
+use super::words::{FEW, NO_NUMBER};
 
 /// The numbers of a row's words, and whether it has usage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -83,6 +83,23 @@ impl<'k> KeyPart<'k> {
     pub(super) fn new(place: usize, keys: &'k mut [Vec<u64>; 2], plain: &'k mut [bool]) -> KeyPart<'k> {
         let Fact { half, shift, .. } = FACTS[place];
         KeyPart { shift, half: &mut keys[half], plain }
+    }
+
+    /// Puts the number of each row's word that isn't null, by its code.
+    pub(super) fn coded(&mut self, codes: &[i32], nulls: Option<&NullBuffer>, numbers: &[u32]) {
+        // As a rule words are few and have numbers: then nothing is to be checked by row.
+        if numbers.len() > FEW || numbers.contains(&NO_NUMBER) {
+            return self.all(codes, nulls, |code| numbers.get(code as usize).copied().unwrap_or(NO_NUMBER));
+        }
+        let mut parts = [0; FEW];
+        for (part, number) in parts.iter_mut().zip(numbers) {
+            *part = u64::from(*number) << self.shift;
+        }
+        each_valid(nulls, codes.len(), |rows| {
+            for (key, code) in self.half[rows.clone()].iter_mut().zip(&codes[rows]) {
+                *key |= parts[usize::from(*code as u8)];
+            }
+        });
     }
 
     /// Puts the number of what each row has that isn't null.

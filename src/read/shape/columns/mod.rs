@@ -27,8 +27,7 @@ use std::ops::Range;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowPrimitiveType, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 use arrow_array::{Array, ArrayRef, ListArray, MapArray, RecordBatch, StructArray};
 use arrow_buffer::{NullBuffer, OffsetBuffer};
@@ -307,32 +306,32 @@ impl ColumnReader {
     }
 
     fn times(&mut self, array: &ArrayRef) -> Option<()> {
-        fn of<T: ArrowPrimitiveType<Native = i64>>(
-            array: &ArrayRef,
-            unit: i64,
-        ) -> impl Iterator<Item = Option<Instant>> {
-            array.as_primitive::<T>().values().iter().map(move |time| Instant::of_units(*time, unit))
-        }
-        let mut put = |times: &mut dyn Iterator<Item = Option<Instant>>| {
-            for (at, plain) in times.zip(&mut self.plain) {
-                *plain &= at.is_some();
-                self.at.push(at.unwrap_or_default());
-            }
+        let ColumnReader { at, plain, clock, .. } = self;
+        let put = |(time, plain): (Option<Instant>, &mut bool)| {
+            *plain &= time.is_some();
+            time.unwrap_or_default()
+        };
+        let mut units = |times: &[i64], unit: i64| {
+            let times = times.iter().map(|time| Instant::of_units(*time, unit));
+            at.extend(times.zip(&mut *plain).map(put));
         };
         match array.data_type() {
             DataType::Timestamp(TimeUnit::Second, _) => {
-                put(&mut of::<TimestampSecondType>(array, 1_000_000_000))
+                units(array.as_primitive::<TimestampSecondType>().values(), 1_000_000_000)
             }
             DataType::Timestamp(TimeUnit::Millisecond, _) => {
-                put(&mut of::<TimestampMillisecondType>(array, 1_000_000))
+                units(array.as_primitive::<TimestampMillisecondType>().values(), 1_000_000)
             }
             DataType::Timestamp(TimeUnit::Microsecond, _) => {
-                put(&mut of::<TimestampMicrosecondType>(array, 1_000))
+                units(array.as_primitive::<TimestampMicrosecondType>().values(), 1_000)
             }
-            DataType::Timestamp(TimeUnit::Nanosecond, _) => put(&mut of::<TimestampNanosecondType>(array, 1)),
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+                units(array.as_primitive::<TimestampNanosecondType>().values(), 1)
+            }
             _ => {
                 let texts = Text::of(array)?;
-                put(&mut (0..array.len()).map(|row| self.clock.parse(texts.bytes(row))));
+                let times = (0..array.len()).map(|row| clock.parse(texts.bytes(row)));
+                at.extend(times.zip(&mut *plain).map(put));
             }
         }
         each_null(array.nulls(), |rows| self.plain[rows].fill(false));
@@ -346,9 +345,7 @@ impl ColumnReader {
         match Text::of(array)? {
             Text::Coded(coded, dictionary) => {
                 let numbers = words.learn(dictionary);
-                put.all(coded.keys().values(), nulls.as_ref(), |code| {
-                    numbers.get(code as usize).copied().unwrap_or(NO_NUMBER)
-                });
+                put.coded(coded.keys().values(), nulls.as_ref(), numbers);
             }
             texts => {
                 // The word of the row before, as a rule.
@@ -371,9 +368,9 @@ impl ColumnReader {
         let mut statuses = Vec::new();
         read_counts(array, None, MISSING, &mut statuses)?;
         let mut put = KeyPart::new(fact::STATUS, &mut self.keys, &mut self.plain);
-        put.all(&statuses, None, |status| match status {
-            MISSING => 0,
-            status if status < u64::from(STATUS_NUMBERS) => status as u32 + 1,
+        // A missing one has 0.
+        put.all(&statuses, None, |status| match status.wrapping_add(1) {
+            number if number <= u64::from(STATUS_NUMBERS) => number as u32,
             _ => NO_NUMBER,
         });
         Some(())
@@ -532,7 +529,13 @@ fn each_valid(nulls: Option<&NullBuffer>, length: usize, mut then: impl FnMut(Ra
 /// Calls for the places where nothing is, all in a row at once.
 fn each_null(nulls: Option<&NullBuffer>, mut then: impl FnMut(Range<usize>)) {
     if let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) {
-        (!nulls.inner()).set_slices().for_each(|(start, end)| then(start..end));
+        let mut at = 0;
+        for (start, end) in nulls.valid_slices().chain([(nulls.len(), nulls.len())]) {
+            if at < start {
+                then(at..start);
+            }
+            at = end;
+        }
     }
 }
 

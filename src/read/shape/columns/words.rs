@@ -11,6 +11,8 @@ use hashbrown::HashTable;
 
 /// The number of a word that isn't plain.
 pub(super) const NO_NUMBER: u32 = u32::MAX;
+/// So many words of a dictionary have codes of a byte.
+pub(super) const FEW: usize = 1 << 8;
 const LONGEST_WORD: usize = 1 << 10;
 /// Bytes of all words of a column that are kept.
 const MOST_BYTES: usize = 16 << 20;
