@@ -8,7 +8,7 @@ use twox_hash::XxHash3_64;
 
 use super::cache::CacheEvent;
 use super::day::{Day, Instant};
-use super::meter::Slot;
+use super::meter::{Meter, Slot};
 use super::piece::Piece;
 use super::request::Facts;
 use super::tier::{ContextBand, Terms, UsageTier, words};
