@@ -15,7 +15,9 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, FieldRef};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
+use parquet::file::properties::{
+    EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion,
+};
 use rerate::books::{Books, Sources};
 use rerate::read::container::parquet::{Rows, Stored};
 use rerate::read::container::rows::Columns;
@@ -32,6 +34,7 @@ use rerate::types::reason::Reason::{self, *};
 use rerate::types::request::Facts;
 use rerate::types::usage::{Counts, Usage};
 use serde_json::{Value, json};
+use twox_hash::XxHash3_128;
 
 use crate::awkward::{Dice, Log};
 use crate::containers::{Row, arrays, flattened, of_arrays, of_batch, records, with_cells};
@@ -299,6 +302,47 @@ fn nearly_every_row_of_a_real_log_is_plain() {
         });
         assert!(plain * 100 > rows.len() * 90, "{plain} of {}", rows.len());
     }
+}
+
+#[test]
+fn a_file_is_told_by_its_footer_and_the_pages_that_are_read() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let path = scratch.path().join("log.parquet");
+    let hash = |detail: bool, parts: usize| {
+        let settings = Settings { shape: Some(&canonical::SHAPE), detail, ..Settings::default() };
+        let stored = Stored::file(&path);
+        let parts = Rows::open(InputId(0), "log".into(), stored, &settings, parts, Arc::default());
+        let mut parts = parts.expect("a log");
+        for part in parts.iter_mut().rev() {
+            let mut block = Block::default();
+            while part.next(&mut block).expect("a file") {}
+        }
+        let summaries = parts.into_iter().filter_map(|part| part.finish(0).expect("a file"));
+        let summaries: Vec<_> = summaries.collect();
+        assert_eq!(summaries.len(), 1);
+        assert_eq!(summaries[0].bytes, path.metadata().expect("a file").len());
+        summaries[0].hash.clone()
+    };
+    // Its footer says nothing of values.
+    let writer = || {
+        WriterProperties::builder()
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_dictionary_enabled(false)
+    };
+    let write = |rows: &[Row]| std::fs::write(&path, of_arrays(arrays(rows), 50, writer())).expect("a log");
+    let mut rows = records();
+    write(&rows);
+    let (first, whole) = (hash(false, 1), hash(true, 1));
+    assert_eq!((hash(false, 4), hash(true, 4)), (first.clone(), whole.clone()));
+    let bytes = std::fs::read(&path).expect("a log");
+    assert_eq!(whole, format!("{:032x}", XxHash3_128::oneshot(&bytes)));
+    // One value of the last group.
+    let last = rows.len() - 1;
+    let id = rows[last]["request_id"].as_str().expect("an id").to_string();
+    rows[last].insert("request_id".to_string(), format!("{}~", &id[..id.len() - 1]).into());
+    write(&rows);
+    assert_eq!(std::fs::read(&path).expect("a log").len(), bytes.len());
+    assert!(hash(false, 4) != first && hash(true, 4) != whole);
 }
 
 fn each_block(path: &Path, detail: bool, mut then: impl FnMut(&Block, bool)) {

@@ -60,7 +60,7 @@ fn depth(own: &Type) -> usize {
 }
 
 /// The bytes that say it, before their length and the last word.
-fn end<T: ChunkReader>(from: &T) -> Result<impl Deref<Target = [u8]> + use<T>> {
+pub fn end<T: ChunkReader>(from: &T) -> Result<impl Deref<Target = [u8]> + use<T>> {
     let early = || broken("the file is too short");
     let tail_at = from.len().checked_sub(FOOTER_SIZE as u64).ok_or_else(early)?;
     let tail = FooterTail::try_from(&*from.get_bytes(tail_at, FOOTER_SIZE)?)?;

@@ -112,9 +112,9 @@ impl<R: ChunkReader> Leaf<R> {
         })
     }
 
-    /// After the last row of the group there is nothing more.
-    pub fn end(mut self) -> Result<()> {
-        if self.page()?.is_some() { Err(broken("more values than rows")) } else { Ok(()) }
+    /// After the last row of the group there is nothing more; gives the hash of all pages.
+    pub fn end(mut self) -> Result<u128> {
+        if self.page()?.is_some() { Err(broken("more values than rows")) } else { Ok(self.pages.hash()) }
     }
 
     pub fn levels(&self) -> &[u8] {

@@ -8,6 +8,7 @@ mod batches;
 mod buffers;
 mod file;
 mod footer;
+mod hashes;
 mod hybrid;
 mod leaf;
 mod pages;
@@ -26,13 +27,14 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use parquet::basic::ConvertedType;
 use parquet::file::metadata::ColumnChunkMetaData;
-use parquet::file::reader::ChunkReader;
+use parquet::file::reader::{ChunkReader, Length as _};
 use parquet::schema::types::Type;
 use twox_hash::xxhash3_128;
 
 use self::batches::{Batches, Reader, not_read, sound};
 use self::buffers::Buffers;
 use self::file::PagedFile;
+use self::hashes::Hashes;
 use self::row_groups::RowGroups;
 use super::rows::Columns;
 use super::{Container, MAGIC_OF_PARQUET};
@@ -79,7 +81,12 @@ pub struct Rows {
     ended_by: Option<(Reason, String)>,
     /// The part that says what is known of the whole input.
     is_first: bool,
-    /// Of what is stored: bytes and hash, which the part that ends first finds out, while others are read.
+    /// Its groups.
+    groups: Range<usize>,
+    /// Of those that were read, in all parts.
+    hashes: Hashes,
+    /// Of what is stored: bytes and hash, where some groups have none. The part that finds it out reads all once more, while
+    /// others are read.
     stored_hash: Arc<Mutex<Option<(u64, String)>>>,
     progress: Arc<Progress>,
 }
@@ -142,6 +149,8 @@ impl Rows {
             row: 0,
             ended_by: None,
             is_first: true,
+            groups: 0..0,
+            hashes: Hashes::default(),
             stored_hash: Arc::default(),
             progress,
         };
@@ -195,7 +204,8 @@ impl Rows {
         if !found {
             // A part is kept until all inputs are read; its memory needn't be.
             self.buffers = Buffers::default();
-            if let Ok(mut stored_hash) = self.stored_hash.try_lock()
+            if !self.hashes.has(self.groups.clone())
+                && let Ok(mut stored_hash) = self.stored_hash.try_lock()
                 && stored_hash.is_none()
             {
                 *stored_hash = Some(self.stored.hash()?);
@@ -212,6 +222,7 @@ impl Rows {
         let stored_hash = self.stored_hash.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (bytes, hash) = match stored_hash {
             Some(stored_hash) => stored_hash,
+            None if self.is_hashed() => self.stored.hash_by_pages(&self.hashes)?,
             None => self.stored.hash()?,
         };
         Ok(Some(InputSummary {
@@ -262,6 +273,12 @@ impl Rows {
         }))
     }
 
+    /// Whether the pages of all row groups were hashed.
+    fn is_hashed(&self) -> bool {
+        let metadata = self.metadata.as_ref().map(|metadata| metadata.metadata());
+        metadata.is_some_and(|metadata| self.hashes.has(0..metadata.num_row_groups()))
+    }
+
     /// Of all leaves, with dots.
     fn column_names(&self) -> Vec<String> {
         let schema = self.metadata.iter().flat_map(|metadata| metadata.parquet_schema().columns());
@@ -299,6 +316,8 @@ impl Rows {
             mask: mask.clone(),
             batch_rows,
             row: runs.first().map_or(0, |run| run.rows.start),
+            groups: runs.first().map_or(0, |run| run.groups.start)
+                ..runs.last().map_or(0, |run| run.groups.end),
             runs: runs.into_iter(),
             is_by_pages: self.is_by_pages,
             is_brief: false,
@@ -307,6 +326,7 @@ impl Rows {
             batch: None,
             ended_by: None,
             is_first: place == 0,
+            hashes: self.hashes.clone(),
             stored_hash: self.stored_hash.clone(),
             progress: self.progress.clone(),
         };
@@ -387,6 +407,7 @@ impl Rows {
                 batch_rows: self.batch_rows,
                 is_by_pages: self.is_by_pages,
                 is_brief: self.is_brief,
+                hashes: &self.hashes,
                 buffers: &self.buffers,
             };
             match self.stored.reader(&self.name, metadata, &part)?.filter(|_| !run.rows.is_empty()) {
@@ -407,6 +428,7 @@ struct Part<'m> {
     batch_rows: usize,
     is_by_pages: bool,
     is_brief: bool,
+    hashes: &'m Hashes,
     buffers: &'m Buffers,
 }
 
@@ -487,7 +509,18 @@ impl Stored {
             hash.write(&buffer[..count]);
             bytes += count as u64;
         }
-        Ok((bytes, format!("{:032x}", hash.finish_128())))
+        Ok((bytes, shown(hash.finish_128())))
+    }
+
+    /// The same, where the pages of all groups were hashed.
+    fn hash_by_pages(&self, hashes: &Hashes) -> Result<(u64, String)> {
+        let StoredPlace::File(path) = &self.place else { return self.hash() };
+        let file = open(path)?;
+        let bytes = file.len();
+        match footer::end(&file) {
+            Ok(footer) => Ok((bytes, shown(hashes.of_file(&footer)))),
+            Err(_) => self.hash(),
+        }
     }
 
     /// That a store gave no bytes is no fault of the file.
@@ -503,6 +536,10 @@ impl Stored {
 fn range(column: &ColumnChunkMetaData) -> Option<Range<u64>> {
     let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset()).try_into().ok()?;
     Some(start..start.checked_add(column.compressed_size().try_into().ok()?)?)
+}
+
+fn shown(hash: u128) -> String {
+    format!("{hash:032x}")
 }
 
 fn open(path: &Path) -> Result<File> {

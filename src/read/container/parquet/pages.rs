@@ -13,6 +13,7 @@ use parquet::file::serialized_reader::SerializedPageReader;
 use snap::raw;
 
 use super::buffers::Buffers;
+use super::hashes;
 use super::hybrid::take_number;
 use super::leaf::broken;
 
@@ -29,6 +30,8 @@ pub struct Pages<R: ChunkReader> {
     snappy: Option<raw::Decoder>,
     /// Only what pages begin with is read.
     is_brief: bool,
+    /// Of the pages so far, as they lie in the file if Snappy packed them.
+    hash: u128,
     buffers: Buffers,
 }
 
@@ -42,18 +45,25 @@ impl<R: ChunkReader> Pages<R> {
     ) -> Result<Pages<R>> {
         if column.compression() != Compression::SNAPPY {
             let pages = SerializedPageReader::new(source, column, rows, None)?;
-            return Ok(Pages { pages, snappy: None, is_brief, buffers });
+            return Ok(Pages { pages, snappy: None, is_brief, hash: 0, buffers });
         }
         // Told that nothing packed them, the reader gives pages as they lie there. Nobody compares the length that a head says
         // of the page unpacked with Snappy's own, which counts.
         let as_they_lie = column.clone().into_builder().set_compression(Compression::UNCOMPRESSED).build()?;
         let pages = SerializedPageReader::new(source, &as_they_lie, rows, None)?;
-        Ok(Pages { pages, snappy: Some(raw::Decoder::new()), is_brief, buffers })
+        Ok(Pages { pages, snappy: Some(raw::Decoder::new()), is_brief, hash: 0, buffers })
+    }
+
+    pub fn hash(&self) -> u128 {
+        self.hash
     }
 
     /// The next page, unpacked; None at the end.
     pub fn next(&mut self) -> Result<Option<Page>> {
         let Some(mut page) = self.pages.get_next_page()? else { return Ok(None) };
+        if !self.is_brief {
+            self.hash = hashes::with(self.hash, page.buffer());
+        }
         let Some(snappy) = &mut self.snappy else { return Ok(Some(page)) };
         let brief = BRIEF + page.num_values() as usize / 2;
         let most = if self.is_brief && !matches!(page, Page::DictionaryPage { .. }) { brief } else { MOST };

@@ -18,6 +18,7 @@ use parquet::schema::types::Type;
 
 use super::Part;
 use super::buffers::Buffers;
+use super::hashes::Hashes;
 use super::leaf::{Kind, Leaf, at_least, broken};
 
 /// The rows of some row groups, a batch at a time; no batch is of two groups.
@@ -31,7 +32,9 @@ pub struct RowGroups<R: ChunkReader> {
     buffers: Buffers,
     /// Of the group that is read.
     leaves: Vec<Leaf<R>>,
+    group: Option<usize>,
     rows: usize,
+    hashes: Hashes,
 }
 
 /// The columns that somebody reads.
@@ -90,15 +93,21 @@ impl<R: ChunkReader> RowGroups<R> {
             is_brief: part.is_brief,
             buffers: part.buffers.clone(),
             leaves: Vec::new(),
+            group: None,
             rows: 0,
+            hashes: part.hashes.clone(),
         })
     }
 
     fn read(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
         while self.rows == 0 {
             // A group that holds more than it says would lose the rest.
-            self.leaves.drain(..).try_for_each(Leaf::end)?;
+            let leaves = self.leaves.drain(..).map(Leaf::end).collect::<Result<Vec<_>, _>>()?;
+            if let Some(group) = self.group.take() {
+                self.hashes.put(group, leaves);
+            }
             let Some(place) = self.groups.next() else { return Ok(None) };
+            self.group = Some(place);
             let group = self.metadata.row_group(place);
             self.rows = usize::try_from(group.num_rows()).map_err(|_| broken("rows below 0"))?;
             for (place, kind) in &self.columns.leaves {
