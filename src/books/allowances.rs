@@ -29,10 +29,13 @@ pub struct AllowanceLine {
     from: Day,
 }
 
+/// The few meters of a model that have lines.
+type Meters = Vec<(Meter, Timed<Arc<AllowanceLine>>)>;
+
 #[derive(Debug)]
 pub struct Allowances {
-    /// By base model; of each a few meters.
-    models: HashMap<Arc<str>, Vec<(Meter, Timed<Arc<AllowanceLine>>)>>,
+    /// By base model.
+    models: HashMap<Arc<str>, Meters>,
 }
 
 impl Allowances {
@@ -42,7 +45,7 @@ impl Allowances {
             let of_model = move |model: &str| ((Arc::from(model), shared.meter), shared.from, shared.clone());
             line.models.split(' ').map(of_model).collect::<Vec<_>>()
         });
-        let mut models: HashMap<_, Vec<_>> = HashMap::default();
+        let mut models: HashMap<_, Meters> = HashMap::default();
         for ((model, meter), lines) in dated::by_key(lines) {
             models.entry(model).or_default().push((meter, lines));
         }

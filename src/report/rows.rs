@@ -23,7 +23,7 @@ pub enum Cells {
     Date(Plain<i32>),
     /// In microseconds: polars and every reader know them; what is shown are whole seconds.
     Instant(Plain<i64>),
-    Text(Texts),
+    Text(Box<Texts>),
     Whole(Plain<i64>),
     Dollars(Plain<i128>),
     YesNo(Plain<bool>),
@@ -43,7 +43,7 @@ impl Rows {
         let cells = |column: &Column| match column.kind {
             Kind::Date => Cells::Date(Plain::new(room)),
             Kind::Instant => Cells::Instant(Plain::new(room)),
-            Kind::Text => Cells::Text(Texts { places: Vec::with_capacity(room), ..Texts::default() }),
+            Kind::Text => Cells::Text(Box::new(Texts::new(room))),
             Kind::Whole => Cells::Whole(Plain::new(room)),
             Kind::Dollars => Cells::Dollars(Plain::new(room)),
             Kind::YesNo => Cells::YesNo(Plain::new(room)),
@@ -317,7 +317,6 @@ impl<T: Copy + Default + Ord + Into<i64>> Plain<T> {
 const RECENT: usize = 32;
 
 /// A column of texts, each kept once.
-#[derive(Default)]
 pub struct Texts {
     /// The texts, one after the other, and where each ends. The first is empty and stands for null.
     all: String,
@@ -325,29 +324,45 @@ pub struct Texts {
     /// Places of texts, by a hash that is another one in each run: texts of a log may be forged.
     table: HashTable<u32>,
     hasher: RandomState,
-    /// Places by where texts were when they came.
-    recent: [u32; RECENT],
+    /// By where texts were when they came: where they are, and their places.
+    recent: [(usize, usize, u32); RECENT],
     /// For each row its text's place.
     pub places: Vec<u32>,
 }
 
 impl Texts {
-    fn push(&mut self, text: &str, rows: usize) {
-        if self.ends.is_empty() {
-            self.ends.push(0);
+    fn new(room: usize) -> Texts {
+        Texts {
+            all: String::new(),
+            ends: vec![0],
+            table: HashTable::new(),
+            hasher: RandomState::default(),
+            recent: [(0, 0, 0); RECENT],
+            places: Vec::with_capacity(room),
         }
+    }
+
+    fn push(&mut self, text: &str, rows: usize) {
         // Most texts come again and again from where they came from before.
-        let recent = (text.as_ptr() as usize >> 2 ^ text.len()) % RECENT;
-        let place = match self.recent[recent] {
-            _ if text.is_empty() => 0,
-            place if self.bytes(place) == text.as_bytes() => place,
-            _ => self.find(text),
-        };
-        self.recent[recent] = place;
+        let (begin, end, place) = self.recent[Texts::recent(text)];
+        let is_it = self.all.as_bytes()[begin..end] == *text.as_bytes();
+        let place = if is_it { place } else { self.find(text) };
         push(&mut self.places, place, rows);
     }
 
+    fn recent(text: &str) -> usize {
+        (text.as_ptr() as usize >> 2 ^ text.len()) % RECENT
+    }
+
+    #[cold]
     fn find(&mut self, text: &str) -> u32 {
+        let place = if text.is_empty() { 0 } else { self.find_or_add(text) };
+        let Range { start, end } = range(&self.ends, place);
+        self.recent[Texts::recent(text)] = (start, end, place);
+        place
+    }
+
+    fn find_or_add(&mut self, text: &str) -> u32 {
         let own = hash(&self.hasher, text.as_bytes());
         if let Some(place) = self.table.find(own, |place| self.bytes(*place) == text.as_bytes()) {
             return *place;
@@ -376,7 +391,7 @@ impl Texts {
         for (rank, place) in (0..).zip(places) {
             ranks[place as usize] = rank;
         }
-        let greatest = ranks.len().saturating_sub(1);
+        let greatest = ranks.len() - 1;
         order.by(greatest as u64, self.places.iter().map(|place| ranks[*place as usize]));
     }
 

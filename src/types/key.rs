@@ -14,7 +14,8 @@ pub fn shown(name: &str) -> Cow<'_, str> {
     // Nearly all names are of bytes that are shown as they are; few have a capital I.
     let is_plain = name.bytes().fold(true, |is_plain, byte| is_plain & matches!(byte, b' '..=b'~'));
     let has_control = !is_plain && name.chars().any(char::is_control);
-    if !has_control && !(name.contains('I') && name.contains(KEY_PREFIX)) {
+    let may_be_key = name.contains('I') && name.contains(KEY_PREFIX);
+    if !(has_control || may_be_key) {
         return Cow::Borrowed(name);
     }
     let mut shown = String::with_capacity(name.len());
