@@ -52,7 +52,7 @@ use crate::types::reason::Reason;
 const FEWEST_ROWS: u64 = 1 << 14;
 /// Bytes of a batch of rows, as far as the file tells; and its rows. What is read of them fits the second-level cache.
 const BATCH: u64 = 2 << 20;
-const ROWS_OF_BATCH: u64 = 4 << 10;
+const ROWS_OF_BATCH: u64 = 2 << 10;
 /// So that a thread that has read its parts helps others with theirs.
 const PARTS_A_THREAD: usize = 4;
 /// Rows that are looked at to tell a shape.
