@@ -263,7 +263,7 @@ impl<'s> Rows<'s> {
     }
 
     fn identity(&self, spot: Spot) -> Identity {
-        Row::identity_at(self.chunks[spot.chunk()].0, spot.offset())
+        Unread::read(self.chunks[spot.chunk()].0, spot.offset()).identity
     }
 
     /// A row without another one of its identity that would count.
@@ -292,7 +292,7 @@ impl<'s> Rows<'s> {
             if row.has(row::NO_ID) {
                 return;
             }
-            let identity = self.identity(spot);
+            let identity = row.identity;
             let hash = identity.hash;
             let half = hash >> 32;
             let mut place = hash as usize & last;
@@ -309,9 +309,9 @@ impl<'s> Rows<'s> {
         for (place, (chunk, _)) in self.chunks.iter().enumerate() {
             let mut offset = 0;
             while offset < chunk.len() {
-                let (flags, next) = Row::flags_at(chunk, offset);
-                look_at(Spot::new(place, offset), Unread::new(chunk, offset, flags));
-                offset = next;
+                let row = Unread::read(chunk, offset);
+                look_at(Spot::new(place, offset), row);
+                offset = row.next();
             }
         }
         (again, not_plain)

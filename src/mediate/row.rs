@@ -243,33 +243,10 @@ fn little_endian(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(number)
 }
 
-/// The flags of the row at `offset` of a chunk, and where its body ends.
-fn flags_and_end(chunk: &[u8], offset: usize) -> (u16, usize) {
-    let [low, middle, high] = chunk[offset + IDENTITY..offset + HEAD] else { unreachable!("three bytes") };
-    let head = u32::from_le_bytes([low, middle, high, 0]);
-    (head as u16 & ((1 << FLAG_BITS) - 1), offset + HEAD + (head >> FLAG_BITS) as usize)
-}
-
 impl<'s> Row<'s> {
-    /// The identity of the row at `offset` of a chunk.
-    pub fn identity_at(chunk: &[u8], offset: usize) -> Identity {
-        let (hash, rest) = chunk[offset..offset + IDENTITY].split_at(8);
-        Identity {
-            hash: u64::from_le_bytes(hash.try_into().expect("8 bytes")),
-            rest: u16::from_le_bytes(rest.try_into().expect("2 bytes")).into(),
-        }
-    }
-
-    /// The flags of the row at `offset` of a chunk, and where the next one begins.
-    pub fn flags_at(chunk: &[u8], offset: usize) -> (u16, usize) {
-        let (flags, end) = flags_and_end(chunk, offset);
-        let next = if flags & HAS_DETAIL == 0 { end } else { end + 4 + detail_length(chunk, end) };
-        (flags, next)
-    }
-
     /// Reads the row at `offset` of a chunk.
     pub fn read(chunk: &'s [u8], offset: usize) -> Row<'s> {
-        let (flags, end) = flags_and_end(chunk, offset);
+        let Unread { identity, flags, end, .. } = Unread::read(chunk, offset);
         let detail = match flags & HAS_DETAIL {
             0 => &[][..],
             _ => &chunk[end + 4..end + 4 + detail_length(chunk, end)],
@@ -277,7 +254,7 @@ impl<'s> Row<'s> {
         let (at, body) = at_of(&chunk[offset + HEAD..end], flags);
         let (group, figures) = body.split_at(GROUP << usize::from(flags & WIDE_GROUP != 0));
         let group = GroupId(little_endian(group) as u32);
-        Row { identity: Row::identity_at(chunk, offset), at, group, flags, figures, detail }
+        Row { identity, at, group, flags, figures, detail }
     }
 
     pub fn has(&self, flag: u16) -> bool {
@@ -356,18 +333,34 @@ impl<'s> Row<'s> {
     }
 }
 
-/// A row of which no more than its flags was looked at.
+/// A row of which no more than its head was looked at.
 #[derive(Clone, Copy)]
 pub struct Unread<'s> {
     chunk: &'s [u8],
     offset: usize,
+    pub identity: Identity,
     flags: u16,
+    /// Where its body ends.
+    end: usize,
 }
 
 impl<'s> Unread<'s> {
-    /// The row with these flags at `offset` of a chunk.
-    pub fn new(chunk: &'s [u8], offset: usize, flags: u16) -> Unread<'s> {
-        Unread { chunk, offset, flags }
+    /// The row at `offset` of a chunk.
+    #[inline(always)]
+    pub fn read(chunk: &'s [u8], offset: usize) -> Unread<'s> {
+        // A time and a group follow, so there are more bytes than a head has.
+        let bytes = chunk[offset..].first_chunk().expect("a row is longer");
+        let head = u128::from_le_bytes(*bytes);
+        let identity = Identity { hash: head as u64, rest: (head >> 64) as u16 as u32 };
+        let head = (head >> (8 * IDENTITY)) as u32 & ((1 << (8 * (HEAD - IDENTITY))) - 1);
+        let (flags, length) = (head as u16 & ((1 << FLAG_BITS) - 1), head >> FLAG_BITS);
+        Unread { chunk, offset, identity, flags, end: offset + HEAD + length as usize }
+    }
+
+    /// Where the next row begins.
+    #[inline(always)]
+    pub fn next(&self) -> usize {
+        if self.has(HAS_DETAIL) { self.end + 4 + detail_length(self.chunk, self.end) } else { self.end }
     }
 
     pub fn has(&self, flag: u16) -> bool {
@@ -445,18 +438,19 @@ mod tests {
             assert_eq!(row.usage(), usage);
             assert_eq!(row.has(TOTAL_MISMATCH), logged == Some(1));
             assert!(!row.has(NO_ID));
-            offset = Row::flags_at(chunk, offset).1;
+            offset = Unread::read(chunk, offset).next();
         }
         let missing = Row::read(chunk, offset);
         assert_eq!((missing.missing_place(), missing.at), (1 << 33, Instant(whole)));
         assert!(missing.cache().is_none());
-        let (flags, offset) = Row::flags_at(chunk, offset);
+        let head = Unread::read(chunk, offset);
+        let (flags, offset) = (head.flags, head.next());
         assert_eq!(flags, NO_ID | USAGE_MISSING);
         let row = Row::read(chunk, offset);
         assert_eq!(row.cache(), Some(CacheUse { name: cache_name(&cache.name), ..cache.clone() }));
         assert_eq!((row.usage(), row.group), (Usage::default(), GroupId(u32::MAX)));
         assert!(row.has(UNDATED) && row.has(TOKENS_UNKNOWN) && !row.has(NO_ID));
-        assert_eq!(Row::flags_at(chunk, offset).1, chunk.len());
+        assert_eq!(Unread::read(chunk, offset).next(), chunk.len());
     }
 
     #[test]
@@ -483,7 +477,7 @@ mod tests {
         for expected in put {
             let row = Row::read(chunk, offset);
             assert_eq!((row.at, row.group, row.usage()), expected);
-            offset = Row::flags_at(chunk, offset).1;
+            offset = Unread::read(chunk, offset).next();
         }
         assert_eq!(offset, chunk.len());
     }
