@@ -27,7 +27,6 @@ pub struct RowGroups<R: ChunkReader> {
     columns: Columns,
     batch_rows: usize,
     groups: Range<usize>,
-    is_brief: bool,
     buffers: Buffers,
     /// Of the group that is read.
     leaves: Vec<Leaf<R>>,
@@ -87,7 +86,6 @@ impl<R: ChunkReader> RowGroups<R> {
             columns,
             batch_rows: part.batch_rows,
             groups: part.groups.clone(),
-            is_brief: part.is_brief,
             buffers: part.buffers.clone(),
             leaves: Vec::new(),
             rows: 0,
@@ -104,7 +102,7 @@ impl<R: ChunkReader> RowGroups<R> {
             for (place, kind) in &self.columns.leaves {
                 let (column, buffers) = (group.column(*place), self.buffers.clone());
                 let source = self.source.clone();
-                self.leaves.push(Leaf::open(kind, source, column, self.rows, self.is_brief, buffers)?);
+                self.leaves.push(Leaf::open(kind, source, column, self.rows, buffers)?);
             }
         }
         let rows = self.batch_rows.min(self.rows);
