@@ -97,12 +97,11 @@ impl<R: ChunkReader> Leaf<R> {
         source: Arc<R>,
         column: &ColumnChunkMetaData,
         rows: usize,
-        is_brief: bool,
         buffers: Buffers,
     ) -> Result<Leaf<R>> {
         Ok(Leaf {
             kind: kind.clone(),
-            pages: Pages::open(source, column, rows, is_brief, buffers)?,
+            pages: Pages::open(source, column, rows, buffers)?,
             page: None,
             dictionary: Dictionary::None,
             levels: Vec::new(),

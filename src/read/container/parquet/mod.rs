@@ -71,8 +71,6 @@ pub struct Rows {
     runs: std::vec::IntoIter<Run>,
     /// Whether rows are read by their columns, which are read as fast as can be.
     is_by_pages: bool,
-    /// Whether only the first rows are read, of what pages begin with.
-    is_brief: bool,
     reader: Option<Batches>,
     buffers: Buffers,
     batch: Option<RecordBatch>,
@@ -142,7 +140,6 @@ impl Rows {
             batch_rows: TOLD_BY,
             runs: Vec::new().into_iter(),
             is_by_pages: false,
-            is_brief: false,
             reader: None,
             buffers: Buffers::default(),
             batch: None,
@@ -243,13 +240,11 @@ impl Rows {
     /// Tells the shape by the first rows; the error says what was seen. A file without rows is of any shape.
     fn tell(&mut self, runs: &[Run]) -> Result<std::result::Result<&'static Shape, String>> {
         self.mask = self.columns_that(|parts| SHAPES.iter().any(|shape| shape.fields.keep(parts)));
+        self.runs = Vec::from(runs).into_iter();
         self.is_by_pages = true;
         let mut lines = Vec::new();
-        // Of runs that can't be read the next one tells. A run may be one whose first rows aren't in what pages begin with.
-        for (run, is_brief) in runs.iter().flat_map(|run| [(run, true), (run, false)]) {
-            self.runs = vec![run.clone()].into_iter();
-            (self.reader, self.is_brief) = (None, is_brief);
-            self.next_batch()?;
+        // Of runs that can't be read the next one tells.
+        while self.next_batch()? {
             if let Some(batch) = self.batch.take() {
                 let columns = Columns::new(&batch);
                 for row in 0..batch.num_rows() {
@@ -320,7 +315,6 @@ impl Rows {
                 ..runs.last().map_or(0, |run| run.groups.end),
             runs: runs.into_iter(),
             is_by_pages: self.is_by_pages,
-            is_brief: false,
             reader: None,
             buffers: self.buffers.clone(),
             batch: None,
@@ -406,7 +400,6 @@ impl Rows {
                 mask: &self.mask,
                 batch_rows: self.batch_rows,
                 is_by_pages: self.is_by_pages,
-                is_brief: self.is_brief,
                 hashes: &self.hashes,
                 buffers: &self.buffers,
             };
@@ -427,7 +420,6 @@ struct Part<'m> {
     mask: &'m ProjectionMask,
     batch_rows: usize,
     is_by_pages: bool,
-    is_brief: bool,
     hashes: &'m Hashes,
     buffers: &'m Buffers,
 }

@@ -28,7 +28,6 @@ pub struct RowGroups<R: ChunkReader> {
     columns: Columns,
     batch_rows: usize,
     groups: Range<usize>,
-    is_brief: bool,
     buffers: Buffers,
     /// Of the group that is read.
     leaves: Vec<Leaf<R>>,
@@ -90,7 +89,6 @@ impl<R: ChunkReader> RowGroups<R> {
             columns,
             batch_rows: part.batch_rows,
             groups: part.groups.clone(),
-            is_brief: part.is_brief,
             buffers: part.buffers.clone(),
             leaves: Vec::new(),
             group: None,
@@ -113,7 +111,7 @@ impl<R: ChunkReader> RowGroups<R> {
             for (place, kind) in &self.columns.leaves {
                 let (column, buffers) = (group.column(*place), self.buffers.clone());
                 let source = self.source.clone();
-                self.leaves.push(Leaf::open(kind, source, column, self.rows, self.is_brief, buffers)?);
+                self.leaves.push(Leaf::open(kind, source, column, self.rows, buffers)?);
             }
         }
         let rows = self.batch_rows.min(self.rows);
