@@ -54,7 +54,7 @@ const FEWEST_ROWS: u64 = 1 << 14;
 const BATCH: u64 = 2 << 20;
 const ROWS_OF_BATCH: u64 = 2 << 10;
 /// So that a thread that has read its parts helps others with theirs.
-const PARTS_A_THREAD: usize = 4;
+const PARTS_A_THREAD: usize = 32;
 /// Rows that are looked at to tell a shape.
 const TOLD_BY: usize = 64;
 
