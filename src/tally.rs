@@ -466,7 +466,7 @@ impl Open {
     }
 }
 
-/// Whether any of its quantities is of these slots. They are the last ones, as a rule.
+/// Whether any of its quantities is of these slots. Slots that have allowances are the last ones, as a rule.
 #[inline(always)]
 fn fits_any(slots: u64, usage: &Usage) -> bool {
     let quantities = usage.quantities();

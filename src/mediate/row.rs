@@ -17,7 +17,7 @@ use crate::types::day::Instant;
 use crate::types::detail::Place;
 use crate::types::meter::Slot;
 use crate::types::tally::GroupId;
-use crate::types::usage::Usage;
+use crate::types::usage::{GREATEST_COUNT, Usage};
 use crate::types::varint::{push_varint, take_varint};
 
 const HEAD: usize = IDENTITY + 3;
@@ -62,6 +62,9 @@ const GROUP: usize = 2;
 /// Of the byte before a figure; above them is the place of its length in `FIGURE_BYTES`.
 const SLOT_BITS: u32 = 6;
 const FIGURE_BYTES: [usize; 4] = [1, 2, 3, 7];
+/// A figure is below: the sum of a few counts.
+const MOST: u64 = 1 << (8 * FIGURE_BYTES[3]);
+const _: () = assert!(MOST / GREATEST_COUNT >= 1 << 16);
 /// Of a figure that isn't of a slot.
 const NO_SLOT: Slot = Slot(0);
 const _: () = assert!(Slot::COUNT <= 1 << SLOT_BITS);
@@ -212,7 +215,7 @@ impl<'c> Draft<'c> {
     fn push_figure(&mut self, slot: Slot, figure: u64) {
         let code = (figure >> 8 != 0) as usize + (figure >> 16 != 0) as usize + (figure >> 24 != 0) as usize;
         let byte = slot.0 | (code as u8) << SLOT_BITS;
-        debug_assert!(figure >> (8 * FIGURE_BYTES[3]) == 0, "a few counts");
+        debug_assert!(figure < MOST, "the sum of a few counts");
         self.push((figure << 8 | u64::from(byte)).to_le_bytes(), 1 + FIGURE_BYTES[code]);
     }
 

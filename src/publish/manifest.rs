@@ -159,7 +159,7 @@ pub struct InputOf {
     pub name: String,
     pub bytes: u64,
     pub lines: u64,
-    /// XXH3 (128 bits) of the bytes as stored.
+    /// See [`InputSummary`](crate::types::origin::InputSummary).
     pub hash: String,
     #[serde(default)]
     pub container: String,

@@ -67,7 +67,7 @@ impl Rows {
         values.into_iter().for_each(|value| row.all(value));
     }
 
-    /// Appends so many rows, column by column from the first on.
+    /// Appends so many rows, column by column from the first on: where rows are very many, or share cells.
     pub fn append(&mut self, rows: usize) -> Appended<'_> {
         self.rows += rows;
         Appended { rows, columns: self.columns.iter_mut() }

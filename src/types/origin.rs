@@ -14,7 +14,8 @@ pub struct InputSummary {
     /// Bytes as stored (packed, where it is packed).
     pub bytes: u64,
     pub lines: u64,
-    /// XXH3 (128 bits) of the bytes as stored, in hexadecimal.
+    /// XXH3 (128 bits) of the bytes as stored, in hexadecimal; of a Parquet file, of its footer and the pages of the columns
+    /// that decide something, of an object of a store, of what the store says of it.
     pub hash: String,
     /// How its items lie in it.
     pub container: &'static str,

@@ -65,8 +65,10 @@ pub enum FigureOf {
     Beside(Beside),
 }
 
+const _: () = assert!(Slot::COUNT + Beside::ALL.len() <= Figure::MOST);
+
 impl Figure {
-    /// There are fewer.
+    /// There are no more.
     const MOST: usize = 64;
 
     pub fn of(self) -> FigureOf {
@@ -102,7 +104,8 @@ impl From<Beside> for Figure {
 
 /// Sums over the requests of a cell. They fit because [`Tally::everything`] does.
 ///
-/// A cell has few of the figures that there are, so it says which: cells are many, and what isn't there costs nothing.
+/// A cell has few of the figures that there are, so it says which: cells are many, and what isn't there costs nothing, the
+/// usual figures aside.
 /// Arithmetic wraps around: a part may be below 0, of requests that are taken back; the whole never is.
 #[derive(Clone, Debug)]
 #[repr(C)]

@@ -305,11 +305,11 @@ fn nearly_every_row_of_a_real_log_is_plain() {
 }
 
 #[test]
-fn a_file_is_told_by_its_footer_and_the_pages_that_are_read() {
+fn a_file_is_known_by_its_footer_and_the_pages_that_decide_whoever_reads_them() {
     let scratch = tempfile::tempdir().expect("a folder");
     let path = scratch.path().join("log.parquet");
-    let hash = |detail: bool, parts: usize| {
-        let settings = Settings { shape: Some(&canonical::SHAPE), detail, ..Settings::default() };
+    let hash_as = |shape, detail: bool, parts: usize| {
+        let settings = Settings { shape, detail, ..Settings::default() };
         let stored = Stored::file(&path);
         let parts = Rows::open(InputId(0), "log".into(), stored, &settings, parts, Arc::default());
         let mut parts = parts.expect("a log");
@@ -323,26 +323,45 @@ fn a_file_is_told_by_its_footer_and_the_pages_that_are_read() {
         assert_eq!(summaries[0].bytes, path.metadata().expect("a file").len());
         summaries[0].hash.clone()
     };
+    let hash = || {
+        let first = hash_as(Some(&canonical::SHAPE), false, 1);
+        for shape in [None, Some(&canonical::SHAPE)] {
+            for detail in [false, true] {
+                for parts in [1, 4] {
+                    assert_eq!(hash_as(shape, detail, parts), first, "{detail}, {parts} parts");
+                }
+            }
+        }
+        first
+    };
     // Its footer says nothing of values.
     let writer = || {
         WriterProperties::builder()
             .set_statistics_enabled(EnabledStatistics::None)
             .set_dictionary_enabled(false)
     };
-    let write = |rows: &[Row]| std::fs::write(&path, of_arrays(arrays(rows), 50, writer())).expect("a log");
-    let mut rows = records();
-    write(&rows);
-    let (first, whole) = (hash(false, 1), hash(true, 1));
-    assert_eq!((hash(false, 4), hash(true, 4)), (first.clone(), whole.clone()));
-    let bytes = std::fs::read(&path).expect("a log");
-    assert_eq!(whole, format!("{:032x}", XxHash3_128::oneshot(&bytes)));
-    // One value of the last group.
-    let last = rows.len() - 1;
-    let id = rows[last]["request_id"].as_str().expect("an id").to_string();
-    rows[last].insert("request_id".to_string(), format!("{}~", &id[..id.len() - 1]).into());
-    write(&rows);
-    assert_eq!(std::fs::read(&path).expect("a log").len(), bytes.len());
-    assert!(hash(false, 4) != first && hash(true, 4) != whole);
+    // Of few rows all are looked at to tell the shape.
+    for (rows, group) in [(40, 100), (records().len(), 50)] {
+        let write =
+            |rows: &[Row]| std::fs::write(&path, of_arrays(arrays(rows), group, writer())).expect("a log");
+        let mut rows = records()[..rows].to_vec();
+        write(&rows);
+        let (first, bytes) = (hash(), std::fs::read(&path).expect("a log"));
+        assert_ne!(first, format!("{:032x}", XxHash3_128::oneshot(&bytes)));
+        let last = rows.len() - 1;
+        for (column, is_known_by) in [("region", false), ("request_id", true)] {
+            let text = rows[last][column].as_str().expect("a text").to_string();
+            rows[last].insert(column.to_string(), format!("{}~", &text[..text.len() - 1]).into());
+            write(&rows);
+            assert!(std::fs::read(&path).expect("a log").len() == bytes.len());
+            assert_eq!(hash() != first, is_known_by, "{column}");
+        }
+    }
+    // Pages that can't be read say nothing, so the bytes do.
+    let mut bytes = std::fs::read(&path).expect("a log");
+    bytes[4..40].fill(0xff);
+    std::fs::write(&path, &bytes).expect("a log");
+    assert_eq!(hash(), format!("{:032x}", XxHash3_128::oneshot(&bytes)));
 }
 
 fn each_block(path: &Path, detail: bool, mut then: impl FnMut(&Block, bool)) {

@@ -4,6 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
+use parquet::file::properties::WriterProperties;
+
+use crate::containers::{Row, arrays, of_arrays};
 use crate::run::{self, request, stderr, stdout, write};
 
 /// Two days of logs in `logs/`, and settings in `etc/`, with paths that are relative to them.
@@ -192,21 +195,27 @@ fn the_first_entry_that_names_an_input_counts_in_whatever_order_inputs_are_read(
 }
 
 #[test]
-fn a_plain_line_is_filled_in_by_the_entry_of_its_own_input() {
+fn a_plain_line_or_row_is_filled_in_by_the_entry_of_its_own_input() {
     // Lines of one spelling, which lack a project: what is learnt from one input must not be used for the other.
     let folder = made();
     let line = request("r", "2026-06-01T19:00:00").replace(r#""project_id":"p","#, "");
     for name in ["a", "b"] {
         let lines = (0..2000).map(|id| line.replace(r#""r""#, &format!(r#""{name}{id}""#)));
-        write(folder.path(), &format!("else/{name}.jsonl"), &lines.collect::<Vec<_>>());
+        let lines: Vec<String> = lines.collect();
+        write(folder.path(), &format!("else/{name}.jsonl"), &lines);
+        let rows: Vec<Row> = lines.iter().map(|line| serde_json::from_str(line).expect("a record")).collect();
+        let rows = of_arrays(arrays(&rows), 500, WriterProperties::builder());
+        fs::write(folder.path().join(format!("else/{name}.parquet")), rows).expect("a log");
     }
-    let entries = "[[inputs]]\nlogs = \"a.jsonl\"\nproject = \"of-a\"\n[[inputs]]\nlogs = \"b.jsonl\"\nproject = \"of-b\"\n";
-    fs::write(folder.path().join("else/rerate.toml"), entries).expect("settings");
-    for threads in [1, 2] {
+    let entries = ["a", "b"].map(|name| {
+        format!("[[inputs]]\nlogs = [\"{name}.jsonl\", \"{name}.parquet\"]\nproject = \"of-{name}\"\n")
+    });
+    fs::write(folder.path().join("else/rerate.toml"), entries.concat()).expect("settings");
+    for (threads, kind) in [(1, "jsonl"), (2, "jsonl"), (1, "parquet"), (2, "parquet")] {
         let output = rerate(
             folder.path(),
             &[],
-            &format!("replay a.jsonl b.jsonl --out days --threads {threads} --replace"),
+            &format!("replay a.{kind} b.{kind} --out days --threads {threads} --replace"),
         );
         assert!(output.status.success(), "{}", stderr(&output));
         let rows = run::table(&folder.path().join("else/days"), "usage");

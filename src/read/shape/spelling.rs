@@ -86,7 +86,8 @@ impl Spelling {
 
 /// What the strict decoder made of the first line of each spelling. A spelling is known by 128 bits of XXH3 under a key
 /// that is new for each run, so that it is neither kept nor compared: among 10⁹ spellings two share them with a
-/// probability of about 10⁻²¹, and nobody who forges a log can aim at them.
+/// probability of about 10⁻²¹, and nobody who forges a log can aim at them. The key of a row has no more bits than that, and
+/// stands in place of a hash.
 pub struct Spellings<Known> {
     key: u64,
     /// At most half full. A hash is looked for from its lowest bits on.
@@ -94,7 +95,7 @@ pub struct Spellings<Known> {
     length: usize,
 }
 
-/// Hash of a spelling.
+/// Hash of a spelling, or what is mixed of 128 bits.
 pub type Spelled = u128;
 
 /// So many are no log's; of a forged one, or one with a model of its own in every line, a thread forgets all, and no more

@@ -1,14 +1,22 @@
-//! Owns what says which file it was: a hash of its footer, and of all pages that somebody reads, made while they are read. So
-//! nothing is read for it alone, and columns that nobody reads, long texts among them, cost nothing; of these the footer says
-//! where they lie and how long they are. A file of which not all groups were read by their pages has none.
+//! Owns what says which file it was: a hash of its footer, and of the pages of all columns that decide something. As a rule
+//! it is made while they are read, so that nothing is read for it alone, and columns that nobody reads, long texts among
+//! them, cost nothing; of these the footer says where they lie and how long they are. It is the same whoever reads them: a
+//! group that was read in another way is read once more, its pages as they lie there.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use parquet::arrow::ProjectionMask;
+use parquet::errors::Result;
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::reader::ChunkReader;
 use twox_hash::XxHash3_128;
 
-/// Of each row group that was read to its end. All parts of a file share them.
+use super::buffers::Buffers;
+use super::pages::Pages;
+
+/// Of row groups. All parts of a file share them.
 #[derive(Clone, Debug, Default)]
 pub struct Hashes(Arc<Mutex<BTreeMap<usize, u128>>>);
 
@@ -19,9 +27,33 @@ impl Hashes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(group, hash);
     }
 
+    /// Whether all of these groups are known.
     pub fn has(&self, groups: Range<usize>) -> bool {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.range(groups.clone()).count() == groups.len()
+    }
+
+    /// Reads the pages of those groups that aren't known; an error where they can't be read.
+    pub fn complete<R: ChunkReader + 'static>(
+        &self,
+        source: R,
+        metadata: &ParquetMetaData,
+        groups: Range<usize>,
+        decide: &ProjectionMask,
+    ) -> Result<()> {
+        let (source, buffers) = (Arc::new(source), Buffers::default());
+        for place in groups.filter(|place| !self.has(*place..place + 1)) {
+            let group = metadata.row_group(place);
+            let rows = usize::try_from(group.num_rows()).unwrap_or(0);
+            let leaves = group.columns().iter().enumerate().filter(|(leaf, _)| decide.leaf_included(*leaf));
+            let leaves = leaves.map(|(_, column)| {
+                let mut pages = Pages::open(source.clone(), column, rows, buffers.clone())?;
+                while pages.next_as_it_lies()?.is_some() {}
+                Ok(pages.hash())
+            });
+            self.put(place, leaves.collect::<Result<Vec<_>>>()?);
+        }
+        Ok(())
     }
 
     /// The file's, whose groups are all known.

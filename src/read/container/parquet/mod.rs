@@ -20,7 +20,7 @@ use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use arrow_array::RecordBatch;
 use parquet::arrow::ProjectionMask;
@@ -81,11 +81,9 @@ pub struct Rows {
     is_first: bool,
     /// Its groups.
     groups: Range<usize>,
-    /// Of those that were read, in all parts.
+    /// Of those of all parts, by the columns that decide something.
     hashes: Hashes,
-    /// Of what is stored: bytes and hash, where some groups have none. The part that finds it out reads all once more, while
-    /// others are read.
-    stored_hash: Arc<Mutex<Option<(u64, String)>>>,
+    decide: ProjectionMask,
     progress: Arc<Progress>,
 }
 
@@ -148,7 +146,7 @@ impl Rows {
             is_first: true,
             groups: 0..0,
             hashes: Hashes::default(),
-            stored_hash: Arc::default(),
+            decide: ProjectionMask::all(),
             progress,
         };
         let metadata = match metadata {
@@ -201,11 +199,8 @@ impl Rows {
         if !found {
             // A part is kept until all inputs are read; its memory needn't be.
             self.buffers = Buffers::default();
-            if !self.hashes.has(self.groups.clone())
-                && let Ok(mut stored_hash) = self.stored_hash.try_lock()
-                && stored_hash.is_none()
-            {
-                *stored_hash = Some(self.stored.hash()?);
+            if let Some(metadata) = &self.metadata {
+                self.stored.hash_groups(&self.hashes, metadata, self.groups.clone(), &self.decide)?;
             }
         }
         Ok(found)
@@ -216,11 +211,9 @@ impl Rows {
         if !self.is_first {
             return Ok(None);
         }
-        let stored_hash = self.stored_hash.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (bytes, hash) = match stored_hash {
-            Some(stored_hash) => stored_hash,
-            None if self.is_hashed() => self.stored.hash_by_pages(&self.hashes)?,
-            None => self.stored.hash()?,
+        let (bytes, hash) = match self.is_hashed() {
+            true => self.stored.hash_by_pages(&self.hashes)?,
+            false => self.stored.hash()?,
         };
         Ok(Some(InputSummary {
             name: self.name.clone(),
@@ -257,7 +250,8 @@ impl Rows {
             let rows = 0..runs.last().map_or(0, |run| run.rows.end);
             self.ended_by = Some((Reason::TruncatedInput, not_read(&rows)));
         }
-        (self.reader, self.row) = (None, 0);
+        // More columns were read than decide something.
+        (self.reader, self.row, self.hashes) = (None, 0, Hashes::default());
         let rows = lines.split(|byte| *byte == b'\n').filter(|row| !row.is_empty());
         let told = rows.filter_map(|row| Shape::tell(&Value::sketch(row, true).ok()?)).next();
         let without_rows = runs.is_empty().then(|| SHAPES[0]);
@@ -287,13 +281,20 @@ impl Rows {
         runs: Vec<Run>,
         parts: usize,
     ) -> Vec<Rows> {
-        let mut left = Vec::new();
-        self.is_by_pages = matches!(shape.read, Read::AsItIs(_)) && !settings.detail;
-        if self.is_by_pages {
-            left = self.columns_only_shown();
-        }
-        let is_left = |path: &[&str]| left.iter().any(|name| name == path[0]);
-        let mask = self.columns_that(|path| shape.fields.keep(path) && !is_left(path));
+        let is_as_it_is = matches!(shape.read, Read::AsItIs(_));
+        self.is_by_pages = is_as_it_is && !settings.detail;
+        let shown = if is_as_it_is { self.columns_only_shown() } else { Vec::new() };
+        let is_shown = |path: &[&str]| shown.iter().any(|name| name == path[0]);
+        let decide = self.columns_that(|path| shape.fields.keep(path) && !is_shown(path));
+        let mask = match self.is_by_pages {
+            true => decide.clone(),
+            false => self.columns_that(|path| shape.fields.keep(path)),
+        };
+        // Of a group that is in no run there is nothing.
+        let all = self.metadata.as_ref().map_or(0, |metadata| metadata.metadata().num_row_groups());
+        let begins = runs.iter().map(|run| run.groups.start).chain([all]);
+        let ends = [0].into_iter().chain(runs.iter().map(|run| run.groups.end));
+        ends.zip(begins).flat_map(|(end, begin)| end..begin).for_each(|group| self.hashes.put(group, []));
         let reading = Reading { container: Container::Parquet, shape, is_row: self.needs_unfolding(shape) };
         let batch_rows = self.rows_of_batch(&mask);
         let parts = if shape.merges { 1 } else { (parts * PARTS_A_THREAD).clamp(1, runs.len().max(1)) };
@@ -321,7 +322,7 @@ impl Rows {
             ended_by: None,
             is_first: place == 0,
             hashes: self.hashes.clone(),
-            stored_hash: self.stored_hash.clone(),
+            decide: decide.clone(),
             progress: self.progress.clone(),
         };
         chunks.into_iter().enumerate().map(part).collect()
@@ -502,6 +503,23 @@ impl Stored {
             bytes += count as u64;
         }
         Ok((bytes, shown(hash.finish_128())))
+    }
+
+    /// Hashes those of some groups that weren't while they were read, unless their pages can't be read.
+    fn hash_groups(
+        &self,
+        hashes: &Hashes,
+        metadata: &ArrowReaderMetadata,
+        groups: Range<usize>,
+        decide: &ProjectionMask,
+    ) -> Result<()> {
+        if let StoredPlace::File(path) = &self.place
+            && !hashes.has(groups.clone())
+        {
+            let file = PagedFile::open(path, Buffers::default())?;
+            let _ = sound(|| hashes.complete(file, metadata.metadata(), groups, decide));
+        }
+        Ok(())
     }
 
     /// The same, where the pages of all groups were hashed.

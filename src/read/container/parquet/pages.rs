@@ -25,7 +25,7 @@ const MOST: usize = i32::MAX as usize;
 pub struct Pages<R: ChunkReader> {
     pages: SerializedPageReader<R>,
     snappy: Option<raw::Decoder>,
-    /// Of the pages so far, as they lie in the file if Snappy packed them.
+    /// Of the pages so far, packed if they are by Snappy: of each its number of values, and its bytes.
     hash: u128,
     buffers: Buffers,
 }
@@ -48,14 +48,24 @@ impl<R: ChunkReader> Pages<R> {
         Ok(Pages { pages, snappy: Some(raw::Decoder::new()), hash: 0, buffers })
     }
 
+    /// Of all pages so far.
     pub fn hash(&self) -> u128 {
         self.hash
     }
 
+    /// The next page, packed if it is by Snappy; None at the end.
+    pub fn next_as_it_lies(&mut self) -> Result<Option<Page>> {
+        let page = self.pages.get_next_page()?;
+        if let Some(page) = &page {
+            let hash = hashes::with(self.hash, &page.num_values().to_le_bytes());
+            self.hash = hashes::with(hash, page.buffer());
+        }
+        Ok(page)
+    }
+
     /// The next page, unpacked; None at the end.
     pub fn next(&mut self) -> Result<Option<Page>> {
-        let Some(mut page) = self.pages.get_next_page()? else { return Ok(None) };
-        self.hash = hashes::with(self.hash, page.buffer());
+        let Some(mut page) = self.next_as_it_lies()? else { return Ok(None) };
         let Some(snappy) = &mut self.snappy else { return Ok(Some(page)) };
         let (bytes, levels) = match &mut page {
             Page::DataPage { buf, .. } | Page::DictionaryPage { buf, .. } => (buf, 0),
