@@ -328,7 +328,8 @@ fn a_file_is_known_by_its_footer_and_the_pages_that_decide_whoever_reads_them() 
         for shape in [None, Some(&canonical::SHAPE)] {
             for detail in [false, true] {
                 for parts in [1, 4] {
-                    assert_eq!(hash_as(shape, detail, parts), first, "{detail}, {parts} parts");
+                    let told = shape.is_none();
+                    assert_eq!(hash_as(shape, detail, parts), first, "{told}, {detail}, {parts} parts");
                 }
             }
         }
@@ -359,7 +360,9 @@ fn a_file_is_known_by_its_footer_and_the_pages_that_decide_whoever_reads_them() 
     }
     // Pages that can't be read say nothing, so the bytes do.
     let mut bytes = std::fs::read(&path).expect("a log");
-    bytes[4..40].fill(0xff);
+    let id = records()[0]["request_id"].as_str().expect("a text").to_string();
+    let page = bytes.windows(id.len()).position(|text| text == id.as_bytes()).expect("it stands there");
+    bytes[page - 40..page].fill(0xff);
     std::fs::write(&path, &bytes).expect("a log");
     assert_eq!(hash(), format!("{:032x}", XxHash3_128::oneshot(&bytes)));
 }

@@ -14,7 +14,9 @@ use parquet::file::reader::ChunkReader;
 use twox_hash::XxHash3_128;
 
 use super::buffers::Buffers;
+use super::leaf::broken;
 use super::pages::Pages;
+use super::range;
 
 /// Of row groups. All parts of a file share them.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +49,7 @@ impl Hashes {
             let rows = usize::try_from(group.num_rows()).unwrap_or(0);
             let leaves = group.columns().iter().enumerate().filter(|(leaf, _)| decide.leaf_included(*leaf));
             let leaves = leaves.map(|(_, column)| {
+                range(column).ok_or_else(|| broken("a column lies before the file"))?;
                 let mut pages = Pages::open(source.clone(), column, rows, buffers.clone())?;
                 while pages.next_as_it_lies()?.is_some() {}
                 Ok(pages.hash())
