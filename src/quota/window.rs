@@ -41,19 +41,17 @@ impl Second {
         }
     }
 
-    /// Adds requests that share an outcome. A part may be below 0, of those that are taken back.
-    fn add(&mut self, outcome: Outcome, [requests, input_tokens]: Sums) {
-        let add = |sum: &mut u64, addend: u64| *sum = sum.wrapping_add(addend);
-        add(&mut self.requests, requests);
-        if outcome.throttled {
-            add(&mut self.throttled, requests);
-        }
-        if outcome.counted {
-            add(&mut self.counted, requests);
-            add(&mut self.input_tokens, input_tokens);
-        } else if outcome.throttled {
-            add(&mut self.refused, requests);
-            add(&mut self.input_tokens_refused, input_tokens);
+    fn new(second: u32, sums: [Sums; OUTCOMES]) -> Second {
+        let [[others, _], [refused, refused_tokens], [counted, counted_tokens], [both, both_tokens]] = sums;
+        let sum = |parts: &[u64]| parts.iter().fold(0, |sum: u64, part| sum.wrapping_add(*part));
+        Second {
+            second,
+            requests: sum(&[others, refused, counted, both]),
+            counted: sum(&[counted, both]),
+            throttled: sum(&[refused, both]),
+            input_tokens: sum(&[counted_tokens, both_tokens]),
+            refused,
+            input_tokens_refused: refused_tokens,
         }
     }
 
@@ -96,13 +94,20 @@ pub struct OfMinute {
 }
 
 impl Used {
-    /// Ends a minute, whose seconds are those from `begin` on.
-    fn end_minute(&mut self, minute: u32, begin: usize) {
-        let seconds = begin..self.seconds.len();
-        if !seconds.is_empty() {
-            let none = Second { second: minute * MINUTE, ..Second::default() };
-            let sums = self.seconds[begin..].iter().fold(none, |sums, second| sums.plus(second));
-            self.minutes.push(OfMinute { sums, before: self.whole(), seconds });
+    /// Appends a second.
+    fn push(&mut self, second: Second) {
+        let begin = self.seconds.len();
+        self.seconds.push(second);
+        match self.minutes.last_mut() {
+            Some(minute) if minute.number() == second.second / MINUTE => {
+                minute.sums = minute.sums.plus(&second);
+                minute.seconds.end = begin + 1;
+            }
+            last => {
+                let before = last.map_or(Second::default(), |last| last.before.plus(&last.sums));
+                let sums = Second { second: second.second / MINUTE * MINUTE, ..second };
+                self.minutes.push(OfMinute { sums, before, seconds: begin..begin + 1 });
+            }
         }
     }
 
@@ -161,82 +166,61 @@ impl TwoMinutes<'_> {
 
 /// Requests and input tokens of one second.
 type Sums = [u64; 2];
+/// Whether they are counted, and whether they are throttled.
+const OUTCOMES: usize = 4;
+
 const MINUTE: u32 = 60;
 /// No day has more.
-const MINUTES: u32 = 25 * 60;
-
-/// What limits see of a request.
-#[derive(Clone, Copy, PartialEq)]
-struct Outcome {
-    counted: bool,
-    throttled: bool,
-}
-
-impl Outcome {
-    /// Of nearly all requests.
-    const USUAL: Outcome = Outcome { counted: true, throttled: false };
-}
+const SECONDS: usize = 25 * 60 * 60;
+const WORD: usize = u64::BITS as usize;
 
 /// Adds arrivals up by second. Its tables are as large as a day, and clean again after each use.
 #[derive(Default)]
 pub struct Seconds {
-    /// By outcome, the usual one first; of others none until it is needed.
-    sums: Vec<(Outcome, Vec<Sums>)>,
-    /// By minute, a bit for each second that has a request: a usual one, and another one.
-    found: Vec<[u64; 2]>,
+    /// By outcome, since most series together have one: as little memory as can be is gone through. None until it is needed.
+    sums: [Vec<Sums>; OUTCOMES],
+    /// A bit for each second that has some.
+    found: Vec<u64>,
 }
 
 impl Seconds {
     /// Adds up the arrivals of several series into `used`, in place of what was there: its memory is used again, too.
     pub fn add_up(&mut self, series: &[Series<'_>], used: &mut Used) {
-        let usual = self.table(Outcome::USUAL);
-        self.found.resize(MINUTES as usize, [0; 2]);
-        for Series { arrivals, counted, throttled, .. } in series {
-            let table = self.table(Outcome { counted: *counted, throttled: *throttled });
-            let (found, sums) = (&mut self.found[..], &mut self.sums[table].1[..]);
-            for arrival in *arrivals {
-                let second = arrival.second_of_day();
-                found[(second / MINUTE) as usize][usize::from(table != usual)] |= 1 << (second % MINUTE);
-                let [requests, input_tokens] = &mut sums[second as usize];
+        self.found.resize(SECONDS.div_ceil(WORD), 0);
+        let mut has = [false; OUTCOMES];
+        for series in series {
+            let outcome = usize::from(series.counted) << 1 | usize::from(series.throttled);
+            has[outcome] = true;
+            let sums = &mut self.sums[outcome];
+            if sums.is_empty() {
+                // Asked for as zeros, memory isn't touched before it is written to.
+                *sums = vec![Sums::default(); SECONDS];
+            }
+            for arrival in series.arrivals {
+                let second = arrival.second_of_day() as usize;
+                self.found[second / WORD] |= 1 << (second % WORD);
+                let [requests, input_tokens] = &mut sums[second];
                 arrival.put(requests, 1);
                 arrival.put(input_tokens, arrival.input_tokens());
             }
         }
         used.seconds.clear();
         used.minutes.clear();
-        let (usual, others) = self.sums.split_first_mut().expect("the usual one is there");
-        for (minute, found) in (0..).zip(&mut self.found).filter(|(_, found)| **found != [0; 2]) {
-            let begin = used.seconds.len();
-            let [of_usual, of_others] = std::mem::take(found);
-            let mut left = of_usual | of_others;
-            while left != 0 {
-                let place = left.trailing_zeros();
-                left &= left - 1;
-                let second = minute * MINUTE + place;
-                let [counted, input_tokens] = std::mem::take(&mut usual.1[second as usize]);
-                let mut sums =
-                    Second { second, requests: counted, counted, input_tokens, ..Second::default() };
-                if of_others & 1 << place != 0 {
-                    for (outcome, own) in &mut *others {
-                        sums.add(*outcome, std::mem::take(&mut own[second as usize]));
-                    }
-                }
+        for (place, word) in self.found.iter_mut().enumerate() {
+            while *word != 0 {
+                let second = place * WORD + word.trailing_zeros() as usize;
+                *word &= *word - 1;
+                let take = |outcome: usize| match has[outcome] {
+                    true => std::mem::take(&mut self.sums[outcome][second]),
+                    false => Sums::default(),
+                };
+                let second = Second::new(second as u32, std::array::from_fn(take));
                 // Of a second whose requests were all taken back nothing is left.
-                if sums.requests > 0 {
-                    used.seconds.push(sums);
+                if second.requests > 0 {
+                    used.push(second);
                 }
             }
-            used.end_minute(minute, begin);
         }
-    }
-
-    /// Where the table of an outcome is.
-    fn table(&mut self, outcome: Outcome) -> usize {
-        self.sums.iter().position(|(own, _)| *own == outcome).unwrap_or_else(|| {
-            // Asked for as zeros, memory isn't touched before it is written to.
-            self.sums.push((outcome, vec![Sums::default(); (MINUTES * MINUTE) as usize]));
-            self.sums.len() - 1
-        })
     }
 }
 
@@ -329,14 +313,13 @@ fn weights(second: &Second) -> [u64; 2] {
 mod tests {
     use super::*;
 
-    const SECONDS: u32 = MINUTES * MINUTE;
-
     #[test]
     fn seconds_are_sums_of_what_is_left() {
         let (mut table, mut used) = (Seconds::default(), Used::default());
         // Both are used again.
-        for requests in [5_000, 4 * SECONDS + 9] {
-            let arrival = |place: u32| Arrival::new(place * 7919 % SECONDS, u64::from(place % 11) << 30);
+        for requests in [5_000, 4 * SECONDS as u32 + 9] {
+            let arrival =
+                |place: u32| Arrival::new(place * 7919 % SECONDS as u32, u64::from(place % 11) << 30);
             let all: Vec<Arrival> = (0..requests).map(arrival).collect();
             let (kept, back) = all.split_at(all.len() * 2 / 3);
             let mut arrivals: Vec<Arrival> = back.iter().map(|arrival| arrival.back()).collect();
@@ -362,12 +345,12 @@ mod tests {
             let expected: Vec<Second> = sums.into_values().collect();
             assert!(used.seconds == expected, "{requests} requests");
             let last = expected[expected.len() / 3].second;
-            for last in [0, last, last | 1, SECONDS] {
+            for last in [0, last, last | 1, SECONDS as u32] {
                 let so_far = expected.iter().filter(|second| second.second <= last);
                 let sums = so_far.fold(Second::default(), |sums, second| sums.plus(second));
                 assert_eq!(used.until(last), sums, "{requests} requests until {last}");
             }
-            assert_eq!(used.until(SECONDS), used.whole());
+            assert_eq!(used.until(SECONDS as u32), used.whole());
         }
     }
 
@@ -378,9 +361,7 @@ mod tests {
         for (minute, requests) in minutes {
             let (counted, throttled, input_tokens) = (requests / 2, requests / 3, requests << 30);
             let second = minute * MINUTE + 7;
-            let second = Second { second, requests, counted, throttled, input_tokens, ..Second::default() };
-            used.seconds.push(second);
-            used.end_minute(minute, used.seconds.len() - 1);
+            used.push(Second { second, requests, counted, throttled, input_tokens, ..Second::default() });
         }
         let expected = minutes.map(|(minute, requests)| {
             let (requests_counted, requests_throttled) = (requests / 2, requests / 3);
@@ -404,11 +385,7 @@ mod tests {
 
     fn used(seconds: impl IntoIterator<Item = Second>) -> Used {
         let mut used = Used::default();
-        let seconds: Vec<Second> = seconds.into_iter().collect();
-        for minute in seconds.chunk_by(|one, next| one.second / MINUTE == next.second / MINUTE) {
-            used.seconds.extend(minute);
-            used.end_minute(minute[0].second / MINUTE, used.seconds.len() - minute.len());
-        }
+        seconds.into_iter().for_each(|second| used.push(second));
         used
     }
 
