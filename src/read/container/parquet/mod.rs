@@ -522,7 +522,7 @@ impl Stored {
         Ok(())
     }
 
-    /// The same, where the pages of all groups were hashed.
+    /// As [`Stored::hash`], where the pages of all groups were hashed.
     fn hash_by_pages(&self, hashes: &Hashes) -> Result<(u64, String)> {
         let StoredPlace::File(path) = &self.place else { return self.hash() };
         let file = open(path)?;

@@ -110,8 +110,7 @@ impl<R: ChunkReader> RowGroups<R> {
             self.rows = usize::try_from(group.num_rows()).map_err(|_| broken("rows below 0"))?;
             for (place, kind) in &self.columns.leaves {
                 let (column, buffers) = (group.column(*place), self.buffers.clone());
-                let source = self.source.clone();
-                self.leaves.push(Leaf::open(kind, source, column, self.rows, buffers)?);
+                self.leaves.push(Leaf::open(kind, self.source.clone(), column, self.rows, buffers)?);
             }
         }
         let rows = self.batch_rows.min(self.rows);

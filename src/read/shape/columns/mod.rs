@@ -134,11 +134,15 @@ impl ColumnReader {
             && columns
                 .iter()
                 .zip(batch.columns())
-                .all(|(column, array)| self.column(column.name(), array, is_row, columns).is_some());
-        self.find_text(rows);
-        read && self.at.len() == rows
+                .all(|(column, array)| self.column(column.name(), array, is_row, columns).is_some())
+            && self.at.len() == rows;
+        if read {
+            self.find_text(rows);
+        }
+        read
     }
 
+    /// Finds the rows that used nothing but text, once all columns are read, which come in any order.
     fn find_text(&mut self, rows: usize) {
         let of_text = &mut self.of_text;
         of_text.clear();
