@@ -376,8 +376,10 @@ impl Arrival {
     /// Adds a part of the arrival to a sum, or takes it away. It wraps around, and comes out right in the end.
     #[inline(always)]
     pub fn put(self, sum: &mut u64, part: u64) {
-        let sign = 1u64.wrapping_sub((self.0 & Self::TAKEN_BACK) >> (Self::TAKEN_BACK.trailing_zeros() - 1));
-        *sum = sum.wrapping_add(part.wrapping_mul(sign));
+        *sum = match self.0 & Self::TAKEN_BACK {
+            0 => sum.wrapping_add(part),
+            _ => sum.wrapping_sub(part),
+        };
     }
 }
 
