@@ -6,8 +6,9 @@
 //! ```
 //! The time has 5 bytes or 8, the group 2 or 4, and what nearly all requests have is left out: a total that is the sum
 //! of its parts, thoughts of 0, the nanoseconds of a time in whole milliseconds. A figure is a byte, of which 6 bits are
-//! its slot and 2 say how long it is, and 1, 2, 3 or 7 bytes. So a row is about 30 bytes. Of a request that used a
-//! cache (act, tokens, end, name) stands in place of its usage, numbers as varints.
+//! its slot and 2 say how long it is, and 1, 2, 3 or 7 bytes. Input and output of text alone, as nearly all have, are
+//! 3 and 2 bytes without slots, and 2 are its thoughts. So a row is about 30 bytes. Of a request that used a cache
+//! (act, tokens, end, name) stands in place of its usage, numbers as varints.
 //!
 //! **Invariant**: two rows with equal group, flags and figures are equal in every fact that figures depend on, time aside.
 
@@ -47,11 +48,13 @@ pub const CACHE: u16 = 512;
 pub const THOUGHTS_ASSUMED: u16 = 1024;
 /// The group has 4 bytes, not 2.
 const WIDE_GROUP: u16 = 2048;
-const FLAG_BITS: u32 = 12;
+/// It used text alone, and not too much of it.
+const TEXT: u16 = 4096;
+const FLAG_BITS: u32 = 13;
 /// A body is shorter: a cache's name, the longest thing in one, is at most 256 bytes, each shown as 6 at most.
 const LONGEST_BODY: usize = 1 << (24 - FLAG_BITS);
 /// What two records of one request must share to be equal in all that figures depend on.
-const FACTS: u16 = !(IN_NANOS | HAS_DETAIL | WIDE_GROUP);
+const FACTS: u16 = !(IN_NANOS | HAS_DETAIL | WIDE_GROUP | TEXT);
 
 const NANOS_PER_MILLI: i64 = 1_000_000;
 /// Bytes of a time in whole milliseconds since 2020-01-01T00:00:00Z: they reach to 2054.
@@ -62,6 +65,9 @@ const GROUP: usize = 2;
 /// Of the byte before a figure; above them is the place of its length in `FIGURE_BYTES`.
 const SLOT_BITS: u32 = 6;
 const FIGURE_BYTES: [usize; 4] = [1, 2, 3, 7];
+/// Of the input, and of output and thoughts each, of a request that used text alone.
+const INPUT_BITS: u32 = 24;
+const OUTPUT_BITS: u32 = 16;
 /// A figure is below: the sum of a few counts.
 const MOST: u64 = 1 << (8 * FIGURE_BYTES[3]);
 const _: () = assert!(MOST / GREATEST_COUNT >= 1 << 16);
@@ -126,12 +132,24 @@ impl Shard {
                     row.push_figure(NO_SLOT, total);
                 }
             }
-            if usage.thoughts > 0 {
-                row.flags |= HAS_THOUGHTS;
-                row.push_figure(NO_SLOT, usage.thoughts);
-            }
-            for &(slot, quantity) in usage.quantities() {
-                row.push_figure(slot, quantity);
+            let thoughts = usage.thoughts;
+            row.flags |= if thoughts > 0 { HAS_THOUGHTS } else { 0 };
+            match usage.text() {
+                Some([input, output])
+                    if input >> INPUT_BITS | output >> OUTPUT_BITS | thoughts >> OUTPUT_BITS == 0 =>
+                {
+                    row.flags |= TEXT;
+                    let packed = input | output << INPUT_BITS | thoughts << (INPUT_BITS + OUTPUT_BITS);
+                    row.push(packed.to_le_bytes(), if thoughts > 0 { 7 } else { 5 });
+                }
+                _ => {
+                    if thoughts > 0 {
+                        row.push_figure(NO_SLOT, thoughts);
+                    }
+                    for &(slot, quantity) in usage.quantities() {
+                        row.push_figure(slot, quantity);
+                    }
+                }
             }
             row.finish(detail)
         });
@@ -176,8 +194,9 @@ impl<'c> Draft<'c> {
         let Identity { hash, rest } = head.identity;
         row.push((u128::from(hash) | u128::from(rest) << 64).to_le_bytes(), HEAD);
         let at = head.at.0;
-        let millis = (at / NANOS_PER_MILLI).wrapping_sub(FIRST_MILLI);
-        if at % NANOS_PER_MILLI == 0 && (millis as u64) < 1 << (8 * MILLIS) {
+        let whole = at / NANOS_PER_MILLI;
+        let millis = whole.wrapping_sub(FIRST_MILLI);
+        if whole * NANOS_PER_MILLI == at && (millis as u64) < 1 << (8 * MILLIS) {
             row.push(millis.to_le_bytes(), MILLIS);
         } else {
             row.push(at.to_le_bytes(), 8);
@@ -277,8 +296,16 @@ impl<'s> Row<'s> {
         let mut figures = self.figures;
         let mut take = || take_figure(&mut figures);
         let mismatch = if self.has(TOTAL_MISMATCH) { take().map(|(_, total)| total) } else { None };
-        let thoughts = if self.has(HAS_THOUGHTS) { take() } else { None }.map_or(0, |(_, thoughts)| thoughts);
-        let quantities: Vec<_> = std::iter::from_fn(take).collect();
+        let (thoughts, quantities) = if self.has(TEXT) {
+            let packed = little_endian(figures);
+            let bits = |from: u32, bits: u32| packed >> from & ((1 << bits) - 1);
+            let text = [bits(0, INPUT_BITS), bits(INPUT_BITS, OUTPUT_BITS)];
+            let thoughts = bits(INPUT_BITS + OUTPUT_BITS, OUTPUT_BITS);
+            (thoughts, Usage::quantities_of_text(text, thoughts).to_vec())
+        } else {
+            let thoughts = if self.has(HAS_THOUGHTS) { take() } else { None };
+            (thoughts.map_or(0, |(_, thoughts)| thoughts), std::iter::from_fn(take).collect())
+        };
         let tokens = quantities.iter().filter(|(slot, _)| slot.meter().has_tokens());
         let sum = tokens.map(|(_, tokens)| tokens).sum();
         let total = self.has(HAS_TOTAL).then_some(mismatch.unwrap_or(sum));
@@ -301,7 +328,8 @@ impl<'s> Row<'s> {
 
     /// Equal in every figure, and in what else is known of the request besides its group, time aside.
     pub fn same_figures(&self, other: &Row<'_>) -> bool {
-        self.facts() == other.facts() && self.figures == other.figures
+        const SAME: u16 = FACTS | TEXT;
+        self.flags & SAME == other.flags & SAME && self.figures == other.figures
     }
 
     /// What decides which record of an identity counts, in the order in which it is looked at: usage at all, a time of
@@ -454,6 +482,27 @@ mod tests {
         assert_eq!((row.usage(), row.group), (Usage::default(), GroupId(u32::MAX)));
         assert!(row.has(UNDATED) && row.has(TOKENS_UNKNOWN) && !row.has(NO_ID));
         assert_eq!(Unread::read(chunk, offset).next(), chunk.len());
+    }
+
+    #[test]
+    fn text_alone_is_not_the_same_as_other_figures_of_the_same_bytes() {
+        // 5 image and 300 text tokens, each with its slot; their bytes as an input of three and an output of two.
+        let other =
+            Counts { prompt: 5, candidates: 300, prompt_details: [0, 5, 0, 0, 0], ..Counts::default() };
+        let mut shard = Shard::default();
+        shard.append_usage(&head(7, 0, 1, 0), &Usage::from_counts(&other).unwrap(), &[]);
+        let chunk = shard.chunks().next().unwrap();
+        let [low, middle, high, figures @ ..] = Row::read(chunk, 0).figures else {
+            panic!("too few figures")
+        };
+        let prompt = u64::from_le_bytes([*low, *middle, *high, 0, 0, 0, 0, 0]);
+        let text = Counts { prompt, candidates: little_endian(figures), ..Counts::default() };
+        let offset = chunk.len();
+        shard.append_usage(&head(7, 0, 1, 0), &Usage::from_counts(&text).unwrap(), &[]);
+        let chunk = shard.chunks().next().unwrap();
+        let (one, other) = (Row::read(chunk, 0), Row::read(chunk, offset));
+        assert_eq!((one.figures, one.facts()), (other.figures, other.facts()));
+        assert!(!one.same_figures(&other) && one.usage() != other.usage());
     }
 
     #[test]

@@ -107,6 +107,20 @@ impl Usage {
         self.quantities.as_slice()
     }
 
+    /// Input and output, of a request that used both and nothing else, as text. So it is as a rule.
+    #[inline(always)]
+    pub fn text(&self) -> Option<[u64; 2]> {
+        match *self.quantities() {
+            [(INPUT, input), (slot, output)] if slot == first_output(self.thoughts) => Some([input, output]),
+            _ => None,
+        }
+    }
+
+    /// Quantities of a request that used so much text and thought so much.
+    pub fn quantities_of_text([input, output]: [u64; 2], thoughts: u64) -> [(Slot, u64); 2] {
+        [(INPUT, input), (first_output(thoughts), output)]
+    }
+
     /// Adds a quantity of a meter that has no tokens.
     pub fn add(&mut self, slot: Slot, quantity: u64) {
         let Quantities { list, count } = &mut self.quantities;
@@ -169,8 +183,6 @@ impl Usage {
     /// leaves over.
     #[inline(always)]
     fn begin(&mut self, whole: &Whole) -> (Slot, u64, u64) {
-        const OUTPUT: Slot = Slot::of_tokens(Meter::Output, 0);
-        const OUTPUT_THINKING: Slot = Slot::of_tokens(Meter::OutputThinking, 0);
         let thoughts_added = if thoughts_inside(whole) { 0 } else { whole.thoughts };
         self.prompt = whole.prompt;
         self.cached = whole.cached;
@@ -180,8 +192,11 @@ impl Usage {
         self.total = whole.total;
         let parts = self.prompt + self.tool + self.output;
         self.total_mismatch = whole.total.is_some_and(|total| total < parts);
-        let first_output = if whole.thoughts == 0 { OUTPUT } else { OUTPUT_THINKING };
-        (first_output, thoughts_added, whole.total.map_or(0, |total| total.saturating_sub(parts)))
+        (
+            first_output(whole.thoughts),
+            thoughts_added,
+            whole.total.map_or(0, |total| total.saturating_sub(parts)),
+        )
     }
 
     /// Puts together again what was taken apart: `quantities` above 0, ascending by slot.
@@ -239,6 +254,14 @@ impl std::fmt::Debug for Quantities {
 }
 
 const INPUT: Slot = Slot::of_tokens(Meter::Input, 0);
+
+/// The first slot of the output of a request that thought so much.
+#[inline(always)]
+fn first_output(thoughts: u64) -> Slot {
+    const OUTPUT: Slot = Slot::of_tokens(Meter::Output, 0);
+    const OUTPUT_THINKING: Slot = Slot::of_tokens(Meter::OutputThinking, 0);
+    if thoughts == 0 { OUTPUT } else { OUTPUT_THINKING }
+}
 
 /// Quantities while they are filled.
 struct Filling<'q> {
