@@ -423,7 +423,7 @@ fn detail_length(chunk: &[u8], at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::usage::Counts;
+    use crate::types::usage::{Counts, Whole};
 
     fn head(byte: u8, at: i64, group: u32, flags: u16) -> Head {
         Head { identity: identity(byte), at: Instant(at), group: GroupId(group), flags }
@@ -436,11 +436,14 @@ mod tests {
     #[test]
     fn a_row_gives_back_what_was_put_in() {
         let counts = |total| Counts {
-            prompt: 1 << 40,
-            cached: 300,
-            candidates: 7,
-            thoughts: 3,
-            total,
+            whole: Whole {
+                prompt: 1 << 40,
+                cached: 300,
+                candidates: 7,
+                thoughts: 3,
+                total,
+                ..Whole::default()
+            },
             ..Counts::default()
         };
         let mut shard = Shard::default();
@@ -487,8 +490,11 @@ mod tests {
     #[test]
     fn text_alone_is_not_the_same_as_other_figures_of_the_same_bytes() {
         // 5 image and 300 text tokens, each with its slot; their bytes as an input of three and an output of two.
-        let other =
-            Counts { prompt: 5, candidates: 300, prompt_details: [0, 5, 0, 0, 0], ..Counts::default() };
+        let other = Counts {
+            whole: Whole { prompt: 5, candidates: 300, ..Whole::default() },
+            prompt_details: [0, 5, 0, 0, 0],
+            ..Counts::default()
+        };
         let mut shard = Shard::default();
         shard.append_usage(&head(7, 0, 1, 0), &Usage::from_counts(&other).unwrap(), &[]);
         let chunk = shard.chunks().next().unwrap();
@@ -496,7 +502,10 @@ mod tests {
             panic!("too few figures")
         };
         let prompt = u64::from_le_bytes([*low, *middle, *high, 0, 0, 0, 0, 0]);
-        let text = Counts { prompt, candidates: little_endian(figures), ..Counts::default() };
+        let text = Counts {
+            whole: Whole { prompt, candidates: little_endian(figures), ..Whole::default() },
+            ..Counts::default()
+        };
         let offset = chunk.len();
         shard.append_usage(&head(7, 0, 1, 0), &Usage::from_counts(&text).unwrap(), &[]);
         let chunk = shard.chunks().next().unwrap();
@@ -518,7 +527,10 @@ mod tests {
         for (place, at) in times.into_iter().enumerate() {
             for group in groups {
                 let (prompt, candidates) = (figures[place], figures[(place + 3) % figures.len()]);
-                let counts = Counts { prompt, candidates, thoughts: 1 << place, ..Counts::default() };
+                let counts = Counts {
+                    whole: Whole { prompt, candidates, thoughts: 1 << place, ..Whole::default() },
+                    ..Counts::default()
+                };
                 let usage = Usage::from_counts(&counts).unwrap();
                 shard.append_usage(&head(7, at, group, 0), &usage, &[]);
                 put.push((Instant(at), GroupId(group), usage));

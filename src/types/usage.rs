@@ -18,23 +18,16 @@ const CACHED_ORDER: [usize; MODALITIES] = [
 /// The counts of one usageMetadata, missing ones 0, and of one `quantities`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    pub prompt: u64,
-    pub cached: u64,
-    pub candidates: u64,
-    pub tool: u64,
-    pub thoughts: u64,
-    pub total: Option<u64>,
+    pub whole: Whole,
     pub prompt_details: ByModality,
     pub cached_details: ByModality,
     pub candidates_details: ByModality,
     pub tool_details: ByModality,
-    /// Live API: thoughts are never inside the candidates.
-    pub thoughts_outside: bool,
     pub quantities: [u64; QUANTITIES.len()],
 }
 
 /// The counts of one usageMetadata but for their details.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Whole {
     pub prompt: u64,
     pub cached: u64,
@@ -42,25 +35,20 @@ pub struct Whole {
     pub tool: u64,
     pub thoughts: u64,
     pub total: Option<u64>,
+    /// Live API: thoughts are never inside the candidates.
     pub thoughts_outside: bool,
 }
 
 impl Counts {
-    #[inline(always)]
-    fn whole(&self) -> Whole {
-        let Counts { prompt, cached, candidates, tool, thoughts, total, thoughts_outside, .. } = *self;
-        Whole { prompt, cached, candidates, tool, thoughts, total, thoughts_outside }
-    }
-
     /// Whether all that was used is text, neither cached nor of tools, and no part exceeds its whole. So it is as a rule.
     #[inline(always)]
     fn are_of_text(&self) -> bool {
         let Counts { prompt_details: [prompt, prompt_rest @ ..], .. } = self;
         let Counts { candidates_details: [candidates, candidates_rest @ ..], .. } = self;
-        let beyond = any_of(prompt_rest) | any_of(candidates_rest) | self.cached | self.tool;
+        let beyond = any_of(prompt_rest) | any_of(candidates_rest) | self.whole.cached | self.whole.tool;
         let beyond =
             beyond | any_of(&self.cached_details) | any_of(&self.tool_details) | any_of(&self.quantities);
-        beyond == 0 && *prompt <= self.prompt && *candidates <= self.candidates
+        beyond == 0 && *prompt <= self.whole.prompt && *candidates <= self.whole.candidates
     }
 }
 
@@ -147,7 +135,7 @@ impl Usage {
     #[inline]
     pub fn fill(&mut self, counts: &Counts) -> Result<(), String> {
         if counts.are_of_text() {
-            self.fill_of_text(&counts.whole());
+            self.fill_of_text(&counts.whole);
             return Ok(());
         }
         self.fill_of_any(counts)
@@ -155,7 +143,7 @@ impl Usage {
 
     /// As [`Usage::fill`], where it is likely that not all is text.
     pub fn fill_of_any(&mut self, counts: &Counts) -> Result<(), String> {
-        let (first_output, thoughts_added, unexplained) = self.begin(&counts.whole());
+        let (first_output, thoughts_added, unexplained) = self.begin(&counts.whole);
         let mut found = Filling { list: &mut self.quantities.list, count: 0 };
         found.add_all(counts, first_output, thoughts_added)?;
         found.put(Slot::UNEXPLAINED, unexplained);
@@ -287,29 +275,34 @@ impl Filling<'_> {
     /// Adds tokens of any modality, cached and of tools, unless a part exceeds its whole.
     #[inline(never)]
     fn add_all(&mut self, counts: &Counts, first_output: Slot, thoughts_added: u64) -> Result<(), String> {
-        if counts.cached > counts.prompt {
-            return Err(exceeds("cachedContentTokenCount", counts.cached, "promptTokenCount", counts.prompt));
+        if counts.whole.cached > counts.whole.prompt {
+            return Err(exceeds(
+                "cachedContentTokenCount",
+                counts.whole.cached,
+                "promptTokenCount",
+                counts.whole.prompt,
+            ));
         }
         let prompt = with_rest_as_text(
             "promptTokensDetails",
             &counts.prompt_details,
             "promptTokenCount",
-            counts.prompt,
+            counts.whole.prompt,
         )?;
         // Most requests have neither cached tokens nor those of tools.
-        if counts.cached > 0 || is_any(&counts.cached_details) {
+        if counts.whole.cached > 0 || is_any(&counts.cached_details) {
             let cached = with_rest_off_prompt(counts, &prompt)?;
             self.add(INPUT, &std::array::from_fn(|modality| prompt[modality] - cached[modality]));
             self.add(Slot::of_tokens(Meter::InputCached, 0), &cached);
         } else {
             self.add(INPUT, &prompt);
         }
-        if counts.tool > 0 || is_any(&counts.tool_details) {
+        if counts.whole.tool > 0 || is_any(&counts.tool_details) {
             let tool = with_rest_as_text(
                 "toolUsePromptTokensDetails",
                 &counts.tool_details,
                 "toolUsePromptTokenCount",
-                counts.tool,
+                counts.whole.tool,
             )?;
             self.add(Slot::of_tokens(Meter::InputTool, 0), &tool);
         }
@@ -317,7 +310,7 @@ impl Filling<'_> {
             "candidatesTokensDetails",
             &counts.candidates_details,
             "candidatesTokenCount",
-            counts.candidates,
+            counts.whole.candidates,
         )?;
         output[0] += thoughts_added;
         // Most output is text alone.
@@ -368,8 +361,8 @@ fn with_rest_as_text(
 fn with_rest_off_prompt(counts: &Counts, prompt: &ByModality) -> Result<ByModality, String> {
     let mut cached = counts.cached_details;
     let detailed = cached.iter().sum();
-    let Some(mut rest) = counts.cached.checked_sub(detailed) else {
-        return Err(exceeds("cacheTokensDetails", detailed, "cachedContentTokenCount", counts.cached));
+    let Some(mut rest) = counts.whole.cached.checked_sub(detailed) else {
+        return Err(exceeds("cacheTokensDetails", detailed, "cachedContentTokenCount", counts.whole.cached));
     };
     for modality in CACHED_ORDER {
         let Some(left) = prompt[modality].checked_sub(cached[modality]) else {
@@ -403,8 +396,11 @@ mod tests {
     #[test]
     fn cached_tokens_without_details_come_off_text_first_and_audio_last() {
         // Prompt 100 = 30 text + 50 image + 20 audio; 95 cached leave 5 of the audio.
-        let counts =
-            Counts { prompt: 100, cached: 95, prompt_details: [0, 50, 0, 0, 20], ..Counts::default() };
+        let counts = Counts {
+            whole: Whole { prompt: 100, cached: 95, ..Whole::default() },
+            prompt_details: [0, 50, 0, 0, 20],
+            ..Counts::default()
+        };
         assert_eq!(
             quantities(counts),
             [
@@ -419,11 +415,14 @@ mod tests {
     #[test]
     fn thoughts_are_inside_the_candidates_only_when_the_sum_says_so() {
         let counts = |total, thoughts_outside| Counts {
-            prompt: 100,
-            candidates: 50,
-            thoughts: 20,
-            total,
-            thoughts_outside,
+            whole: Whole {
+                prompt: 100,
+                candidates: 50,
+                thoughts: 20,
+                total,
+                thoughts_outside,
+                ..Whole::default()
+            },
             ..Counts::default()
         };
         let output = |counts| Usage::from_counts(&counts).unwrap().output;
@@ -435,7 +434,10 @@ mod tests {
 
     #[test]
     fn a_total_is_explained_or_its_rest_is_kept() {
-        let counts = |total| Counts { prompt: 100, candidates: 50, total: Some(total), ..Counts::default() };
+        let counts = |total| Counts {
+            whole: Whole { prompt: 100, candidates: 50, total: Some(total), ..Whole::default() },
+            ..Counts::default()
+        };
         assert_eq!(quantities(counts(160)).last(), Some(&("unexplained", "any", 10)));
         let below = Usage::from_counts(&counts(140)).unwrap();
         assert!(below.total_mismatch && below.output == 50);
@@ -447,13 +449,16 @@ mod tests {
         let mut of_text = 0;
         for bits in 0..1 << 9 {
             let counts = Counts {
-                prompt: of(bits, 0, 100),
-                candidates: of(bits, 1, 50),
-                thoughts: of(bits, 2, 20),
-                total: [None, Some(100), Some(150), Some(170)][bits as usize >> 3 & 3],
+                whole: Whole {
+                    prompt: of(bits, 0, 100),
+                    candidates: of(bits, 1, 50),
+                    thoughts: of(bits, 2, 20),
+                    total: [None, Some(100), Some(150), Some(170)][bits as usize >> 3 & 3],
+                    thoughts_outside: of(bits, 8, 1) > 0,
+                    ..Whole::default()
+                },
                 prompt_details: [of(bits, 5, 100), of(bits, 6, 1), 0, 0, 0],
                 candidates_details: [of(bits, 7, 50), 0, 0, 0, 0],
-                thoughts_outside: of(bits, 8, 1) > 0,
                 ..Counts::default()
             };
             let (mut one, mut other) = (Usage::default(), Usage::default());
@@ -468,12 +473,15 @@ mod tests {
     #[test]
     fn what_is_put_together_again_is_the_same() {
         let counts = Counts {
-            prompt: 100,
-            cached: 40,
-            tool: 7,
-            candidates: 50,
-            thoughts: 20,
-            total: Some(200),
+            whole: Whole {
+                prompt: 100,
+                cached: 40,
+                tool: 7,
+                candidates: 50,
+                thoughts: 20,
+                total: Some(200),
+                ..Whole::default()
+            },
             prompt_details: [0, 50, 0, 0, 20],
             ..Counts::default()
         };
@@ -485,13 +493,33 @@ mod tests {
     fn parts_above_their_whole_are_refused() {
         let text = |tokens| [tokens, 0, 0, 0, 0];
         for counts in [
-            Counts { prompt: 5, cached: 6, ..Counts::default() },
-            Counts { prompt: 5, prompt_details: text(6), ..Counts::default() },
-            Counts { candidates: 5, candidates_details: text(6), ..Counts::default() },
-            Counts { tool: 5, tool_details: text(6), ..Counts::default() },
-            Counts { prompt: 9, cached: 5, cached_details: text(6), ..Counts::default() },
+            Counts { whole: Whole { prompt: 5, cached: 6, ..Whole::default() }, ..Counts::default() },
+            Counts {
+                whole: Whole { prompt: 5, ..Whole::default() },
+                prompt_details: text(6),
+                ..Counts::default()
+            },
+            Counts {
+                whole: Whole { candidates: 5, ..Whole::default() },
+                candidates_details: text(6),
+                ..Counts::default()
+            },
+            Counts {
+                whole: Whole { tool: 5, ..Whole::default() },
+                tool_details: text(6),
+                ..Counts::default()
+            },
+            Counts {
+                whole: Whole { prompt: 9, cached: 5, ..Whole::default() },
+                cached_details: text(6),
+                ..Counts::default()
+            },
             // Image tokens cached that the prompt doesn't have.
-            Counts { prompt: 9, cached: 5, cached_details: [0, 5, 0, 0, 0], ..Counts::default() },
+            Counts {
+                whole: Whole { prompt: 9, cached: 5, ..Whole::default() },
+                cached_details: [0, 5, 0, 0, 0],
+                ..Counts::default()
+            },
         ] {
             assert!(Usage::from_counts(&counts).is_err(), "{counts:?}");
         }

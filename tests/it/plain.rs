@@ -243,7 +243,7 @@ impl Both<'_> {
 
     fn usage(&self, plain: &Plain<'_>, request: &Request<'_>) -> Result<Usage, String> {
         let mut counts = plain.counts.clone();
-        counts.thoughts_outside |= self.books.methods.find(request.facts.method).is_live();
+        counts.whole.thoughts_outside |= self.books.methods.find(request.facts.method).is_live();
         Usage::from_counts(&counts)
     }
 }

@@ -37,7 +37,7 @@ impl Waiting<'_> {
     #[inline(always)]
     fn work_out(&mut self) {
         let Some(known) = self.known else { return };
-        self.plain.counts.thoughts_outside |= known.is_live;
+        self.plain.counts.whole.thoughts_outside |= known.is_live;
         if !known.has_tokens {
             self.usage.fill_of_text(&Whole::default());
         } else if self.usage.fill(&self.plain.counts).is_err() {

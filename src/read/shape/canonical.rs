@@ -243,7 +243,7 @@ impl<'d> Decoder<'d> {
         }
         let usage = if inference && !usage_missing {
             let mut counts = record.usage.counts();
-            counts.thoughts_outside |= line.is_some_and(MethodLine::is_live);
+            counts.whole.thoughts_outside |= line.is_some_and(MethodLine::is_live);
             counts.quantities = record.quantities.counts;
             faults.read_or(Some(counts), Reason::InconsistentCounts, |counts| Usage::from_counts(&counts))
         } else {

@@ -195,8 +195,9 @@ impl PlainReader {
         values.kept[Kept::Nowhere as usize] = [0; 2];
         (plain.line, plain.kept) = (line, values.kept);
         set_counts(&mut plain.counts, &values.counts);
-        plain.counts.total = keys.has_total(nulls).then_some(values.counts[usize::from(Target::TOTAL.0)]);
-        plain.counts.thoughts_outside = keys.is_live(nulls);
+        plain.counts.whole.total =
+            keys.has_total(nulls).then_some(values.counts[usize::from(Target::TOTAL.0)]);
+        plain.counts.whole.thoughts_outside = keys.is_live(nulls);
         Some(())
     }
 }
@@ -290,11 +291,11 @@ fn set_counts(counts: &mut Counts, values: &[u64; Target::COUNT]) {
     let details = |first: Target, details: &mut ByModality| {
         details.copy_from_slice(&values[usize::from(first.0)..usize::from(first.0) + MODALITIES]);
     };
-    counts.prompt = count(Target::PROMPT);
-    counts.cached = count(Target::CACHED);
-    counts.candidates = count(Target::CANDIDATES);
-    counts.tool = count(Target::TOOL);
-    counts.thoughts = count(Target::THOUGHTS);
+    counts.whole.prompt = count(Target::PROMPT);
+    counts.whole.cached = count(Target::CACHED);
+    counts.whole.candidates = count(Target::CANDIDATES);
+    counts.whole.tool = count(Target::TOOL);
+    counts.whole.thoughts = count(Target::THOUGHTS);
     details(Target::PROMPT_DETAILS, &mut counts.prompt_details);
     details(Target::CACHED_DETAILS, &mut counts.cached_details);
     details(Target::CANDIDATES_DETAILS, &mut counts.candidates_details);

@@ -9,7 +9,7 @@ use crate::suspense::quoted;
 use crate::types::meter::{ByModality, Modality, QUANTITIES};
 use crate::types::reason::Reason;
 use crate::types::tier::words;
-use crate::types::usage::{Counts, GREATEST_COUNT};
+use crate::types::usage::{Counts, GREATEST_COUNT, Whole};
 
 /// A sum of details that exceeds any count; so that sums of forged details stay in 64 bits.
 pub(super) const GREATEST_SUM: u64 = GREATEST_COUNT << 10;
@@ -116,17 +116,19 @@ impl<'line> UsageMetadata<'line> {
 
     pub fn counts(&self) -> Counts {
         Counts {
-            prompt: self.prompt.unwrap_or(0),
-            cached: self.cached.unwrap_or(0),
-            candidates: self.candidates.or(self.response).unwrap_or(0),
-            tool: self.tool.unwrap_or(0),
-            thoughts: self.thoughts.unwrap_or(0),
-            total: self.total,
+            whole: Whole {
+                prompt: self.prompt.unwrap_or(0),
+                cached: self.cached.unwrap_or(0),
+                candidates: self.candidates.or(self.response).unwrap_or(0),
+                tool: self.tool.unwrap_or(0),
+                thoughts: self.thoughts.unwrap_or(0),
+                total: self.total,
+                thoughts_outside: self.response.is_some() || self.response_details.is_some(),
+            },
             prompt_details: self.prompt_details.or(self.embed_details).unwrap_or_default(),
             cached_details: self.cached_details.unwrap_or_default(),
             candidates_details: self.candidates_details.or(self.response_details).unwrap_or_default(),
             tool_details: self.tool_details.unwrap_or_default(),
-            thoughts_outside: self.response.is_some() || self.response_details.is_some(),
             quantities: [0; QUANTITIES.len()],
         }
     }

@@ -194,17 +194,8 @@ impl ColumnReader {
             usage.fill_of_text(&whole);
             return true;
         }
-        let Whole { prompt, candidates, total, thoughts, .. } = whole;
-        *counts = Counts {
-            prompt,
-            candidates,
-            total,
-            thoughts,
-            cached: count(count::CACHED).unwrap_or(0),
-            tool: count(count::TOOL).unwrap_or(0),
-            thoughts_outside,
-            ..Counts::default()
-        };
+        let (cached, tool) = (count(count::CACHED).unwrap_or(0), count(count::TOOL).unwrap_or(0));
+        *counts = Counts { whole: Whole { cached, tool, ..whole }, ..Counts::default() };
         self.details[details::PROMPT].add_up(row, &mut counts.prompt_details);
         self.details[details::CANDIDATES].add_up(row, &mut counts.candidates_details);
         self.details[details::CACHED].add_up(row, &mut counts.cached_details);
