@@ -6,8 +6,8 @@
 //! ```
 //! The time has 5 bytes or 8, the group 2 or 4, and what nearly all requests have is left out: a total that is the sum
 //! of its parts, thoughts of 0, the nanoseconds of a time in whole milliseconds. A figure is a byte, of which 6 bits are
-//! its slot and 2 say how long it is, and 1, 2, 3 or 7 bytes. Input and output of text alone, as nearly all have, are
-//! 3 and 2 bytes without slots, and 2 are its thoughts. So a row is about 30 bytes. Of a request that used a cache
+//! its slot and 2 say how long it is, and 1, 2, 3 or 7 bytes. Of text alone, as most requests use, input,
+//! output and thoughts are 3, 2 and 2 bytes without slots. So a row is about 30 bytes. Of a request that used a cache
 //! (act, tokens, end, name) stands in place of its usage, numbers as varints.
 //!
 //! **Invariant**: two rows with equal group, flags and figures are equal in every fact that figures depend on, time aside.
@@ -48,7 +48,7 @@ pub const CACHE: u16 = 512;
 pub const THOUGHTS_ASSUMED: u16 = 1024;
 /// The group has 4 bytes, not 2.
 const WIDE_GROUP: u16 = 2048;
-/// It used text alone, and not too much of it.
+/// It used text alone, whose figures are small enough for places of their own. How they are written is no fact.
 const TEXT: u16 = 4096;
 const FLAG_BITS: u32 = 13;
 /// A body is shorter: a cache's name, the longest thing in one, is at most 256 bytes, each shown as 6 at most.
@@ -328,6 +328,7 @@ impl<'s> Row<'s> {
 
     /// Equal in every figure, and in what else is known of the request besides its group, time aside.
     pub fn same_figures(&self, other: &Row<'_>) -> bool {
+        // The same bytes are other figures where only one is written as text.
         const SAME: u16 = FACTS | TEXT;
         self.flags & SAME == other.flags & SAME && self.figures == other.figures
     }

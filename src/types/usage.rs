@@ -275,34 +275,30 @@ impl Filling<'_> {
     /// Adds tokens of any modality, cached and of tools, unless a part exceeds its whole.
     #[inline(never)]
     fn add_all(&mut self, counts: &Counts, first_output: Slot, thoughts_added: u64) -> Result<(), String> {
-        if counts.whole.cached > counts.whole.prompt {
-            return Err(exceeds(
-                "cachedContentTokenCount",
-                counts.whole.cached,
-                "promptTokenCount",
-                counts.whole.prompt,
-            ));
+        let whole = &counts.whole;
+        if whole.cached > whole.prompt {
+            return Err(exceeds("cachedContentTokenCount", whole.cached, "promptTokenCount", whole.prompt));
         }
         let prompt = with_rest_as_text(
             "promptTokensDetails",
             &counts.prompt_details,
             "promptTokenCount",
-            counts.whole.prompt,
+            whole.prompt,
         )?;
         // Most requests have neither cached tokens nor those of tools.
-        if counts.whole.cached > 0 || is_any(&counts.cached_details) {
+        if whole.cached > 0 || is_any(&counts.cached_details) {
             let cached = with_rest_off_prompt(counts, &prompt)?;
             self.add(INPUT, &std::array::from_fn(|modality| prompt[modality] - cached[modality]));
             self.add(Slot::of_tokens(Meter::InputCached, 0), &cached);
         } else {
             self.add(INPUT, &prompt);
         }
-        if counts.whole.tool > 0 || is_any(&counts.tool_details) {
+        if whole.tool > 0 || is_any(&counts.tool_details) {
             let tool = with_rest_as_text(
                 "toolUsePromptTokensDetails",
                 &counts.tool_details,
                 "toolUsePromptTokenCount",
-                counts.whole.tool,
+                whole.tool,
             )?;
             self.add(Slot::of_tokens(Meter::InputTool, 0), &tool);
         }
@@ -310,7 +306,7 @@ impl Filling<'_> {
             "candidatesTokensDetails",
             &counts.candidates_details,
             "candidatesTokenCount",
-            counts.whole.candidates,
+            whole.candidates,
         )?;
         output[0] += thoughts_added;
         // Most output is text alone.

@@ -97,15 +97,10 @@ impl Reader<'_, '_> {
                     waiting.is_consistent = columns.usage_of(row, false, &mut counts, &mut waiting.usage);
                 }
             }
-            let mut are_known = true;
             for (row, (waiting, key)) in (first..).zip(batch.iter_mut().zip(&keys)) {
-                let known = if key.is_some() { self.keys.find(waiting.spelling) } else { None };
-                waiting.know(known, columns, row);
-                are_known &= waiting.known.is_some();
+                waiting.know(key.and_then(|_| self.keys.find(waiting.spelling)), columns, row);
             }
-            // As they are but for the first ones.
-            let unknown = if are_known { &mut [] } else { &mut *batch };
-            for (row, (waiting, key)) in (first..).zip(unknown.iter_mut().zip(keys)) {
+            for (row, (waiting, key)) in (first..).zip(batch.iter_mut().zip(&keys)) {
                 if waiting.known.is_some() {
                     continue;
                 }
