@@ -51,6 +51,7 @@
 //! - Figures depend on the records alone: not on the order of files, lines and threads, nor on how an input is packed.
 //! - The library never prints, reads no environment and never exits; that is for the command line.
 
+pub mod arena;
 pub mod balance;
 pub mod books;
 pub mod cells;

@@ -8,11 +8,12 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use rayon::prelude::*;
 
+use crate::arena::{Arena, Chunk};
 use crate::books::Books;
 use crate::books::accounts::{StudioTerms, Timeline};
 use crate::cells;
 use crate::error::Result;
-use crate::memory::{Chunk, Memory};
+use crate::memory::Memory;
 use crate::prefetch::prefetch;
 use crate::traffic;
 use crate::types::day::{Day, Instant};
@@ -65,6 +66,8 @@ pub struct Tallier<'b> {
     keys: Vec<CellKey>,
     open: Vec<Open>,
     days: Vec<OpenDay>,
+    /// Of their arrivals.
+    arena: Arena,
     /// Arrivals that are in the temporary file.
     spilled: Vec<(Day, Part, Piece)>,
     /// Cells that are.
@@ -116,7 +119,7 @@ struct Logged {
 }
 
 impl Log {
-    const CHUNK: usize = 1 << 18;
+    const CHUNK: usize = 1 << 16;
     const WORD: usize = size_of::<u64>();
 
     const TOKEN_BITS: u32 = 24;
@@ -125,7 +128,7 @@ impl Log {
     const OTHER: u32 = (1 << Log::CELL_BITS) - 1;
 
     #[inline(always)]
-    fn push(&mut self, place: Place, undated: bool, arrival: Arrival) {
+    fn push(&mut self, arena: &mut Arena, place: Place, undated: bool, arrival: Arrival) {
         let cell = place << 1 | u32::from(undated);
         let tokens = arrival.input_tokens();
         let word = if cell < Log::OTHER && tokens < 1 << Log::TOKEN_BITS {
@@ -136,7 +139,7 @@ impl Log {
         };
         match self.chunks.last_mut() {
             Some(chunk) if chunk.has_room(Log::WORD) => Log::write(chunk, word),
-            _ => self.begin(word),
+            _ => self.begin(arena, word),
         }
     }
 
@@ -149,20 +152,20 @@ impl Log {
 
     #[inline(always)]
     fn write(chunk: &mut Chunk, word: u64) {
-        chunk.room(Log::WORD)[..Log::WORD].copy_from_slice(&word.to_ne_bytes());
+        chunk.room()[..Log::WORD].copy_from_slice(&word.to_ne_bytes());
         chunk.take(Log::WORD);
     }
 
     #[cold]
-    fn begin(&mut self, first: u64) {
-        let mut chunk = Chunk::new(Log::CHUNK);
+    fn begin(&mut self, arena: &mut Arena, first: u64) {
+        let mut chunk = arena.chunk(Log::CHUNK);
         Log::write(&mut chunk, first);
         self.chunks.push(chunk);
     }
 
     /// What it takes of memory.
     fn bytes(&self) -> usize {
-        let chunks: usize = self.chunks.iter().map(Chunk::bytes).sum();
+        let chunks: usize = self.chunks.iter().map(|chunk| chunk.written().len()).sum();
         chunks + self.others.capacity() * size_of::<Logged>()
     }
 
@@ -213,6 +216,7 @@ impl<'b> Tallier<'b> {
             keys: Vec::new(),
             open: Vec::with_capacity(Tallier::ROOM),
             days: Vec::new(),
+            arena: Arena::default(),
             spilled: Vec::new(),
             spilled_cells: Vec::new(),
             everything: 0,
@@ -265,6 +269,7 @@ impl<'b> Tallier<'b> {
     /// Moves all arrivals to the temporary file, and the cells when they are what memory is full of: the next requests
     /// are likely of the same ones.
     pub fn spill(&mut self, memory: &Memory) -> Result<()> {
+        self.arena = Arena::default();
         for open in 0..self.days.len() {
             let day = self.days[open].day;
             let series = self.day_traffic(&self.days[open]);
@@ -306,7 +311,7 @@ impl<'b> Tallier<'b> {
         let day = &mut self.days[open.day as usize];
         let second = (request.at.seconds() - day.start) as u32;
         let arrival = Arrival::new(second, request.usage.prompt + request.usage.tool);
-        day.arrivals.push(place, request.undated, mark(arrival));
+        day.arrivals.push(&mut self.arena, place, request.undated, mark(arrival));
         everything
     }
 
@@ -563,13 +568,13 @@ mod tests {
 
     #[test]
     fn arrivals_of_any_size_come_back_from_the_log_in_their_order() {
-        let mut log = Log::default();
+        let (mut log, mut arena) = (Log::default(), Arena::default());
         let mut expected = Vec::new();
         for place in [0, 1, (Log::OTHER >> 1) - 1, Log::OTHER >> 1, (1 << 31) - 1] {
             for tokens in [0, 1, (1 << Log::TOKEN_BITS) - 1, 1 << Log::TOKEN_BITS, 1 << 41] {
                 for arrival in [Arrival::new(0, tokens), Arrival::new(90_000, tokens).back()] {
                     for undated in [false, true] {
-                        log.push(place, undated, arrival);
+                        log.push(&mut arena, place, undated, arrival);
                         expected.push((place, undated, arrival));
                     }
                 }

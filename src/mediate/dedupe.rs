@@ -18,6 +18,7 @@ use twox_hash::{XxHash3_64, XxHash3_128};
 use super::groups::SharedGroups;
 use super::row::{self, Head, Identity, Row, Unread};
 use super::shard::Shard;
+use crate::arena::Arena;
 use crate::error::{Error, Result};
 use crate::memory::Memory;
 use crate::types::cache::CacheUse;
@@ -86,13 +87,22 @@ pub struct Dealer {
     detail: Vec<u8>,
     spilling: Vec<u8>,
     without_id: usize,
+    /// Of the rows.
+    arena: Arena,
     shards: Vec<Shard>,
 }
 
 impl Dealer {
     pub fn new(key: IdentityKey) -> Dealer {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Dealer { key, detail: Vec::new(), spilling: Vec::new(), without_id: 0, shards }
+        Dealer {
+            key,
+            detail: Vec::new(),
+            spilling: Vec::new(),
+            without_id: 0,
+            arena: Arena::default(),
+            shards,
+        }
     }
 
     pub fn project(&self, project_id: &str) -> ProjectHash {
@@ -121,11 +131,11 @@ impl Dealer {
         if let Some((detail, place)) = detail {
             detail.encode(&String::from_utf8_lossy(hand.request_id), place, &mut self.detail);
         }
-        let (shard, detail) = (&mut self.shards[identity.shard()], &self.detail[..]);
+        let (shard, arena, detail) = (&mut self.shards[identity.shard()], &mut self.arena, &self.detail[..]);
         match hand.usage {
-            Dealt::Usage(usage) => shard.append_usage(&head, usage, detail),
-            Dealt::Cache(cache) => shard.append_cache(&head, cache, detail),
-            Dealt::Missing(place) => shard.append_missing(&head, place, detail),
+            Dealt::Usage(usage) => shard.append_usage(arena, &head, usage, detail),
+            Dealt::Cache(cache) => shard.append_cache(arena, &head, cache, detail),
+            Dealt::Missing(place) => shard.append_missing(arena, &head, place, detail),
         }
     }
 
@@ -136,6 +146,7 @@ impl Dealer {
 
     /// Moves all rows to the temporary file.
     pub fn spill(&mut self, memory: &Memory) -> Result<()> {
+        self.arena = Arena::default();
         self.shards.iter_mut().try_for_each(|shard| shard.spill(memory, &mut self.spilling))
     }
 

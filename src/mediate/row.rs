@@ -13,6 +13,7 @@
 //! **Invariant**: two rows with equal group, flags and figures are equal in every fact that figures depend on, time aside.
 
 use super::shard::Shard;
+use crate::arena::Arena;
 use crate::types::cache::{CacheAct, CacheUse, cache_name};
 use crate::types::day::Instant;
 use crate::types::detail::Place;
@@ -113,17 +114,18 @@ pub struct Head {
     pub flags: u16,
 }
 
-/// Bytes of the longest row of a request's usage, and some to spare: a head, a time, a group, two counts, and each slot
-/// with its quantity.
-const LONGEST: usize = HEAD + 8 + 4 + (2 + Slot::COUNT) * LONGEST_FIGURE + 16;
+/// Bytes of the longest row of a request that used nothing, and some to spare: a head, a time, a group and two counts. Each
+/// quantity comes with its slot.
+const LONGEST: usize = HEAD + 8 + 4 + 2 * LONGEST_FIGURE + 16;
 const LONGEST_FIGURE: usize = 8;
 const LONGEST_VARINT: usize = 10;
 
 impl Shard {
     /// Appends the row of a request that used this.
     #[inline(always)]
-    pub fn append_usage(&mut self, head: &Head, usage: &Usage, detail: &[u8]) {
-        self.append(LONGEST + detail.len(), |room| {
+    pub fn append_usage(&mut self, arena: &mut Arena, head: &Head, usage: &Usage, detail: &[u8]) {
+        let longest = LONGEST + usage.quantities().len() * LONGEST_FIGURE + detail.len();
+        self.append(arena, longest, |room| {
             let mut row = Draft::begin(room, head);
             if let Some(total) = usage.total {
                 row.flags |= HAS_TOTAL;
@@ -156,9 +158,9 @@ impl Shard {
     }
 
     /// Appends the row of a request that used a cache.
-    pub fn append_cache(&mut self, head: &Head, cache: &CacheUse<'_>, detail: &[u8]) {
+    pub fn append_cache(&mut self, arena: &mut Arena, head: &Head, cache: &CacheUse<'_>, detail: &[u8]) {
         let name = cache_name(&cache.name);
-        self.append(LONGEST + name.len() + detail.len(), |room| {
+        self.append(arena, LONGEST + name.len() + detail.len(), |room| {
             let mut row = Draft::begin(room, head);
             row.flags |= CACHE;
             row.push([cache.act as u8], 1);
@@ -170,8 +172,8 @@ impl Shard {
     }
 
     /// Appends the row of a request whose usage is missing; `place` says which of its thread's it is.
-    pub fn append_missing(&mut self, head: &Head, place: u64, detail: &[u8]) {
-        self.append(LONGEST + detail.len(), |room| {
+    pub fn append_missing(&mut self, arena: &mut Arena, head: &Head, place: u64, detail: &[u8]) {
+        self.append(arena, LONGEST + detail.len(), |room| {
             let mut row = Draft::begin(room, head);
             row.flags |= USAGE_MISSING;
             row.push_varint(place);
@@ -447,21 +449,21 @@ mod tests {
             },
             ..Counts::default()
         };
-        let mut shard = Shard::default();
+        let (mut shard, mut arena) = (Shard::default(), Arena::default());
         let totals = [Some(1), None, Some((1 << 40) + 10), Some((1 << 40) + 12)];
         for total in totals {
             let usage = Usage::from_counts(&counts(total)).unwrap();
-            shard.append_usage(&head(7, 1_000_000_001, 9, 0), &usage, &[]);
+            shard.append_usage(&mut arena, &head(7, 1_000_000_001, 9, 0), &usage, &[]);
         }
         let whole = FIRST_MILLI * NANOS_PER_MILLI + 6_000_000;
-        shard.append_missing(&head(0xff, whole, 300, NO_ID), 1 << 33, &[]);
+        shard.append_missing(&mut arena, &head(0xff, whole, 300, NO_ID), 1 << 33, &[]);
         let cache = CacheUse {
             act: CacheAct::Patch,
             name: "\u{80}é".repeat(64).into(),
             expires: Some(Instant(i64::MAX - 1)),
             tokens: 1 << 40,
         };
-        shard.append_cache(&head(9, 7, u32::MAX, UNDATED | TOKENS_UNKNOWN), &cache, &[]);
+        shard.append_cache(&mut arena, &head(9, 7, u32::MAX, UNDATED | TOKENS_UNKNOWN), &cache, &[]);
 
         let chunk = shard.chunks().next().unwrap();
         let mut offset = 0;
@@ -496,8 +498,8 @@ mod tests {
             prompt_details: [0, 5, 0, 0, 0],
             ..Counts::default()
         };
-        let mut shard = Shard::default();
-        shard.append_usage(&head(7, 0, 1, 0), &Usage::from_counts(&other).unwrap(), &[]);
+        let (mut shard, mut arena) = (Shard::default(), Arena::default());
+        shard.append_usage(&mut arena, &head(7, 0, 1, 0), &Usage::from_counts(&other).unwrap(), &[]);
         let chunk = shard.chunks().next().unwrap();
         let [low, middle, high, figures @ ..] = Row::read(chunk, 0).figures else {
             panic!("too few figures")
@@ -508,7 +510,7 @@ mod tests {
             ..Counts::default()
         };
         let offset = chunk.len();
-        shard.append_usage(&head(7, 0, 1, 0), &Usage::from_counts(&text).unwrap(), &[]);
+        shard.append_usage(&mut arena, &head(7, 0, 1, 0), &Usage::from_counts(&text).unwrap(), &[]);
         let chunk = shard.chunks().next().unwrap();
         let (one, other) = (Row::read(chunk, 0), Row::read(chunk, offset));
         assert_eq!((one.figures, one.facts()), (other.figures, other.facts()));
@@ -523,7 +525,7 @@ mod tests {
             [0, first - NANOS_PER_MILLI, first, first + 1, last, last + 1, last + NANOS_PER_MILLI, i64::MAX];
         let groups = [0, 255, (1 << 16) - 1, 1 << 16, u32::MAX];
         let figures = [1, 255, 256, (1 << 16) - 1, 1 << 16, (1 << 24) - 1, 1 << 24, 1 << 40];
-        let mut shard = Shard::default();
+        let (mut shard, mut arena) = (Shard::default(), Arena::default());
         let mut put = Vec::new();
         for (place, at) in times.into_iter().enumerate() {
             for group in groups {
@@ -533,7 +535,7 @@ mod tests {
                     ..Counts::default()
                 };
                 let usage = Usage::from_counts(&counts).unwrap();
-                shard.append_usage(&head(7, at, group, 0), &usage, &[]);
+                shard.append_usage(&mut arena, &head(7, at, group, 0), &usage, &[]);
                 put.push((Instant(at), GroupId(group), usage));
             }
         }

@@ -4,8 +4,9 @@
 //! **Invariant**: a row lies in one chunk, and while its shard is settled its place doesn't change, so that 32 bits say which
 //! it is.
 
+use crate::arena::{Arena, Chunk};
 use crate::error::Result;
-use crate::memory::{Chunk, Memory};
+use crate::memory::Memory;
 use crate::types::piece::Piece;
 
 /// Rows in chunks that never move, until they are spilled.
@@ -22,9 +23,10 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Large enough that few rows begin a new one. As 32 bits say where a row is, a shard has 2¹⁴ chunks at most.
+    /// Large enough that few rows begin a new one, small enough that what isn't written of the last ones is little. As 32
+    /// bits say where a row is, a shard has 2¹⁹ chunks at most.
     const CHUNK: usize = 1 << Shard::CHUNK_BITS;
-    pub const CHUNK_BITS: u32 = 18;
+    pub const CHUNK_BITS: u32 = 13;
 
     /// Asks for the place that the next row is written to.
     #[inline(always)]
@@ -37,24 +39,29 @@ impl Shard {
     /// Appends a row, which `write` puts into the room that it is given, of `longest` bytes at least; it gives the row's
     /// length. A row is written where it stays: to copy it would cost as much as to make it.
     #[inline(always)]
-    pub(super) fn append(&mut self, longest: usize, write: impl FnOnce(&mut [u8]) -> usize) {
+    pub(super) fn append(
+        &mut self,
+        arena: &mut Arena,
+        longest: usize,
+        write: impl FnOnce(&mut [u8]) -> usize,
+    ) {
         let last = match &mut self.last {
             Some(last) if last.has_room(longest) => last,
-            _ => self.begin_chunk(longest),
+            _ => self.begin_chunk(arena, longest),
         };
-        let length = write(last.room(longest));
+        let length = write(last.room());
         last.take(length);
         self.rows += 1;
     }
 
     #[inline(never)]
-    fn begin_chunk(&mut self, longest: usize) -> &mut Chunk {
+    fn begin_chunk(&mut self, arena: &mut Arena, longest: usize) -> &mut Chunk {
         if let Some(full) = self.last.take().filter(|chunk| !chunk.written().is_empty()) {
             self.bytes += full.written().len();
             self.full.push(full);
         }
         // A row with a long detail has a chunk of its own.
-        self.last.insert(Chunk::new(longest.max(Shard::CHUNK)))
+        self.last.insert(arena.chunk(longest.max(Shard::CHUNK)))
     }
 
     /// What its rows take of memory; not the room that is left, which every shard has.
@@ -83,15 +90,15 @@ impl Shard {
     }
 
     /// Reads back what was spilled.
-    pub fn bring_back(&mut self, memory: &Memory) -> Result<()> {
+    pub fn bring_back(&mut self, memory: &Memory, arena: &mut Arena) -> Result<()> {
         for piece in std::mem::take(&mut self.spilled) {
             let length = piece.length as usize;
             let last = match &mut self.last {
                 // A longer chunk holds one row, or rows could begin where no `Spot` says.
                 Some(last) if last.written().len() + length <= Shard::CHUNK && last.has_room(length) => last,
-                _ => self.begin_chunk(length),
+                _ => self.begin_chunk(arena, length),
             };
-            memory.read(piece, &mut last.room(length)[..length])?;
+            memory.read(piece, &mut last.room()[..length])?;
             last.take(length);
         }
         Ok(())
@@ -112,8 +119,8 @@ mod tests {
     use super::*;
 
     /// Appends bytes as if they were a row.
-    fn append(shard: &mut Shard, bytes: &[u8]) {
-        shard.append(bytes.len(), |room| {
+    fn append(shard: &mut Shard, arena: &mut Arena, bytes: &[u8]) {
+        shard.append(arena, bytes.len(), |room| {
             room[..bytes.len()].copy_from_slice(bytes);
             bytes.len()
         });
@@ -121,17 +128,18 @@ mod tests {
 
     #[test]
     fn rows_that_were_spilled_bit_by_bit_come_back_in_full_chunks() {
-        let (mut shard, mut buffer, memory) = (Shard::default(), Vec::new(), Memory::new(None, 1));
+        let (mut shard, mut arena, mut buffer) = (Shard::default(), Arena::default(), Vec::new());
+        let memory = Memory::new(None, 1);
         let lengths = [7, Shard::CHUNK - 7, 3, 2 * Shard::CHUNK, 9, 11];
         for (place, length) in lengths.into_iter().enumerate() {
-            append(&mut shard, &vec![place as u8; length]);
+            append(&mut shard, &mut arena, &vec![place as u8; length]);
             if place != 1 && place != 4 {
                 shard.spill(&memory, &mut buffer).expect("a temporary file");
                 assert_eq!((shard.bytes(), shard.chunks().count()), (0, 0));
             }
         }
-        append(&mut shard, b"last");
-        shard.bring_back(&memory).expect("a temporary file");
+        append(&mut shard, &mut arena, b"last");
+        shard.bring_back(&memory, &mut arena).expect("a temporary file");
         assert_eq!(shard.rows(), lengths.len() + 1);
         let mut whole: Vec<u8> = shard.chunks().flatten().copied().collect();
         whole.sort_unstable();
@@ -145,21 +153,22 @@ mod tests {
 
     #[test]
     fn no_row_that_comes_back_begins_beyond_a_chunk() {
-        let (mut shard, mut buffer, memory) = (Shard::default(), Vec::new(), Memory::new(None, 1));
-        (0..3).for_each(|row| append(&mut shard, &[row; 10]));
+        let (mut shard, mut arena, mut buffer) = (Shard::default(), Arena::default(), Vec::new());
+        let memory = Memory::new(None, 1);
+        (0..3).for_each(|row| append(&mut shard, &mut arena, &[row; 10]));
         shard.spill(&memory, &mut buffer).expect("a temporary file");
         // It may have become longer than it is, so its chunk has room left.
-        shard.append(Shard::CHUNK + 300, |_| Shard::CHUNK - 5);
-        shard.bring_back(&memory).expect("a temporary file");
+        shard.append(&mut arena, Shard::CHUNK + 300, |_| Shard::CHUNK - 5);
+        shard.bring_back(&memory, &mut arena).expect("a temporary file");
         let chunks: Vec<usize> = shard.chunks().map(<[u8]>::len).collect();
         assert_eq!(chunks, [Shard::CHUNK - 5, 30]);
     }
 
     #[test]
     fn a_row_that_is_larger_than_a_chunk_has_one_of_its_own() {
-        let mut shard = Shard::default();
+        let (mut shard, mut arena) = (Shard::default(), Arena::default());
         for length in [10, Shard::CHUNK - 10, 1, 3 * Shard::CHUNK, 5] {
-            append(&mut shard, &vec![0; length]);
+            append(&mut shard, &mut arena, &vec![0; length]);
         }
         let chunks: Vec<usize> = shard.chunks().map(<[u8]>::len).collect();
         assert_eq!(chunks, [Shard::CHUNK, 1, 3 * Shard::CHUNK, 5]);

@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex};
 pub use self::rating::{DayReport, Rating};
 use self::reading::read;
 use self::settling::Settling;
+use crate::arena::Arena;
 use crate::balance::{self, Records};
 use crate::books::Books;
 use crate::cells;
@@ -109,11 +110,12 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
     let shards = Mutex::new(read.take_shards().into_iter());
     let settle = || {
         let mut settling = Settling::new(books, &studio_terms, options);
+        let mut arena = Arena::default();
         while let Some(mut shard) = { shards.lock().expect("no thread panicked").next() } {
             if progress.stop.load(Ordering::Relaxed) {
                 return Err(interrupted());
             }
-            shard.iter_mut().try_for_each(|rows| rows.bring_back(&memory))?;
+            shard.iter_mut().try_for_each(|rows| rows.bring_back(&memory, &mut arena))?;
             settling.settle(&shard, &groups, &read)?;
             settling.spill_if_full(&memory)?;
         }
