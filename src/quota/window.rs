@@ -94,20 +94,18 @@ pub struct OfMinute {
 }
 
 impl Used {
-    /// Appends a second.
-    fn push(&mut self, second: Second) {
+    /// Appends the seconds of the next minute that may have some.
+    #[inline(always)]
+    fn push_minute(&mut self, number: u32, seconds: impl Iterator<Item = Second>) {
         let begin = self.seconds.len();
-        self.seconds.push(second);
-        match self.minutes.last_mut() {
-            Some(minute) if minute.number() == second.second / MINUTE => {
-                minute.sums = minute.sums.plus(&second);
-                minute.seconds.end = begin + 1;
-            }
-            last => {
-                let before = last.map_or(Second::default(), |last| last.before.plus(&last.sums));
-                let sums = Second { second: second.second / MINUTE * MINUTE, ..second };
-                self.minutes.push(OfMinute { sums, before, seconds: begin..begin + 1 });
-            }
+        let mut sums = Second { second: number * MINUTE, ..Second::default() };
+        for second in seconds {
+            sums = sums.plus(&second);
+            self.seconds.push(second);
+        }
+        if self.seconds.len() > begin {
+            let (before, seconds) = (self.whole(), begin..self.seconds.len());
+            self.minutes.push(OfMinute { sums, before, seconds });
         }
     }
 
@@ -171,22 +169,22 @@ const OUTCOMES: usize = 4;
 
 const MINUTE: u32 = 60;
 /// No day has more.
-const SECONDS: usize = 25 * 60 * 60;
-const WORD: usize = u64::BITS as usize;
+const MINUTES: usize = 25 * 60;
+const SECONDS: usize = MINUTES * MINUTE as usize;
 
 /// Adds arrivals up by second. Its tables are as large as a day, and clean again after each use.
 #[derive(Default)]
 pub struct Seconds {
     /// By outcome, since most series together have one: as little memory as can be is gone through. None until it is needed.
     sums: [Vec<Sums>; OUTCOMES],
-    /// A bit for each second that has some.
+    /// For each minute a bit for each second that has some.
     found: Vec<u64>,
 }
 
 impl Seconds {
     /// Adds up the arrivals of several series into `used`, in place of what was there: its memory is used again, too.
     pub fn add_up(&mut self, series: &[Series<'_>], used: &mut Used) {
-        self.found.resize(SECONDS.div_ceil(WORD), 0);
+        self.found.resize(MINUTES, 0);
         let mut has = [false; OUTCOMES];
         for series in series {
             let outcome = usize::from(series.counted) << 1 | usize::from(series.throttled);
@@ -197,29 +195,27 @@ impl Seconds {
                 *sums = vec![Sums::default(); SECONDS];
             }
             for arrival in series.arrivals {
-                let second = arrival.second_of_day() as usize;
-                self.found[second / WORD] |= 1 << (second % WORD);
-                let [requests, input_tokens] = &mut sums[second];
+                let second = arrival.second_of_day();
+                self.found[(second / MINUTE) as usize] |= 1 << (second % MINUTE);
+                let [requests, input_tokens] = &mut sums[second as usize];
                 arrival.put(requests, 1);
                 arrival.put(input_tokens, arrival.input_tokens());
             }
         }
         used.seconds.clear();
         used.minutes.clear();
-        for (place, word) in self.found.iter_mut().enumerate() {
-            while *word != 0 {
-                let second = place * WORD + word.trailing_zeros() as usize;
-                *word &= *word - 1;
+        for (number, found) in self.found.iter_mut().enumerate().filter(|(_, found)| **found != 0) {
+            let seconds = iter::from_fn(|| {
+                let second = number as u32 * MINUTE + found.trailing_zeros();
+                *found &= found.checked_sub(1)?;
                 let take = |outcome: usize| match has[outcome] {
-                    true => std::mem::take(&mut self.sums[outcome][second]),
+                    true => std::mem::take(&mut self.sums[outcome][second as usize]),
                     false => Sums::default(),
                 };
-                let second = Second::new(second as u32, std::array::from_fn(take));
-                // Of a second whose requests were all taken back nothing is left.
-                if second.requests > 0 {
-                    used.push(second);
-                }
-            }
+                Some(Second::new(second, std::array::from_fn(take)))
+            });
+            // Of a second whose requests were all taken back nothing is left.
+            used.push_minute(number as u32, seconds.filter(|second| second.requests > 0));
         }
     }
 }
@@ -361,7 +357,8 @@ mod tests {
         for (minute, requests) in minutes {
             let (counted, throttled, input_tokens) = (requests / 2, requests / 3, requests << 30);
             let second = minute * MINUTE + 7;
-            used.push(Second { second, requests, counted, throttled, input_tokens, ..Second::default() });
+            let second = Second { second, requests, counted, throttled, input_tokens, ..Second::default() };
+            used.push_minute(minute, iter::once(second));
         }
         let expected = minutes.map(|(minute, requests)| {
             let (requests_counted, requests_throttled) = (requests / 2, requests / 3);
@@ -384,8 +381,10 @@ mod tests {
     }
 
     fn used(seconds: impl IntoIterator<Item = Second>) -> Used {
-        let mut used = Used::default();
-        seconds.into_iter().for_each(|second| used.push(second));
+        let (seconds, mut used) = (Vec::from_iter(seconds), Used::default());
+        for minute in seconds.chunk_by(|one, other| one.second / MINUTE == other.second / MINUTE) {
+            used.push_minute(minute[0].second / MINUTE, minute.iter().copied());
+        }
         used
     }
 
