@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray as _;
 use arrow_array::{Array as _, ArrayRef, ListArray, MapArray, RecordBatch, StructArray};
 use arrow_buffer::OffsetBuffer;
-use arrow_schema::{ArrowError, DataType, Field, Fields, Schema};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, Fields, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::basic::Repetition;
@@ -45,8 +45,8 @@ struct Columns {
 
 /// A column, or what is in one.
 struct Column {
-    name: String,
-    may_be_null: bool,
+    /// With the type of the last batch: texts may be words of a dictionary, or stand in pages.
+    field: FieldRef,
     is: Is,
 }
 
@@ -115,9 +115,9 @@ impl<R: ChunkReader> RowGroups<R> {
         }
         let rows = self.batch_rows.min(self.rows);
         self.rows -= rows;
-        let arrays = self.columns.list.iter().map(|column| column.read(&mut self.leaves, rows));
+        let arrays = self.columns.list.iter_mut().map(|column| column.read(&mut self.leaves, rows));
         let arrays = arrays.collect::<Result<Vec<_>, ArrowError>>()?;
-        let schema = Schema::new(fields(&self.columns.list, &arrays));
+        let schema = Schema::new(fields(&mut self.columns.list, &arrays));
         Ok(Some(RecordBatch::try_new(Arc::new(schema), arrays)?))
     }
 }
@@ -130,24 +130,28 @@ impl<R: ChunkReader> Iterator for RowGroups<R> {
     }
 }
 
-fn fields(columns: &[Column], arrays: &[ArrayRef]) -> Fields {
-    columns.iter().zip(arrays).map(|(column, array)| column.field(array)).collect()
+fn fields(columns: &mut [Column], arrays: &[ArrayRef]) -> Fields {
+    columns.iter_mut().zip(arrays).map(|(column, array)| column.field(array)).collect()
 }
 
 impl Column {
-    fn field(&self, array: &ArrayRef) -> Field {
-        Field::new(&self.name, array.data_type().clone(), self.may_be_null)
+    fn field(&mut self, array: &ArrayRef) -> FieldRef {
+        if self.field.data_type() != array.data_type() {
+            let field = self.field.as_ref().clone().with_data_type(array.data_type().clone());
+            self.field = Arc::new(field);
+        }
+        self.field.clone()
     }
 
     /// Reads the next rows; of what is in a list, its items, which were taken.
-    fn read<R: ChunkReader>(&self, leaves: &mut [Leaf<R>], rows: usize) -> Result<ArrayRef, ArrowError> {
-        match &self.is {
+    fn read<R: ChunkReader>(&mut self, leaves: &mut [Leaf<R>], rows: usize) -> Result<ArrayRef, ArrowError> {
+        match &mut self.is {
             Is::Leaf(place) => {
                 leaves[*place].take_alone(rows)?;
                 leaves[*place].array()
             }
             Is::Struct { level, known_by, members } => {
-                let arrays = members.iter().map(|member| member.read(leaves, rows));
+                let arrays = members.iter_mut().map(|member| member.read(leaves, rows));
                 let arrays = arrays.collect::<Result<Vec<_>, ArrowError>>()?;
                 let nulls = at_least(leaves[*known_by].levels(), *level);
                 Ok(Arc::new(StructArray::try_new(fields(members, &arrays), arrays, nulls)?))
@@ -165,7 +169,7 @@ impl Column {
                 let ends = unsafe { OffsetBuffer::new_unchecked(ends.into()) };
                 let nulls = at_least(&levels, *level);
                 let items = item.read(leaves, rows)?;
-                let field = Arc::new(item.field(&items));
+                let field = item.field(&items);
                 if *is_map {
                     let items = items.as_struct().clone();
                     return Ok(Arc::new(MapArray::try_new(field, ends, items, nulls, false)?));
@@ -223,7 +227,6 @@ impl Finding<'_> {
     }
 
     fn column(&mut self, own: &Type, field: &Field, level: u8, is_in_list: bool) -> Option<Column> {
-        let name = field.name().clone();
         let level = match own.get_basic_info().repetition() {
             Repetition::REQUIRED => level,
             Repetition::OPTIONAL => level.checked_add(1)?,
@@ -253,14 +256,18 @@ impl Finding<'_> {
                 let types = between(own)?.get_fields().iter().map(AsRef::as_ref);
                 let item_level = level.checked_add(1)?;
                 let members = self.columns(types, members, item_level, true)?;
-                let known_by = members.first().filter(|key| !key.may_be_null)?.leaf()?;
+                let known_by = members.first().filter(|key| !key.field.is_nullable())?.leaf()?;
                 let is = Is::Struct { level: item_level, known_by, members };
-                let item = Box::new(Column { name: entry.name().clone(), may_be_null: false, is });
+                let field = Arc::new(Field::new(entry.name(), entry.data_type().clone(), false));
+                let item = Box::new(Column { field, is });
                 Is::List { level, item_level, leaves: first..self.leaves.len(), item, is_map: true }
             }
             _ => return None,
         };
-        Some(Column { name, may_be_null: field.is_nullable(), is })
+        Some(Column {
+            field: Arc::new(Field::new(field.name(), field.data_type().clone(), field.is_nullable())),
+            is,
+        })
     }
 }
 
