@@ -32,6 +32,8 @@ impl Arena {
     /// Large, as a system maps only so many of them. Of what isn't written no memory is taken.
     const REGION: usize = 32 << 20;
     const LARGE_PAGE: usize = 2 << 20;
+    /// So many bytes of the first region come into small pages, as all do that few requests take.
+    const SMALL: usize = 512 << 10;
     /// Many chunks are written at a time, each as much as the others. If all began at a multiple of their size, their ends
     /// would lie alike, and the processor's cache has few places for what lies alike.
     const BETWEEN: usize = 64;
@@ -53,16 +55,15 @@ impl Arena {
 
 impl Region {
     fn new(size: usize, is_first: bool) -> Region {
-        let length = size.max(Arena::REGION) + Arena::LARGE_PAGE;
+        let length = Arena::SMALL + Arena::LARGE_PAGE + size.max(Arena::REGION);
         let memory = MmapRaw::from(MmapMut::map_anon(length).expect("there is memory"));
-        let begin = memory.as_ptr().align_offset(Arena::LARGE_PAGE).min(Arena::LARGE_PAGE);
-        // Few bytes take small pages. A system that has no large ones gives those for the rest, too.
+        let beyond_small = memory.as_ptr().wrapping_add(Arena::SMALL);
+        let large = Arena::SMALL + beyond_small.align_offset(Arena::LARGE_PAGE).min(Arena::LARGE_PAGE);
+        // A system that has no large pages gives small ones for all.
         #[cfg(target_os = "linux")]
-        {
-            let large = begin + if is_first { Arena::LARGE_PAGE } else { 0 };
-            let _ = memory.advise_range(Advice::HugePage, large, length - large);
-        }
-        Region { memory: Arc::new(memory), next: begin }
+        let _ = memory.advise_range(Advice::HugePage, large, length - large);
+        let next = if is_first { large - Arena::SMALL } else { large };
+        Region { memory: Arc::new(memory), next }
     }
 }
 

@@ -90,7 +90,8 @@ impl Spelling {
 /// stands in place of a hash.
 pub struct Spellings<Known> {
     key: u64,
-    /// At most half full. A hash is looked for from its lowest bits on.
+    /// At most two thirds full: who comes early, as who comes often does, lies where it is looked for first. A hash is looked
+    /// for from its lowest bits on.
     table: Vec<Option<(Spelled, Known)>>,
     length: usize,
 }
@@ -181,7 +182,7 @@ impl<Known: Copy> Spellings<Known> {
             (self.table, self.length) = (vec![None; 1 << 6], 0);
         }
         self.length += 1;
-        if 2 * self.length > self.table.len() {
+        if 3 * self.length > 2 * self.table.len() {
             let larger = vec![None; 2 * self.table.len()];
             for (spelled, known) in std::mem::replace(&mut self.table, larger).into_iter().flatten() {
                 let place = self.place(spelled);
