@@ -1,7 +1,22 @@
-//! Starts the command line; nothing else.
+//! Starts the command line, with an allocator that keeps what it was given back; nothing else.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    keep_memory();
     rerate::cli::run()
+}
+
+/// Memory that is free is used again soon, as each batch, shard and day takes as much as the one before. Given to the system
+/// meanwhile it would come back page by page, each cleared, and take a 30th of the time.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn keep_memory() {
+    const LONGEST_KEPT: libc::c_int = 32 << 20;
+    const MOST_KEPT: libc::c_int = 1 << 30;
+    // SAFETY: they only set numbers, and no other thread has begun.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LONGEST_KEPT);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, MOST_KEPT);
+    }
 }
