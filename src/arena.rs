@@ -34,9 +34,6 @@ impl Arena {
     const LARGE_PAGE: usize = 2 << 20;
     /// So many bytes of the first region come into small pages, as all do that few requests take.
     const SMALL: usize = 512 << 10;
-    /// Many chunks are written at a time, each as much as the others. If all began at a multiple of their size, their ends
-    /// would lie alike, and the processor's cache has few places for what lies alike.
-    const BETWEEN: usize = 64;
 
     /// One with room for so many bytes. Where there is no more memory the program ends, as it does in the allocator.
     pub fn chunk(&mut self, size: usize) -> Chunk {
@@ -48,7 +45,7 @@ impl Arena {
             }
         };
         let begin = region.next;
-        region.next += size + Arena::BETWEEN;
+        region.next += size;
         Chunk { region: region.memory.clone(), begin, end: begin, limit: begin + size }
     }
 }

@@ -25,7 +25,10 @@ pub struct Shard {
 impl Shard {
     /// Large enough that few rows begin a new one, small enough that what isn't written of the last ones is little. As 32
     /// bits say where a row is, a shard has 2¹⁹ chunks at most.
-    const CHUNK: usize = 1 << Shard::CHUNK_BITS;
+    ///
+    /// Many chunks are written at a time, each as much as the others. If all began at a multiple of what the processor's cache
+    /// holds, their ends would lie alike, and it has few places for what lies alike: so a line of it is left off.
+    const CHUNK: usize = (1 << Shard::CHUNK_BITS) - 64;
     pub const CHUNK_BITS: u32 = 13;
 
     /// Asks for the place that the next row is written to.
