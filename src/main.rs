@@ -12,7 +12,7 @@ fn main() -> ExitCode {
 /// meanwhile it would come back page by page, each cleared, and take a 30th of the time.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn keep_memory() {
-    const LONGEST_KEPT: libc::c_int = 32 << 20;
+    const LONGEST_KEPT: libc::c_int = 4 << 20;
     const MOST_KEPT: libc::c_int = 1 << 30;
     // SAFETY: they only set numbers, and no other thread has begun.
     unsafe {

@@ -110,11 +110,12 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
     let shards = Mutex::new(read.take_shards().into_iter());
     let settle = || {
         let mut settling = Settling::new(books, &studio_terms, options);
-        let mut arena = Arena::default();
         while let Some(mut shard) = { shards.lock().expect("no thread panicked").next() } {
             if progress.stop.load(Ordering::Relaxed) {
                 return Err(interrupted());
             }
+            // What was spilled goes back to the system with its shard.
+            let mut arena = Arena::default();
             shard.iter_mut().try_for_each(|rows| rows.bring_back(&memory, &mut arena))?;
             settling.settle(&shard, &groups, &read)?;
             settling.spill_if_full(&memory)?;

@@ -27,7 +27,7 @@ use rerate::read::shape::canonical::{self, Decoded, Decoder};
 use rerate::read::shape::columns::{ColumnReader, Key, LONGEST_PLAIN};
 use rerate::read::shape::plain::Plain;
 use rerate::read::shape::value::Value as Read;
-use rerate::read::shape::{Item, Items};
+use rerate::read::shape::{Item, Items, Shape};
 use rerate::types::day::Instant;
 use rerate::types::origin::InputId;
 use rerate::types::reason::Reason::{self, *};
@@ -302,6 +302,59 @@ fn nearly_every_row_of_a_real_log_is_plain() {
         });
         assert!(plain * 100 > rows.len() * 90, "{plain} of {}", rows.len());
     }
+}
+
+#[test]
+fn a_file_is_of_the_shape_that_its_first_rows_tell_with_and_without_ids() {
+    const COLUMNS: [&str; 19] = [
+        "id",
+        "request_id",
+        "response_id",
+        "responseId",
+        "project_id",
+        "status",
+        "model",
+        "object",
+        "key",
+        "error",
+        "insertId",
+        "logName",
+        "resource",
+        "startTime",
+        "endTime",
+        "type",
+        "traceId",
+        "call_type",
+        "candidates",
+    ];
+    const TEXTS: [&str; 4] = ["a text", "chat.completion", "GENERATION", "interaction"];
+    let scratch = tempfile::tempdir().expect("a folder");
+    let path = scratch.path().join("log.parquet");
+    let (mut dice, mut told_by) = (Dice::new(8), HashSet::new());
+    for round in 0..2_000 {
+        let names: Vec<&str> = COLUMNS.into_iter().filter(|_| dice.one_in(4)).collect();
+        if names.is_empty() {
+            continue;
+        }
+        let rows = 1 + dice.below(3);
+        let mut cells = || (0..rows).map(|_| (!dice.one_in(3)).then(|| dice.pick(&TEXTS))).collect();
+        let columns: Vec<Vec<Option<&str>>> = names.iter().map(|_| cells()).collect();
+        let told = (0..rows).find_map(|row| {
+            let cells = names.iter().zip(&columns).filter_map(|(name, cells)| Some((*name, cells[row]?)));
+            let row = serde_json::to_vec(&HashMap::<&str, &str>::from_iter(cells)).expect("texts");
+            Shape::tell(&Read::sketch(&row, true).expect("a row"))
+        });
+        let arrays = columns.into_iter().map(|cells| Arc::new(StringArray::from(cells)) as ArrayRef);
+        let arrays = names.iter().map(|name| name.to_string()).zip(arrays).collect();
+        std::fs::write(&path, of_arrays(arrays, 9, WriterProperties::builder())).expect("a log");
+        let (stored, settings) = (Stored::file(&path), Settings::default());
+        let parts =
+            Rows::open(InputId(0), "log".into(), stored, &settings, 1, Arc::default()).expect("a log");
+        let told = told.map(|shape| shape.name);
+        assert_eq!(parts[0].shape().map(|shape| shape.name), told, "{round}: {names:?}");
+        told_by.insert(told);
+    }
+    assert!(told_by.len() > 5, "{told_by:?}");
 }
 
 #[test]
