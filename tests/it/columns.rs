@@ -344,6 +344,7 @@ fn a_file_is_of_the_shape_that_its_first_rows_tell_with_and_without_ids() {
             let row = serde_json::to_vec(&HashMap::<&str, &str>::from_iter(cells)).expect("texts");
             Shape::tell(&Read::sketch(&row, true).expect("a row"))
         });
+        let shown = columns.clone();
         let arrays = columns.into_iter().map(|cells| Arc::new(StringArray::from(cells)) as ArrayRef);
         let arrays = names.iter().map(|name| name.to_string()).zip(arrays).collect();
         std::fs::write(&path, of_arrays(arrays, 9, WriterProperties::builder())).expect("a log");
@@ -351,7 +352,7 @@ fn a_file_is_of_the_shape_that_its_first_rows_tell_with_and_without_ids() {
         let parts =
             Rows::open(InputId(0), "log".into(), stored, &settings, 1, Arc::default()).expect("a log");
         let told = told.map(|shape| shape.name);
-        assert_eq!(parts[0].shape().map(|shape| shape.name), told, "{round}: {names:?}");
+        assert_eq!(parts[0].shape().map(|shape| shape.name), told, "{round}: {names:?} {shown:?}");
         told_by.insert(told);
     }
     assert!(told_by.len() > 5, "{told_by:?}");

@@ -661,7 +661,7 @@ fn tell_with_any(ids: &[&'static str], item: &Value<'_>) -> Option<Option<&'stat
     let Value::Object(members) = item else { return Some(Shape::tell(item)) };
     let mut told = (0..1u32 << ids.len()).map(|which| {
         let beside = ids.iter().enumerate().filter(|(place, _)| which >> place & 1 != 0);
-        let beside = beside.map(|(_, id)| ((*id).into(), Value::Text("".into())));
+        let beside = beside.map(|(_, id)| ((*id).into(), Value::Text("some".into())));
         Shape::tell(&Value::Object(members.iter().cloned().chain(beside).collect()))
     });
     let first = told.next()?;
