@@ -24,7 +24,8 @@
 //! | [`books`] | facts with a day and a citation, the accounts file | know a request's tokens |
 //! | [`read`] | inputs, object stores, unpacking, containers, strict JSON, shapes | judge what a request costs or counts |
 //! | [`mediate`] | which record of an identity counts | know a price, a limit, a day |
-//! | [`memory`] | how much of what was read stands in memory, in which chunks, the temporary file for the rest | know what the bytes are |
+//! | [`arena`] | the chunks of memory that rows and arrivals are written to | know what stands in them, how much may stay |
+//! | [`memory`] | how much of what was read stands in memory, the temporary file for the rest | know what the bytes are |
 //! | [`tally`] | the hot loop beside reading: guided requests into cells and series, and back | know a price |
 //! | [`cells`], [`traffic`] | a day's cells and traffic in the temporary file | judge a request |
 //! | [`charge`] | one function per charging rule (C1 to C11) | know a price that isn't in a book, touch a float |
