@@ -97,6 +97,11 @@ impl Chunk {
         self.end += bytes;
     }
 
+    /// Leaves no room.
+    pub fn end(&mut self) {
+        self.limit = self.end;
+    }
+
     pub fn written(&self) -> &[u8] {
         // SAFETY: as for `room`.
         unsafe { slice::from_raw_parts(self.region.as_ptr().add(self.begin), self.end - self.begin) }

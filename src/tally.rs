@@ -119,7 +119,8 @@ struct Logged {
 }
 
 impl Log {
-    const CHUNK: usize = 1 << 16;
+    /// Small, as each of very many days may have one.
+    const CHUNK: usize = 1 << 12;
     const WORD: usize = size_of::<u64>();
 
     const TOKEN_BITS: u32 = 24;
@@ -165,8 +166,7 @@ impl Log {
 
     /// What it takes of memory.
     fn bytes(&self) -> usize {
-        let chunks: usize = self.chunks.iter().map(|chunk| chunk.written().len()).sum();
-        chunks + self.others.capacity() * size_of::<Logged>()
+        self.chunks.len() * Log::CHUNK + self.others.capacity() * size_of::<Logged>()
     }
 
     fn iter(&self) -> impl Iterator<Item = Logged> {
@@ -483,7 +483,12 @@ fn fits_any(slots: u64, usage: &Usage) -> bool {
 pub fn sum_up(mut talliers: Vec<Tallier<'_>>) -> std::result::Result<(Tally, Traffic), Overflow> {
     let everything: i128 = talliers.iter().map(|tallier| tallier.everything).sum();
     let everything = i64::try_from(everything).map_err(|_| Overflow)?;
-    let days = talliers.iter_mut().map(|tallier| std::mem::take(&mut tallier.days)).collect();
+    // No more arrivals come, so their arenas needn't stay.
+    let days = talliers.iter_mut().map(|tallier| {
+        tallier.arena = Arena::default();
+        std::mem::take(&mut tallier.days)
+    });
+    let days = days.collect();
     let (cells, days) = rayon::join(|| merge_cells(&talliers), || merge_traffic(&talliers, days));
     let mut tally = Tally { cells, everything: everything as u64, ..Tally::default() };
     let mut traffic = Traffic { days, ..Traffic::default() };
@@ -516,7 +521,7 @@ fn merge_traffic(talliers: &[Tallier<'_>], days: Vec<Vec<OpenDay>>) -> BTreeMap<
     let logs = talliers.iter().zip(days);
     let logs: Vec<_> =
         logs.flat_map(|(tallier, days)| days.into_iter().map(move |open| (tallier, open))).collect();
-    // A log is dropped as soon as it is sorted.
+    // What a tallier's logs took goes back to the system with the last of them.
     let sort = |(tallier, open): (&Tallier<'_>, OpenDay)| (open.day, tallier.day_traffic(&open));
     let sorted: Vec<_> = logs.into_par_iter().map(sort).collect();
     let mut days: BTreeMap<Day, DayTraffic> = BTreeMap::new();

@@ -54,6 +54,10 @@ impl Shard {
         };
         let length = write(last.room());
         last.take(length);
+        // A longer chunk holds one row, or rows could begin where no `Spot` says.
+        if longest > Shard::CHUNK {
+            last.end();
+        }
         self.rows += 1;
     }
 
@@ -97,7 +101,7 @@ impl Shard {
         for piece in std::mem::take(&mut self.spilled) {
             let length = piece.length as usize;
             let last = match &mut self.last {
-                // A longer chunk holds one row, or rows could begin where no `Spot` says.
+                // As for `append`.
                 Some(last) if last.written().len() + length <= Shard::CHUNK && last.has_room(length) => last,
                 _ => self.begin_chunk(arena, length),
             };
@@ -170,6 +174,12 @@ mod tests {
     #[test]
     fn a_row_that_is_larger_than_a_chunk_has_one_of_its_own() {
         let (mut shard, mut arena) = (Shard::default(), Arena::default());
+        // A row may be shorter than it might have been, and leave room for a short one.
+        shard.append(&mut arena, Shard::CHUNK + 300, |_| Shard::CHUNK + 100);
+        append(&mut shard, &mut arena, b"short");
+        let chunks: Vec<usize> = shard.chunks().map(<[u8]>::len).collect();
+        assert_eq!(chunks, [Shard::CHUNK + 100, 5]);
+        let mut shard = Shard::default();
         for length in [10, Shard::CHUNK - 10, 1, 3 * Shard::CHUNK, 5] {
             append(&mut shard, &mut arena, &vec![0; length]);
         }

@@ -412,7 +412,17 @@ fn a_broken_first_group_hides_no_other() {
     // The second group's, which begins with it.
     let second = places_of(&bytes, "20000-000000")[0];
     bytes[second - 40..second + 100].fill(0xff);
+    // What the shape is told by can be read: it has no ids.
+    for detail in [BY_PAGES, BY_ARROW] {
+        let made = read(&bytes, detail);
+        let told = ["1 to 17000", "17001 to 37000"]
+            .map(|rows| format!("the Parquet file is broken: rows {rows} aren't read"));
+        assert_eq!((made.rows, made.told), (0, told.to_vec()), "{detail}");
+    }
     // Of a file of which nothing can be read there is one record.
+    let (before, length) = bytes[..bytes.len() - 4].split_last_chunk::<4>().expect("a file");
+    let footer = before.len() - u32::from_le_bytes(*length) as usize;
+    bytes[4..footer].fill(0xff);
     let made = read(&bytes, BY_PAGES);
     assert_eq!(made.told, ["the Parquet file is broken: rows 1 to 37000 aren't read"]);
 }

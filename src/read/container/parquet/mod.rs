@@ -430,7 +430,10 @@ impl Rows {
                 return Ok(false);
             };
             self.row = run.rows.start;
-            self.progress.bytes.fetch_add(run.bytes, Ordering::Relaxed);
+            // To tell the shape is no progress: all of it is read again.
+            if self.reading.is_some() {
+                self.progress.bytes.fetch_add(run.bytes, Ordering::Relaxed);
+            }
             let part = Part {
                 groups: run.groups,
                 mask: &self.mask,
