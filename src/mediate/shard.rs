@@ -101,8 +101,7 @@ impl Shard {
         for piece in std::mem::take(&mut self.spilled) {
             let length = piece.length as usize;
             let last = match &mut self.last {
-                // As for `append`.
-                Some(last) if last.written().len() + length <= Shard::CHUNK && last.has_room(length) => last,
+                Some(last) if last.has_room(length) => last,
                 _ => self.begin_chunk(arena, length),
             };
             memory.read(piece, &mut last.room()[..length])?;
