@@ -13,6 +13,7 @@ mod hybrid;
 mod leaf;
 mod pages;
 mod row_groups;
+mod telling;
 mod values;
 
 use std::fs::File;
@@ -28,7 +29,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader
 use parquet::basic::ConvertedType;
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{ChunkReader, Length as _};
-use parquet::schema::types::{Type, TypePtr};
+use parquet::schema::types::Type;
 use twox_hash::xxhash3_128;
 
 use self::batches::{Batches, Reader, not_read, sound};
@@ -36,13 +37,11 @@ use self::buffers::Buffers;
 use self::file::PagedFile;
 use self::hashes::Hashes;
 use self::row_groups::RowGroups;
-use super::rows::Columns;
 use super::{Container, MAGIC_OF_PARQUET};
 use crate::error::{Error, Result};
 use crate::read::lines::{Block, cannot_read};
 use crate::read::settings::Settings;
-use crate::read::shape::value::Value;
-use crate::read::shape::{Read, SHAPES, Shape, columns};
+use crate::read::shape::{Read, Shape, columns};
 use crate::read::store::{Failure, Object};
 use crate::read::{Progress, Reading};
 use crate::types::origin::{InputId, InputSummary};
@@ -55,8 +54,6 @@ const BATCH: u64 = 2 << 20;
 const ROWS_OF_BATCH: u64 = 2 << 10;
 /// So that a thread that has read its parts helps others with theirs.
 const PARTS_A_THREAD: usize = 32;
-/// Columns of ids. They are no marks of a shape but by being there.
-const IDS: [&str; 4] = ["id", "request_id", "response_id", "responseId"];
 /// Rows that are looked at to tell a shape.
 const TOLD_BY: usize = 64;
 
@@ -230,71 +227,6 @@ impl Rows {
             },
             same_as: None,
         }))
-    }
-
-    /// Tells the shape by the first rows; the error says what was seen. A file without rows is of any shape.
-    ///
-    /// Ids are most of what a log's columns hold, and their pages are read whole. So the other columns are asked first: what
-    /// they tell of a row, whether it has an id or not, all of them would.
-    fn tell(&mut self, runs: &[Run]) -> Result<std::result::Result<&'static Shape, String>> {
-        if runs.is_empty() {
-            return Ok(Ok(SHAPES[0]));
-        }
-        let ids = self.ids();
-        let mut told = None;
-        if !ids.is_empty() {
-            told = self.told_without(&ids, runs)?;
-        }
-        if told.is_none() {
-            told = self.told_without(&[], runs)?;
-        }
-        Ok(told.ok_or_else(|| {
-            let schema = self.metadata.as_ref().map(|metadata| metadata.schema().clone());
-            let names = schema.iter().flat_map(|schema| schema.fields()).map(|field| field.name().clone());
-            Value::Object(names.map(|name| (name.into(), Value::Null)).collect()).described()
-        }))
-    }
-
-    /// The shape that the first rows tell when some ids aren't read; None where it may depend on whether there is one.
-    fn told_without(&mut self, ids: &[&'static str], runs: &[Run]) -> Result<Option<&'static Shape>> {
-        let is_read = |path: &[&str]| match path {
-            [name] if ids.contains(name) => false,
-            _ => SHAPES.iter().any(|shape| shape.fields.keep(path)),
-        };
-        self.mask = self.columns_that(is_read);
-        self.runs = Vec::from(runs).into_iter();
-        (self.is_by_pages, self.ended_by) = (true, None);
-        let mut lines = Vec::new();
-        // Of runs that can't be read the next one tells.
-        while self.next_batch()? {
-            if let Some(batch) = self.batch.take() {
-                let columns = Columns::new(&batch);
-                for row in 0..batch.num_rows() {
-                    columns.write_row(row, &mut lines);
-                    lines.push(b'\n');
-                }
-                self.ended_by = None;
-                break;
-            }
-            let rows = 0..runs.last().map_or(0, |run| run.rows.end);
-            self.ended_by = Some((Reason::TruncatedInput, not_read(&rows)));
-        }
-        // Other columns were read than decide something.
-        (self.reader, self.row, self.hashes) = (None, 0, Hashes::default());
-        let rows = lines.split(|byte| *byte == b'\n').filter(|row| !row.is_empty());
-        let sketches = rows.filter_map(|row| Value::sketch(row, true).ok());
-        let told =
-            sketches.map(|sketch| tell_with_any(ids, &sketch)).find(|told| !matches!(told, Some(None)));
-        Ok(told.flatten().flatten())
-    }
-
-    /// Those of [`IDS`] that are columns.
-    fn ids(&self) -> Vec<&'static str> {
-        let schema = self.metadata.iter().map(|metadata| metadata.parquet_schema().root_schema());
-        let columns: Vec<&TypePtr> = schema.flat_map(|schema| schema.get_fields()).collect();
-        let is_column =
-            |id: &&str| columns.iter().any(|column| column.is_primitive() && column.name() == *id);
-        IDS.iter().copied().filter(is_column).collect()
     }
 
     /// Whether the pages of all row groups were hashed.
@@ -657,19 +589,6 @@ impl Leaves<'_> {
             false => kept,
         }
     }
-}
-
-/// What shape an item is of, if it is the same whichever of the ids it has beside.
-fn tell_with_any(ids: &[&'static str], item: &Value<'_>) -> Option<Option<&'static Shape>> {
-    let Value::Object(members) = item else { return Some(Shape::tell(item)) };
-    let mut told = (0..1u32 << ids.len()).map(|which| {
-        let beside = ids.iter().enumerate().filter(|(place, _)| which >> place & 1 != 0);
-        let beside = beside.map(|(_, id)| ((*id).into(), Value::Text("some".into())));
-        Shape::tell(&Value::Object(members.iter().cloned().chain(beside).collect()))
-    });
-    let first = told.next()?;
-    let name = |shape: Option<&'static Shape>| shape.map(|shape| shape.name);
-    told.all(|other| name(other) == name(first)).then_some(first)
 }
 
 /// How writers name what is between a list or a map and what is in it.
