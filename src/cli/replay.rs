@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use clap::Args;
+use rayon::prelude::*;
 
 use super::inputs::Entry;
 use super::metrics::{Ended, Figures, MetricsFile};
@@ -240,6 +241,7 @@ impl Replay {
             if let Err(error) = staged {
                 staging = Err(error);
             }
+            days.into_par_iter().for_each(drop);
         }
         told.figures = Some(figures);
         staging?.publish()?;

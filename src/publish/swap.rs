@@ -3,10 +3,12 @@
 //! next run mends an interruption between the two moves. Knows nothing of what is in a folder.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use rayon::prelude::*;
 
 use super::interrupted;
 use super::steps::step;
@@ -125,15 +127,20 @@ impl Output {
             .map_err(|error| Error::io("remove", &published, &error))
     }
 
-    /// Deletes what is staged or was exchanged away.
+    /// Deletes what is staged or was exchanged away, several days at once: a file system takes its time for each file.
     pub fn sweep(&self) -> Result<()> {
         let staging = self.root.join(STAGING);
-        match fs::remove_dir_all(&staging) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io("clean up", &staging, &error))
-            }
-            _ => Ok(()),
-        }
+        let sweep = || {
+            let days = match fs::read_dir(&staging) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                days => days?.collect::<std::io::Result<Vec<_>>>()?,
+            };
+            let days =
+                days.par_iter().filter(|day| day.file_type().is_ok_and(|file_type| file_type.is_dir()));
+            days.try_for_each(|day| fs::remove_dir_all(day.path()))?;
+            fs::remove_dir_all(&staging)
+        };
+        sweep().map_err(|error| Error::io("clean up", &staging, &error))
     }
 
     fn aside(&self, name: &str) -> PathBuf {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::errors::Result;
 use parquet::file::FOOTER_SIZE;
-use parquet::file::metadata::{FooterTail, ParquetMetaDataOptions, ParquetMetaDataReader};
+use parquet::file::metadata::{
+    FooterTail, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy,
+};
 use parquet::file::reader::ChunkReader;
 use parquet::schema::types::Type;
 
@@ -41,7 +43,11 @@ pub fn read<T: ChunkReader>(from: &T) -> std::result::Result<ArrowReaderMetadata
 
 /// What the bytes say. How deep a schema is is known when it was read, and one that is too deep is given up here.
 fn decode(bytes: &[u8]) -> std::result::Result<ArrowReaderMetadata, String> {
-    let options = ParquetMetaDataOptions::new();
+    // Nobody asks what is least and greatest in a column.
+    let options = ParquetMetaDataOptions::new()
+        .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll);
     let metadata = sound(|| ParquetMetaDataReader::decode_metadata_with_options(bytes, Some(&options)))?;
     if depth(metadata.file_metadata().schema()) > DEEPEST + 1 {
         return Err(format!("the Parquet file's schema is more than {DEEPEST} levels deep"));
