@@ -39,7 +39,7 @@ use rerate::read::shape::cursor::MARGIN;
 use rerate::read::shape::plain::{Plain, PlainReader};
 use rerate::tally::{Tallied, Tallier, sum_up};
 use rerate::types::day::{Day, Days, Instant, Window};
-use rerate::types::request::Facts;
+use rerate::types::request::GroupFacts;
 use rerate::types::tally::{Arrival, CellKey, Cells, GroupId, Tally, Traffic};
 use rerate::types::tier::UsageTier;
 use rerate::types::usage::{Counts, Usage};
@@ -261,7 +261,7 @@ fn books_on_cells(criterion: &mut Criterion) {
         inputs: Vec::new(),
         left: BTreeMap::new(),
         suspended: Vec::new(),
-        groups: requests.groups.iter().map(|facts| (**facts).clone()).collect(),
+        groups: requests.groups.clone(),
         tally,
         traffic: Traffic::default(),
         memory: Memory::new(None, 1),
@@ -344,7 +344,7 @@ impl Log {
 /// The requests of a log, as they are dealt and added.
 struct Requests {
     list: Vec<Asked>,
-    groups: Vec<Arc<Facts<Box<str>>>>,
+    groups: Vec<Arc<GroupFacts>>,
 }
 
 struct Asked {

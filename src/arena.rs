@@ -114,6 +114,21 @@ impl Chunk {
     }
 }
 
+/// Asks for large pages for what isn't in use of a long list.
+pub fn ask_for_large_pages<T>(list: &mut Vec<T>) {
+    let room = list.spare_capacity_mut();
+    let (begin, length) = (room.as_mut_ptr().cast::<u8>(), size_of_val(room));
+    let before = begin.align_offset(Arena::LARGE_PAGE);
+    let whole = length.saturating_sub(before) / Arena::LARGE_PAGE * Arena::LARGE_PAGE;
+    #[cfg(target_os = "linux")]
+    if whole > 0 {
+        // SAFETY: the bytes are the list's, and what is in them stays.
+        let _ = unsafe {
+            rustix::mm::madvise(begin.wrapping_add(before).cast(), whole, rustix::mm::Advice::LinuxHugepage)
+        };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

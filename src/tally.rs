@@ -8,7 +8,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use rayon::prelude::*;
 
-use crate::arena::{Arena, Chunk};
+use crate::arena::{self, Arena, Chunk};
 use crate::books::Books;
 use crate::books::accounts::{StudioTerms, Timeline};
 use crate::cells;
@@ -19,7 +19,7 @@ use crate::traffic;
 use crate::types::day::{Day, Instant};
 use crate::types::meter::Slot;
 use crate::types::piece::Piece;
-use crate::types::request::{Facts, MethodKind};
+use crate::types::request::{GroupFacts, MethodKind};
 use crate::types::tally::{
     Arrival, Beside, Cell, CellKey, Cells, DayTraffic, GroupId, Overflow, Part, SeriesKey, SpilledCells,
     Tally, Traffic,
@@ -60,7 +60,7 @@ pub struct Tallier<'b> {
     usage_tier_flag: Option<UsageTier>,
     /// By group, as the facts, which those have that were met.
     guides: Vec<Guide<'b>>,
-    facts: Vec<Option<Arc<Facts<Box<str>>>>>,
+    facts: Vec<Option<Arc<GroupFacts>>>,
     /// Where a cell is: cells are large, and a table of small things is moved for less when it grows.
     places: HashMap<CellKey, Place, FixedState>,
     keys: Vec<CellKey>,
@@ -224,7 +224,7 @@ impl<'b> Tallier<'b> {
     }
 
     /// Takes note of a group, before any of its requests is added.
-    pub fn meet(&mut self, group: GroupId, facts: &Arc<Facts<Box<str>>>) {
+    pub fn meet(&mut self, group: GroupId, facts: &Arc<GroupFacts>) {
         let group = group.0 as usize;
         if self.guides.len() <= group {
             self.guides.resize_with(group + 1, Guide::default);
@@ -364,7 +364,7 @@ impl Default for Guide<'_> {
 }
 
 impl<'b> Guide<'b> {
-    fn new(facts: &Facts<Box<str>>, books: &'b Books, usage_tier_flag: Option<UsageTier>) -> Guide<'b> {
+    fn new(facts: &GroupFacts, books: &'b Books, usage_tier_flag: Option<UsageTier>) -> Guide<'b> {
         let timeline = match facts.usage_tier {
             Some(usage_tier) => Timeline::Always(usage_tier),
             None => books.accounts.timeline(&facts.project_id, usage_tier_flag),
@@ -409,14 +409,14 @@ impl Recent {
 }
 
 /// The facts of a group that was met.
-fn met(facts: &[Option<Arc<Facts<Box<str>>>>], group: GroupId) -> &Facts<Box<str>> {
+fn met(facts: &[Option<Arc<GroupFacts>>], group: GroupId) -> &GroupFacts {
     facts[group.0 as usize].as_ref().expect("groups are met first")
 }
 
 const _: () = assert!(size_of::<Guide<'_>>() == 64);
 
 impl Open {
-    fn new(books: &Books, facts: &Facts<Box<str>>, key: CellKey, day: u32) -> Open {
+    fn new(books: &Books, facts: &GroupFacts, key: CellKey, day: u32) -> Open {
         let base_model = books.base_model(facts, key.day);
         // Evidence against the books is looked for in inference that went well.
         let is_evidence =
@@ -489,32 +489,41 @@ pub fn sum_up(mut talliers: Vec<Tallier<'_>>) -> std::result::Result<(Tally, Tra
         std::mem::take(&mut tallier.days)
     });
     let days = days.collect();
-    let (cells, days) = rayon::join(|| merge_cells(&talliers), || merge_traffic(&talliers, days));
-    let mut tally = Tally { cells, everything: everything as u64, ..Tally::default() };
-    let mut traffic = Traffic { days, ..Traffic::default() };
-    for tallier in talliers {
-        for (day, spilled) in tallier.spilled_cells {
+    let (mut tally, mut traffic) =
+        (Tally { everything: everything as u64, ..Tally::default() }, Traffic::default());
+    for tallier in &mut talliers {
+        for (day, spilled) in tallier.spilled_cells.drain(..) {
             tally.spilled.entry(day).or_default().push(spilled);
         }
-        for (day, part, piece) in tallier.spilled {
+        for (day, part, piece) in tallier.spilled.drain(..) {
             traffic.spilled.entry((day, part)).or_default().push(piece);
         }
     }
-    // No cell is left of requests that were all taken back. Of a day that is in the file too, nobody knows yet.
-    for (_, cells) in tally.cells.iter_mut().filter(|(day, _)| !tally.spilled.contains_key(day)) {
-        cells.retain(|(_, cell)| cell.requests > 0);
-    }
+    (tally.cells, traffic.days) =
+        rayon::join(|| merge_cells(&talliers, &tally.spilled), || merge_traffic(&talliers, days));
+    talliers.into_par_iter().for_each(drop);
     Ok((tally, traffic))
 }
 
-fn merge_cells(talliers: &[Tallier<'_>]) -> BTreeMap<Day, Cells> {
+fn merge_cells(
+    talliers: &[Tallier<'_>],
+    spilled: &BTreeMap<Day, Vec<SpilledCells>>,
+) -> BTreeMap<Day, Cells> {
     let mut of_days: BTreeMap<Day, Vec<(CellKey, &Cell)>> = BTreeMap::new();
     for tallier in talliers {
         for (key, open) in tallier.keys.iter().zip(&tallier.open) {
             of_days.entry(key.day).or_default().push((*key, &open.cell));
         }
     }
-    of_days.into_par_iter().map(|(day, of_day)| (day, cells::merge(of_day))).collect()
+    let merge = |(day, of_day)| {
+        let mut cells = cells::merge(of_day);
+        // No cell is left of requests that were all taken back. Of a day that is in the file too, nobody knows yet.
+        if !spilled.contains_key(&day) {
+            cells.retain(|(_, cell)| cell.requests > 0);
+        }
+        (day, cells)
+    };
+    of_days.into_par_iter().map(merge).collect()
 }
 
 fn merge_traffic(talliers: &[Tallier<'_>], days: Vec<Vec<OpenDay>>) -> BTreeMap<Day, DayTraffic> {
@@ -557,7 +566,10 @@ impl Tallier<'_> {
             .scan(0, |begin, (_, length)| Some(std::mem::replace(begin, *begin + length)))
             .collect();
         cells.into_iter().for_each(|(cell, place, within)| nexts[cell] = begins[place] + within);
-        let mut arrivals = vec![Arrival::default(); series.iter().map(|(_, length)| length).sum()];
+        let length = series.iter().map(|(_, length)| length).sum();
+        let mut arrivals = Vec::with_capacity(length);
+        arena::ask_for_large_pages(&mut arrivals);
+        arrivals.resize(length, Arrival::default());
         open.arrivals.iter().for_each(|logged| {
             let next = &mut nexts[logged.cell as usize];
             arrivals[*next] = logged.arrival;

@@ -25,7 +25,7 @@ use crate::types::day::Day;
 use crate::types::meter::{Meter, Modality, Slot};
 use crate::types::money::Pico;
 use crate::types::reason::Reason;
-use crate::types::request::{Facts, MethodKind, TUNED, Tools};
+use crate::types::request::{GroupFacts, MethodKind, TUNED, Tools};
 use crate::types::tally::{Beside, Cell, Cells, Groups};
 use crate::types::tier::{Channel, ContextBand, ServiceTier, UsageTier};
 
@@ -113,7 +113,7 @@ pub fn rate<'r>(day: Day, cells: &Cells, groups: &'r Groups, books: &'r Books) -
 
 /// Rates one request by itself: Σ over requests is Σ over charges, since rating is linear.
 pub fn of_request(
-    facts: &Facts<Box<str>>,
+    facts: &GroupFacts,
     usage_tier: UsageTier,
     context_band: ContextBand,
     day: Day,
@@ -145,7 +145,7 @@ pub fn of_request(
 
 impl<'r> Subject<'r> {
     fn new(
-        facts: &'r Facts<Box<str>>,
+        facts: &'r GroupFacts,
         usage_tier: UsageTier,
         context_band: ContextBand,
         day: Day,

@@ -15,7 +15,6 @@ use std::hash::BuildHasher;
 
 use twox_hash::{XxHash3_64, XxHash3_128};
 
-use super::groups::SharedGroups;
 use super::row::{self, Head, Identity, Row, Unread};
 use super::shard::Shard;
 use crate::arena::Arena;
@@ -24,8 +23,8 @@ use crate::memory::Memory;
 use crate::types::cache::CacheUse;
 use crate::types::day::Instant;
 use crate::types::detail::{Detail, Place};
-use crate::types::request::{Facts, Status};
-use crate::types::tally::GroupId;
+use crate::types::request::{GroupFacts, Status};
+use crate::types::tally::{GroupId, Groups};
 use crate::types::usage::Usage;
 
 /// So many that the table of one stays in the cache, so few that their ends do while rows are dealt.
@@ -193,7 +192,7 @@ pub enum Settled<'s> {
 /// An error if it has too many rows, as only one identity on very many lines makes them.
 pub fn settle<'s>(
     threads: &'s [Shard],
-    groups: &SharedGroups,
+    groups: &Groups,
     is_plain: impl Fn(Unread<'s>) -> bool,
     mut tell: impl FnMut(Settled<'s>),
 ) -> Result<()> {
@@ -333,11 +332,11 @@ fn cache_end<'s>(row: &Row<'s>) -> Option<(Option<Instant>, Cow<'s, str>)> {
     row.cache().map(|cache| (cache.expires, cache.name))
 }
 
-fn names<'g>(row: &Row<'_>, groups: &'g SharedGroups) -> &'g Facts<Box<str>> {
+fn names<'g>(row: &Row<'_>, groups: &'g Groups) -> &'g GroupFacts {
     &groups[row.group.0 as usize]
 }
 
-fn compare(one: &Row<'_>, other: &Row<'_>, groups: &SharedGroups) -> std::cmp::Ordering {
+fn compare(one: &Row<'_>, other: &Row<'_>, groups: &Groups) -> std::cmp::Ordering {
     // Of records that are equal in all that is shown the first one is shown, whichever thread read it.
     let by_place = || other.place().cmp(&one.place());
     // Most are the same record once more.

@@ -169,7 +169,7 @@ pub fn replay(inputs: &Inputs, books: &Books, options: &Options, progress: &Arc<
         inputs: read.inputs,
         left: inputs.left.clone(),
         suspended,
-        groups: groups.into_iter().map(Arc::unwrap_or_clone).collect(),
+        groups,
         tally,
         traffic,
         memory,

@@ -9,7 +9,6 @@ use crate::books::Books;
 use crate::books::accounts::StudioTerms;
 use crate::error::Result;
 use crate::mediate::dedupe::{self, Settled};
-use crate::mediate::groups::SharedGroups;
 use crate::mediate::row::{
     CACHE, HAS_DETAIL, NO_ID, Row, THOUGHTS_ASSUMED, TOKENS_UNKNOWN, UNDATED, USAGE_MISSING, Unread,
 };
@@ -20,7 +19,7 @@ use crate::tally::{Tallied, Tallier};
 use crate::types::cache::{CacheEvent, CacheUse};
 use crate::types::day::{Day, Days, Instant};
 use crate::types::detail::Kept;
-use crate::types::tally::Span;
+use crate::types::tally::{Groups, Span};
 use crate::types::usage::Usage;
 
 /// What a thread makes of the shards that it settles.
@@ -54,7 +53,7 @@ impl<'b> Settling<'b> {
         }
     }
 
-    pub(super) fn settle(&mut self, shards: &[Shard], groups: &SharedGroups, read: &Read<'_>) -> Result<()> {
+    pub(super) fn settle(&mut self, shards: &[Shard], groups: &Groups, read: &Read<'_>) -> Result<()> {
         // Nearly all lie between others of their day.
         let lies_between = self.spans.covers();
         let is_plain =
@@ -81,7 +80,7 @@ impl<'b> Settling<'b> {
     }
 
     /// Of a request that counts: notes when it was, what it did to a cache, and all of it when requests are kept.
-    fn count(&mut self, row: &Row<'_>, groups: &SharedGroups, read: &Read<'_>) {
+    fn count(&mut self, row: &Row<'_>, groups: &Groups, read: &Read<'_>) {
         let day = self.days.of(row.at);
         if !self.options.sums(day) {
             return;
@@ -103,7 +102,7 @@ impl<'b> Settling<'b> {
     }
 
     /// Of a request that was added when it was read.
-    fn take_back(&mut self, row: &Row<'_>, groups: &SharedGroups) {
+    fn take_back(&mut self, row: &Row<'_>, groups: &Groups) {
         if row.has(USAGE_MISSING) {
             return;
         }
@@ -116,7 +115,7 @@ impl<'b> Settling<'b> {
         }
     }
 
-    fn tallier(&mut self, row: &Row<'_>, groups: &SharedGroups) -> &mut Tallier<'b> {
+    fn tallier(&mut self, row: &Row<'_>, groups: &Groups) -> &mut Tallier<'b> {
         self.tallier.meet(row.group, &groups[row.group.0 as usize]);
         &mut self.tallier
     }

@@ -260,18 +260,18 @@ enum Table {
     Requests,
 }
 
-/// The largest first, as a rule.
+/// What takes longest first, as a rule.
 const TABLES: [Table; 12] = [
     Table::Requests,
     Table::Traffic,
     Table::Tally,
     Table::Charges,
     Table::Usage,
+    Table::DataUse,
     Table::Suspense,
     Table::Quota,
     Table::Upgrade,
     Table::Evidence,
-    Table::DataUse,
     Table::Accounts,
     Table::Credits,
 ];

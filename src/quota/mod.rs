@@ -17,7 +17,7 @@ use crate::memory::Memory;
 use crate::traffic;
 use crate::types::day::{Day, Instant};
 use crate::types::quota_use::{DayUse, MinuteUse, QuotaKey, QuotaUse, Upgrade};
-use crate::types::request::{Facts, Outcome};
+use crate::types::request::{GroupFacts, Outcome};
 use crate::types::tally::{Arrival, DayTraffic, Groups, Part, SeriesKey, Traffic};
 use crate::types::tier::{ServiceTier, UsageTier};
 use window::{Peak, Seconds, Series, Used};
@@ -166,14 +166,14 @@ fn measure_model<'r>(tiers: &Tiers<'r, '_>, tables: &mut Tables, day: Day, books
 
 /// Q3. countTokens counts against no inference quota (billing page), nor does a method that methods.csv says doesn't.
 /// Q8. Batch has its own quota of enqueued tokens, which no log tells (rate-limits page).
-fn q3_q8_is_measured(facts: &Facts<Box<str>>, books: &Books) -> bool {
+fn q3_q8_is_measured(facts: &GroupFacts, books: &Books) -> bool {
     books.methods.find(facts.method).counts_against_quota && facts.service_tier != ServiceTier::Batch
 }
 
 /// Q1. Requests count under the model as logged where the limit book has an rpm, tpm or rpd line for that name and usage
 /// tier in force that day, else under its base model. That snapshots share the base model's counter isn't documented.
 pub fn q1_quota_model<'r>(
-    facts: &'r Facts<Box<str>>,
+    facts: &'r GroupFacts,
     base_model: &'r str,
     usage_tier: UsageTier,
     day: Day,

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use super::cache::CacheUse;
 use super::day::Instant;
@@ -57,6 +58,9 @@ pub struct Facts<Name> {
     pub shape: &'static str,
 }
 
+/// Facts of a group, whose names stand once in memory, however many groups have them.
+pub type GroupFacts = Facts<Arc<str>>;
+
 impl<Name: AsRef<str>> Facts<Name> {
     /// Whether the same figures come of both: whatever the shape.
     pub fn same_figures(&self, other: &Facts<Name>) -> bool {
@@ -64,7 +68,7 @@ impl<Name: AsRef<str>> Facts<Name> {
     }
 
     /// The same facts, each name made into what `name` makes of it.
-    pub fn map_names<'f, Other>(&'f self, name: impl Fn(&'f str) -> Other) -> Facts<Other> {
+    pub fn map_names<'f, Other>(&'f self, mut name: impl FnMut(&'f str) -> Other) -> Facts<Other> {
         Facts {
             project_id: name(self.project_id.as_ref()),
             model: name(self.model.as_ref()),

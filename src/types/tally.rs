@@ -3,6 +3,7 @@
 //! same sums. Knows no price and no limit.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use twox_hash::XxHash3_64;
 
@@ -10,7 +11,7 @@ use super::cache::CacheEvent;
 use super::day::{Day, Instant};
 use super::meter::{Meter, Slot};
 use super::piece::Piece;
-use super::request::Facts;
+use super::request::GroupFacts;
 use super::tier::{ContextBand, Terms, UsageTier, words};
 
 /// All requests of a run that share their facts, by place in [`Groups`].
@@ -18,7 +19,7 @@ use super::tier::{ContextBand, Terms, UsageTier, words};
 pub struct GroupId(pub u32);
 
 /// The facts of each group. A group's id depends on threads; nothing that is published may.
-pub type Groups = Vec<Facts<Box<str>>>;
+pub type Groups = Vec<Arc<GroupFacts>>;
 
 /// What a cell is the sum of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

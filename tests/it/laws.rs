@@ -20,7 +20,7 @@ use rerate::types::day::{Day, Window};
 use rerate::types::meter::{Meter, Modality, Slot};
 use rerate::types::money::Pico;
 use rerate::types::reason::Reason;
-use rerate::types::request::{Facts, MethodKind, Outcome, Tools};
+use rerate::types::request::{GroupFacts, MethodKind, Outcome, Tools};
 use rerate::types::tally::{Arrival, Cell, CellKey, DayTraffic, GroupId, Groups, SeriesKey, Tally, Traffic};
 use rerate::types::tier::{Channel, ServiceTier, UsageTier};
 use rerate::{publish, read, report};
@@ -269,9 +269,9 @@ fn sums_of_disjoint_slices_add_up_to_the_sums_of_the_whole() {
             suspended += slice.suspended.len();
             figures.add(&slice, &scratch.books);
             // A group's id depends on the run, its facts don't.
-            let ids: HashMap<&Facts<Box<str>>, GroupId> =
-                whole.groups.iter().zip(0..).map(|(facts, id)| (facts, GroupId(id))).collect();
-            let group = |group: GroupId| ids[&slice.groups[group.0 as usize]];
+            let ids: HashMap<&GroupFacts, GroupId> =
+                whole.groups.iter().zip(0..).map(|(facts, id)| (&**facts, GroupId(id))).collect();
+            let group = |group: GroupId| ids[&*slice.groups[group.0 as usize]];
             for (day, of_slice) in &slice.tally.cells {
                 let own = cells.entry(*day).or_default();
                 for (key, cell) in of_slice {
