@@ -505,10 +505,7 @@ pub fn sum_up(mut talliers: Vec<Tallier<'_>>) -> std::result::Result<(Tally, Tra
     Ok((tally, traffic))
 }
 
-fn merge_cells(
-    talliers: &[Tallier<'_>],
-    spilled: &BTreeMap<Day, Vec<SpilledCells>>,
-) -> BTreeMap<Day, Cells> {
+fn merge_cells(talliers: &[Tallier<'_>], spilled: &BTreeMap<Day, Vec<SpilledCells>>) -> BTreeMap<Day, Cells> {
     let mut of_days: BTreeMap<Day, Vec<(CellKey, &Cell)>> = BTreeMap::new();
     for tallier in talliers {
         for (key, open) in tallier.keys.iter().zip(&tallier.open) {

@@ -1,7 +1,8 @@
 //! Owns publishing: all days staged first, never less than before, then swapped in one by one. How a folder is swapped
-//! is for `swap`, how a table is written for `write`.
+//! is for `swap`, how a table is written for `write`, how a file gets to the disk for `disk`.
 
 pub mod carry;
+mod disk;
 pub mod manifest;
 pub mod steps;
 mod swap;
@@ -22,6 +23,7 @@ use crate::suspense::Suspended;
 use crate::types::day::{Day, Window};
 use crate::types::key::shown;
 use crate::types::origin::InputId;
+use disk::Disk;
 use manifest::{Manifest, Run, State};
 pub use swap::Output;
 
@@ -51,7 +53,7 @@ pub struct PublishedDay {
 
 /// Whoever wants to know how far publishing is.
 pub trait Watcher: Sync {
-    /// One more day is on the disk, beside the published ones.
+    /// One more day is written, beside the published ones.
     fn staged(&self);
     /// From now on days become new.
     fn swapping(&self);
@@ -68,6 +70,7 @@ impl Watcher for () {
 /// What is staged beside the published days, all of it before any of it is published. Given up when it is dropped before.
 pub struct Staging<'p, W: Watcher> {
     output: &'p Output,
+    disk: Disk,
     replay: &'p Replay,
     books: &'p Books,
     options: &'p Options<'p>,
@@ -103,8 +106,20 @@ impl<'p, W: Watcher> Staging<'p, W> {
             suspended.entry(line.day).or_default().push(line);
         }
         let run = Run::new(replay, options.window);
-        let (staged, less) = (Vec::new(), Vec::new());
-        Ok(Staging { output, replay, books, options, watcher, run, suspended, staged, less, is_over: false })
+        let (disk, staged, less) = (Disk::begin(), Vec::new(), Vec::new());
+        Ok(Staging {
+            output,
+            disk,
+            replay,
+            books,
+            options,
+            watcher,
+            run,
+            suspended,
+            staged,
+            less,
+            is_over: false,
+        })
     }
 
     /// Writes some days beside the published ones, unless a day was already found that would be less than before.
@@ -140,6 +155,7 @@ impl<'p, W: Watcher> Staging<'p, W> {
             .hint("give all logs of the day (a Pacific day lies in two UTC days), or --replace"));
         }
         let undated = self.stage_undated().map_err(|error| partly(error, &[]))?;
+        self.disk.end().map_err(|error| partly(error, &[]))?;
         self.is_over = true;
         self.watcher.swapping();
         for (place, day) in self.staged.iter().enumerate() {
@@ -167,12 +183,12 @@ impl<'p, W: Watcher> Staging<'p, W> {
             self.refuse_when_stopped()?;
             let ((report, manifest), folder) = (&days[*place], &folders[*place]);
             if let Some(rows) = self.table(*table, report)? {
-                write::report(folder, rows)?;
+                write::report(&self.disk, folder, rows)?;
             }
             if left[*place].fetch_sub(1, Ordering::AcqRel) == 1 {
-                write::file(&folder.join("carry.json"), report.walked.carry.text().as_bytes())?;
-                write_json(&folder.join("manifest.json"), manifest)?;
-                write_json(&folder.join("run.json"), &self.run)?;
+                self.disk.bytes(&folder.join("carry.json"), report.walked.carry.text().as_bytes())?;
+                write_json(&self.disk, &folder.join("manifest.json"), manifest)?;
+                write_json(&self.disk, &folder.join("run.json"), &self.run)?;
                 self.watcher.staged();
             }
             Ok(())
@@ -221,8 +237,9 @@ impl<'p, W: Watcher> Staging<'p, W> {
             if with_lines.contains(&id) {
                 let folder = self.output.stage(&name)?;
                 let lines = undated.iter().copied().filter(|line| line.input == id);
-                write::report(&folder, report::suspense::of_lines(lines, &self.replay.inputs))?;
-                write_json(&folder.join("run.json"), &self.run)?;
+                let rows = report::suspense::of_lines(lines, &self.replay.inputs);
+                write::report(&self.disk, &folder, rows)?;
+                write_json(&self.disk, &folder.join("run.json"), &self.run)?;
                 folders.insert(name, true);
             }
         }
@@ -238,6 +255,7 @@ impl<'p, W: Watcher> Staging<'p, W> {
 impl<W: Watcher> Drop for Staging<'_, W> {
     fn drop(&mut self) {
         if !self.is_over {
+            let _ = self.disk.end();
             let _ = self.output.sweep();
         }
     }
@@ -371,9 +389,9 @@ fn less_than_before(out: &Path, new: &Manifest, run: &Run) -> Result<Option<Stri
     )))
 }
 
-fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
+fn write_json(disk: &Disk, path: &Path, value: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Error::new(error.to_string()))?;
-    write::file(path, format!("{text}\n").as_bytes())
+    disk.bytes(path, format!("{text}\n").as_bytes())
 }
 
 /// None where there is no such file.

@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
-use std::fs::File;
-use std::io::Write as _;
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 
@@ -29,7 +28,7 @@ use polars_parquet::write::{
 };
 use zstd::bulk::Compressor as Zstd;
 
-use super::steps::step;
+use super::disk::Disk;
 use crate::error::{Error, Result};
 use crate::report::{Cells, Column, Kind, Plain, Report, Rows, Value};
 use crate::types::day::{Day, Instant};
@@ -44,33 +43,23 @@ const ROW_GROUP: usize = 1 << 18;
 /// So many places of a dictionary stand in a page: what polars takes for 1 MiB.
 const PAGE: usize = (1 << 20) / 5;
 
+/// So much of a CSV is made before it is written, as stays near.
+const PIECE: usize = 1 << 17;
+
 /// Higher ones take longer, and come to no fewer bytes.
 const ZSTD_LEVEL: i32 = 1;
 
 /// Writes the rows of a report into `folder`, in its order.
-pub fn report(folder: &Path, mut rows: Rows) -> Result<()> {
+pub fn report(disk: &Disk, folder: &Path, mut rows: Rows) -> Result<()> {
     let name = rows.report().name;
     rows.sort();
     let parquet =
         parquet(&rows).map_err(|error| Error::new(format!("{name}: the report can't be built: {error}")))?;
-    file(&folder.join(format!("{name}.parquet")), &parquet)?;
+    disk.bytes(&folder.join(format!("{name}.parquet")), &parquet)?;
     if rows.report().has_csv {
-        file(&folder.join(format!("{name}.csv")), csv(&rows).as_bytes())?;
+        disk.file(&folder.join(format!("{name}.csv")), |file| csv(&rows, file))?;
     }
     Ok(())
-}
-
-/// Writes a new file and sees to it that it is on the disk.
-pub fn file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || {
-        step();
-        let mut file = File::create_new(path)?;
-        step();
-        file.write_all(bytes)?;
-        step();
-        file.sync_all()
-    };
-    write().map_err(|error| Error::io("write", path, &error))
 }
 
 /// The rows as a Parquet file.
@@ -324,8 +313,8 @@ fn metadata(report: &Report) -> Vec<KeyValue> {
     metadata
 }
 
-/// The rows as a CSV: dollars as plain decimals, and no text that a spreadsheet would run.
-fn csv(rows: &Rows) -> String {
+/// Writes the rows as a CSV: dollars as plain decimals, and no text that a spreadsheet would run.
+fn csv(rows: &Rows, file: &mut impl io::Write) -> io::Result<()> {
     // Texts and days are few: each is made a cell once.
     let texts = |(_, cells): (_, &Cells)| match cells {
         Cells::Text(texts) => texts.texts().map(|text| quoted(&guarded(text)).into_owned()).collect(),
@@ -333,8 +322,7 @@ fn csv(rows: &Rows) -> String {
     };
     let texts: Vec<Vec<String>> = rows.columns().map(texts).collect();
     let mut days: HashMap<Day, String> = HashMap::default();
-    // As a rule more than it takes, which costs nothing.
-    let mut csv = String::with_capacity(((1 + rows.height()) * texts.len() * 16).min(1 << 28));
+    let mut csv = String::new();
     for (column, _) in rows.columns() {
         csv.extend([column.name, ","]);
     }
@@ -356,8 +344,12 @@ fn csv(rows: &Rows) -> String {
             csv.push(',');
         }
         end_line(&mut csv);
+        if csv.len() >= PIECE {
+            file.write_all(csv.as_bytes())?;
+            csv.clear();
+        }
     }
-    csv
+    file.write_all(csv.as_bytes())
 }
 
 fn push(csv: &mut String, cell: impl Display) {
