@@ -1,5 +1,6 @@
 //! Owns what becomes of dealt rows once all are read: those that count are noted, those that don't are taken back.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::Options;
@@ -155,9 +156,15 @@ impl Spans {
         let mut all: Vec<Span> = self.days.values().copied().collect();
         all.extend(self.last.map(|(_, span)| span));
         all.sort_unstable_by_key(|span| span.first_at);
+        // The day of the instant before, as a rule.
+        let near = Cell::new(None::<Span>);
+        let lies_in = |at, span: Span| span.first_at <= at && at <= span.last_at;
         move |at| {
-            let begun = all.partition_point(|span| span.first_at <= at);
-            all[..begun].last().is_some_and(|span| at <= span.last_at)
+            near.get().is_some_and(|near| lies_in(at, near)) || {
+                let begun = all.partition_point(|span| span.first_at <= at);
+                near.set(all[..begun].last().copied());
+                near.get().is_some_and(|near| lies_in(at, near))
+            }
         }
     }
 
