@@ -107,10 +107,12 @@ impl Chunk {
         unsafe { slice::from_raw_parts(self.region.as_ptr().add(self.begin), self.end - self.begin) }
     }
 
-    /// Asks the processor for what is written next.
+    /// Asks the processor for the two lines of memory that are written next.
     #[inline(always)]
     pub fn prefetch(&self) {
-        prefetch(self.region.as_ptr().wrapping_add(self.end));
+        let next = self.region.as_ptr().wrapping_add(self.end);
+        prefetch(next);
+        prefetch(next.wrapping_add(64));
     }
 }
 

@@ -155,6 +155,7 @@ impl Dealer {
 
     /// Of a request that went well its project and id; a failed one is the same only with the same status and
     /// timestamp, since a retry under one id is a request of its own.
+    #[inline(always)]
     fn identity(hand: &Hand<'_>) -> Identity {
         // What precedes the id decides the seed with which it is hashed.
         let ProjectHash(mut seed) = hand.project;
