@@ -9,17 +9,19 @@ use crate::error::Result;
 use crate::memory::Memory;
 use crate::types::piece::Piece;
 
-/// Rows in chunks that never move, until they are spilled.
+/// Rows in chunks that never move, until they are spilled. Requests jump among shards, so what each asks for is one line of
+/// the processor's cache.
 #[derive(Debug, Default)]
+#[repr(C, align(64))]
 pub struct Shard {
-    full: Vec<Chunk>,
     /// The chunk that is written.
     last: Option<Chunk>,
+    rows: usize,
+    full: Vec<Chunk>,
     /// What the rows of full chunks take of memory.
     bytes: usize,
     /// Chunks that are in the temporary file.
     spilled: Vec<Piece>,
-    rows: usize,
 }
 
 impl Shard {
