@@ -121,15 +121,12 @@ impl Details {
             return self.rule_out_any(of_text);
         };
         let entries = &self.modalities[..self.tokens.len()];
+        let Some(last) = entries.len().checked_sub(1) else { return self.rule_out_any(of_text) };
+        // Whether a row has an entry can't be foretold, so there is no branch at it.
         for ((of_text, ends), whole) in of_text.iter_mut().zip(offsets.windows(2)).zip(wholes) {
-            let entry = ends[0] as usize;
-            *of_text &= match ends[1].wrapping_sub(ends[0]) {
-                0 => true,
-                1 if entry < entries.len() => {
-                    entries[entry] == Modality::Text as u8 && self.tokens[entry] <= *whole
-                }
-                _ => false,
-            };
+            let (length, entry) = (ends[1].wrapping_sub(ends[0]), last.min(ends[0] as usize));
+            let is_text = (entries[entry] == Modality::Text as u8) & (self.tokens[entry] <= *whole);
+            *of_text &= (length == 0) | (length == 1) & is_text;
         }
     }
 
