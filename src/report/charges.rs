@@ -65,30 +65,29 @@ pub const REPORT: Report = Report {
 /// The rows of one day.
 pub fn rows(day: Day, rated: &Rated<'_>, books: &Books) -> Rows {
     let mut rows = Rows::new(&REPORT, rated.charges.len());
-    for (key, charge) in &rated.charges {
-        let price = charge.price;
-        let mut row = rows.append(1);
-        row.all(day);
-        row.all(key.project_id);
-        row.all(books.accounts.billing_account(key.project_id).map(|account| &**account));
-        row.all(key.model);
-        row.all(key.base_model);
-        row.all(key.usage_tier.name());
-        row.all(key.usage_tier.pricing_tier().name());
-        row.all(key.service_tier.name());
-        row.all(key.channel.name());
-        row.all(key.price_above_prompt_tokens);
-        row.all(key.meter.name());
-        row.all(key.modality.name());
-        row.all(key.exempt.map(|exempt| exempt.name()));
-        row.all(charge.quantity);
-        row.all(charge.allowance);
-        row.all(price.map(|price| price.per));
-        row.all(price.map(|price| price.usd));
-        row.all(charge.list_cost);
-        row.all(charge.rated_cost);
-        row.all(price.map(|price| price.from));
-        row.all(price.map(|price| &*price.citation));
-    }
+    let (keys, charges) = (|| rated.charges.keys(), || rated.charges.values());
+    let prices = || charges().map(|charge| charge.price);
+    let mut columns = rows.append(rated.charges.len());
+    columns.all(day);
+    columns.each(keys().map(|key| key.project_id));
+    columns.each(keys().map(|key| books.accounts.billing_account(key.project_id).map(|account| &**account)));
+    columns.each(keys().map(|key| key.model));
+    columns.each(keys().map(|key| key.base_model));
+    columns.each(keys().map(|key| key.usage_tier.name()));
+    columns.each(keys().map(|key| key.usage_tier.pricing_tier().name()));
+    columns.each(keys().map(|key| key.service_tier.name()));
+    columns.each(keys().map(|key| key.channel.name()));
+    columns.each(keys().map(|key| key.price_above_prompt_tokens));
+    columns.each(keys().map(|key| key.meter.name()));
+    columns.each(keys().map(|key| key.modality.name()));
+    columns.each(keys().map(|key| key.exempt.map(|exempt| exempt.name())));
+    columns.each(charges().map(|charge| charge.quantity));
+    columns.each(charges().map(|charge| charge.allowance));
+    columns.each(prices().map(|price| price.map(|price| price.per)));
+    columns.each(prices().map(|price| price.map(|price| price.usd)));
+    columns.each(charges().map(|charge| charge.list_cost));
+    columns.each(charges().map(|charge| charge.rated_cost));
+    columns.each(prices().map(|price| price.map(|price| price.from)));
+    columns.each(prices().map(|price| price.map(|price| &*price.citation)));
     rows
 }

@@ -67,7 +67,7 @@ impl Rows {
         values.into_iter().for_each(|value| row.all(value));
     }
 
-    /// Appends so many rows, column by column from the first on: where rows are very many, or share cells.
+    /// Appends so many rows, column by column from the first on: where rows are very many, as what a column needs stays near.
     pub fn append(&mut self, rows: usize) -> Appended<'_> {
         self.rows += rows;
         Appended { rows, columns: self.columns.iter_mut() }
@@ -168,8 +168,14 @@ impl Appended<'_> {
     /// The next column has these, one in each row.
     #[inline]
     pub fn each<'v>(&mut self, values: impl IntoIterator<Item: Into<Value<'v>>>) {
+        self.each_in(values.into_iter().map(|value| (value, 1)));
+    }
+
+    /// The next column has these, each in so many rows.
+    #[inline]
+    pub fn each_in<'v, V: Into<Value<'v>>>(&mut self, values: impl IntoIterator<Item = (V, usize)>) {
         let cells = self.columns.next().expect("no more columns than there are");
-        values.into_iter().for_each(|value| cells.push(value.into(), 1));
+        values.into_iter().for_each(|(value, rows)| cells.push(value.into(), rows));
     }
 }
 

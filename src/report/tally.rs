@@ -2,6 +2,7 @@
 //! applied without the logs. One row per cell, meter and modality; what isn't priced is a meter here too.
 
 use std::collections::BTreeMap;
+use std::iter;
 
 use foldhash::HashMap;
 
@@ -83,36 +84,40 @@ pub fn rows(
         shown.extend(of_group.iter().map(|(key, cell)| (CellKey { group, ..*key }, cell)));
     }
     let shown = cells::merge(shown);
-    let figures: usize = shown.iter().map(|(_, cell)| 1 + cell.figures().count()).sum();
-    let mut rows = Rows::new(&REPORT, figures + storage.len());
-    let mut figures = Vec::new();
-    for (CellKey { group, usage_tier, context_band, terms, .. }, cell) in &shown {
-        let facts = groups[group.0 as usize].map_names(|name| name);
-        figures.clear();
-        figures.push(("requests", Modality::Any, cell.requests));
-        figures.extend(cell.figures().map(|(figure, sum)| match figure.of() {
-            FigureOf::Beside(beside) => (beside.name(), Modality::Any, sum),
-            FigureOf::Slot(slot) => (slot.meter().name(), slot.modality(), sum),
-        }));
-        let mut of_cell = rows.append(figures.len());
-        of_cell.all(day);
-        of_cell.all(facts.project_id);
-        of_cell.all(facts.model);
-        of_cell.all(facts.model_version);
-        of_cell.all(facts.base_model);
-        of_cell.all(&*books.methods.find(facts.method).name);
-        of_cell.all(facts.status.to_string().as_str());
-        of_cell.all(facts.service_tier.name());
-        of_cell.all(usage_tier.name());
-        of_cell.all(facts.channel.name());
-        of_cell.all(facts.tools.name());
-        of_cell.all(terms.name());
-        of_cell.all(context_band.0);
-        of_cell.each(figures.iter().map(|(meter, ..)| *meter));
-        of_cell.each(figures.iter().map(|(_, modality, _)| modality.name()));
-        of_cell.each(figures.iter().map(|(.., sum)| *sum));
-        of_cell.all(Value::Null);
-    }
+    // A row for each figure of a cell.
+    let counts: Vec<usize> = shown.iter().map(|(_, cell)| 1 + cell.figures().count()).collect();
+    let figures = || {
+        shown.iter().flat_map(|(_, cell)| {
+            let of_cell = cell.figures().map(|(figure, sum)| match figure.of() {
+                FigureOf::Beside(beside) => (beside.name(), Modality::Any, sum),
+                FigureOf::Slot(slot) => (slot.meter().name(), slot.modality(), sum),
+            });
+            iter::once(("requests", Modality::Any, cell.requests)).chain(of_cell)
+        })
+    };
+    let keys = || shown.iter().map(|(key, _)| key).zip(counts.iter().copied());
+    let facts = || keys().map(|(key, count)| (&*groups[key.group.0 as usize], count));
+    let statuses: Vec<String> = facts().map(|(facts, _)| facts.status.to_string()).collect();
+    let count: usize = counts.iter().sum();
+    let mut rows = Rows::new(&REPORT, count + storage.len());
+    let mut columns = rows.append(count);
+    columns.all(day);
+    columns.each_in(facts().map(|(facts, count)| (&*facts.project_id, count)));
+    columns.each_in(facts().map(|(facts, count)| (&*facts.model, count)));
+    columns.each_in(facts().map(|(facts, count)| (&*facts.model_version, count)));
+    columns.each_in(facts().map(|(facts, count)| (&*facts.base_model, count)));
+    columns.each_in(facts().map(|(facts, count)| (&*books.methods.find(facts.method).name, count)));
+    columns.each_in(statuses.iter().map(String::as_str).zip(counts.iter().copied()));
+    columns.each_in(facts().map(|(facts, count)| (facts.service_tier.name(), count)));
+    columns.each_in(keys().map(|(key, count)| (key.usage_tier.name(), count)));
+    columns.each_in(facts().map(|(facts, count)| (facts.channel.name(), count)));
+    columns.each_in(facts().map(|(facts, count)| (facts.tools.name(), count)));
+    columns.each_in(keys().map(|(key, count)| (key.terms.name(), count)));
+    columns.each_in(keys().map(|(key, count)| (key.context_band.0, count)));
+    columns.each(figures().map(|(meter, ..)| meter));
+    columns.each(figures().map(|(_, modality, _)| modality.name()));
+    columns.each(figures().map(|(.., sum)| sum));
+    columns.all(Value::Null);
     for (key, stored) in storage {
         rows.push([
             day.into(),
