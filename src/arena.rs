@@ -122,12 +122,13 @@ pub fn ask_for_large_pages<T>(list: &mut Vec<T>) {
     let (begin, length) = (room.as_mut_ptr().cast::<u8>(), size_of_val(room));
     let before = begin.align_offset(Arena::LARGE_PAGE);
     let whole = length.saturating_sub(before) / Arena::LARGE_PAGE * Arena::LARGE_PAGE;
-    #[cfg(target_os = "linux")]
     if whole > 0 {
+        let begin = begin.wrapping_add(before);
         // SAFETY: the bytes are the list's, and what is in them stays.
-        let _ = unsafe {
-            rustix::mm::madvise(begin.wrapping_add(before).cast(), whole, rustix::mm::Advice::LinuxHugepage)
-        };
+        #[cfg(target_os = "linux")]
+        let _ = unsafe { rustix::mm::madvise(begin.cast(), whole, rustix::mm::Advice::LinuxHugepage) };
+        #[cfg(not(target_os = "linux"))]
+        let _ = begin;
     }
 }
 

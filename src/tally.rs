@@ -501,6 +501,7 @@ pub fn sum_up(mut talliers: Vec<Tallier<'_>>) -> std::result::Result<(Tally, Tra
     }
     (tally.cells, traffic.days) =
         rayon::join(|| merge_cells(&talliers, &tally.spilled), || merge_traffic(&talliers, days));
+    // They are in many pieces.
     talliers.into_par_iter().for_each(drop);
     Ok((tally, traffic))
 }

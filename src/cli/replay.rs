@@ -241,6 +241,7 @@ impl Replay {
             if let Err(error) = staged {
                 staging = Err(error);
             }
+            // They are in many pieces.
             days.into_par_iter().for_each(drop);
         }
         told.figures = Some(figures);

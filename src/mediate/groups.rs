@@ -23,7 +23,7 @@ pub struct AllGroups {
 struct Met {
     ids: HashTable<GroupId>,
     groups: Groups,
-    /// Of all groups, each once: names are few, and whatever goes through groups finds them near.
+    /// Of all groups, each once: as a rule they are few, and whatever goes through groups finds them near.
     names: HashSet<Arc<str>, RandomState>,
 }
 

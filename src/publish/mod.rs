@@ -106,7 +106,7 @@ impl<'p, W: Watcher> Staging<'p, W> {
             suspended.entry(line.day).or_default().push(line);
         }
         let run = Run::new(replay, options.window);
-        let (disk, staged, less) = (Disk::begin(), Vec::new(), Vec::new());
+        let (disk, staged, less) = (Disk::begin()?, Vec::new(), Vec::new());
         Ok(Staging {
             output,
             disk,
@@ -136,7 +136,7 @@ impl<'p, W: Watcher> Staging<'p, W> {
         if !self.less.is_empty() {
             return Ok(());
         }
-        self.stage_all(&days).map_err(|error| partly(error, &[]))?;
+        self.stage_all(&days).and_then(|()| self.disk.check()).map_err(|error| partly(error, &[]))?;
         let new = |(report, manifest): &(&DayReport<'_>, Manifest)| PublishedDay {
             day: report.day,
             state: manifest.state,
@@ -175,7 +175,7 @@ impl<'p, W: Watcher> Staging<'p, W> {
     fn stage_all(&self, days: &[(&DayReport<'_>, Manifest)]) -> Result<()> {
         let folders = days.iter().map(|(report, _)| self.output.stage(&report.day.to_string()));
         let folders = folders.collect::<Result<Vec<_>>>()?;
-        // Large tables first, so that in the end no thread waits long for another one.
+        // What takes longest first, so that in the end no thread waits long for another one.
         let of_days = |table| (0..days.len()).map(move |day| (day, table));
         let tables: Vec<(usize, Table)> = TABLES.into_iter().flat_map(of_days).collect();
         let left: Vec<AtomicUsize> = days.iter().map(|_| AtomicUsize::new(TABLES.len())).collect();
@@ -255,7 +255,7 @@ impl<'p, W: Watcher> Staging<'p, W> {
 impl<W: Watcher> Drop for Staging<'_, W> {
     fn drop(&mut self) {
         if !self.is_over {
-            let _ = self.disk.end();
+            self.disk.give_up();
             let _ = self.output.sweep();
         }
     }
@@ -304,7 +304,7 @@ fn partly(error: Error, published: &[PublishedDay]) -> Error {
     Error { what: format!("{}\n{new}", error.what), ..error }
 }
 
-/// Does `work` for each item, on all cores: by threads of its own, since it waits for the disk.
+/// Does `work` for each item, on all cores: by threads of its own, since it writes, and may wait for the disk.
 fn on_all_cores<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
     let next = AtomicUsize::new(0);
     let worker = || {

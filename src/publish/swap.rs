@@ -127,20 +127,18 @@ impl Output {
             .map_err(|error| Error::io("remove", &published, &error))
     }
 
-    /// Deletes what is staged or was exchanged away, several days at once: a file system takes its time for each file.
+    /// Deletes what is staged or was exchanged away, several days at once: a file system takes its time for each file. A link
+    /// of somebody's goes, not what it leads to.
     pub fn sweep(&self) -> Result<()> {
         let staging = self.root.join(STAGING);
-        let sweep = || {
-            let days = match fs::read_dir(&staging) {
-                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-                days => days?.collect::<std::io::Result<Vec<_>>>()?,
-            };
-            let days =
-                days.par_iter().filter(|day| day.file_type().is_ok_and(|file_type| file_type.is_dir()));
-            days.try_for_each(|day| fs::remove_dir_all(day.path()))?;
-            fs::remove_dir_all(&staging)
-        };
-        sweep().map_err(|error| Error::io("clean up", &staging, &error))
+        let is_folder = |path: &Path| path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+        if is_folder(&staging) {
+            let days = fs::read_dir(&staging).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+            let days = days.map_err(|error| Error::io("clean up", &staging, &error))?;
+            let days: Vec<PathBuf> = days.iter().map(fs::DirEntry::path).collect();
+            days.par_iter().filter(|day| is_folder(day)).try_for_each(|day| delete(day))?;
+        }
+        delete(&staging)
     }
 
     fn aside(&self, name: &str) -> PathBuf {
@@ -164,6 +162,14 @@ impl Output {
             }
         }
         Ok(())
+    }
+}
+
+/// Deletes a folder or a link, if it is there.
+fn delete(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("clean up", path, &error)),
+        _ => Ok(()),
     }
 }
 

@@ -130,16 +130,19 @@ fn links_planted_in_the_output_folder_are_not_followed() {
     let folder = scratch();
     let folder = folder.path();
     write(folder, "log.jsonl", &[request("a", "2026-06-01T12:00:00"), "{".to_string()]);
-    fs::create_dir(folder.join("victim")).expect("a folder");
-    fs::write(folder.join("victim/file"), "precious").expect("a file");
+    fs::create_dir_all(folder.join("victim/2026-06-01")).expect("a folder");
+    for file in ["victim/file", "victim/2026-06-01/file"] {
+        fs::write(folder.join(file), "precious").expect("a file");
+    }
     let untouched =
-        || assert_eq!(files(&folder.join("victim")).into_values().collect::<Vec<_>>(), [b"precious"]);
+        || assert_eq!(files(&folder.join("victim")).into_values().collect::<Vec<_>>(), [b"precious"; 2]);
     for (name, to, code) in [
         ("2026-06-01", "../victim", 1),
         ("undated", "../victim", 1),
         (".rerate-lock", "../victim/file", 1),
         // What is staged is swept, and a link with it.
         (".rerate-staging", "../victim", 3),
+        (".rerate-staging", "../nowhere", 3),
         // Put back in the day's place, where it is refused.
         (".rerate-aside-2026-06-01", "../victim", 1),
     ] {

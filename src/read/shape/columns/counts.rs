@@ -122,7 +122,8 @@ impl Details {
         };
         let entries = &self.modalities[..self.tokens.len()];
         let Some(last) = entries.len().checked_sub(1) else { return self.rule_out_any(of_text) };
-        // Whether a row has an entry can't be foretold, so there is no branch at it.
+        // Whether a row has an entry can't be foretold, so there is no branch at it: where there is none, another one is
+        // looked at, and doesn't matter.
         for ((of_text, ends), whole) in of_text.iter_mut().zip(offsets.windows(2)).zip(wholes) {
             let (length, entry) = (ends[1].wrapping_sub(ends[0]), last.min(ends[0] as usize));
             let is_text = (entries[entry] == Modality::Text as u8) & (self.tokens[entry] <= *whole);
