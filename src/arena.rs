@@ -12,7 +12,7 @@ use std::sync::Arc;
 use memmap2::Advice;
 use memmap2::{MmapMut, MmapRaw};
 
-use crate::prefetch::prefetch;
+use crate::caches::prefetch;
 
 /// Where one thread takes its chunks from. A region goes back to the system with the last of its chunks, where the allocator
 /// would keep it for the thread that made it; so give those that are dropped together an arena of their own.

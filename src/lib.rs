@@ -38,7 +38,7 @@
 //! | [`publish`] | staging, never less, the lock, the swap, manifests | change a figure |
 //! | [`query`] | published days read back: tables, groups, checked sums | write, take a folder without a manifest for a day |
 //! | [`cli`] | commands, flags, settings, screen, metrics, exit codes | know a rule |
-//! | `prefetch` | asking for memory ahead | know what for |
+//! | `caches` | asking for memory ahead, writing past the caches | know what for |
 //! | [`near`] | the nearest known word to a slip | know which words there are |
 //! | [`error`] | the error that ends a run | tell what a line lacks: that is suspense |
 //! | [`generate`] | synthetic logs from a seed | know a price, write a file |
@@ -55,6 +55,7 @@
 pub mod arena;
 pub mod balance;
 pub mod books;
+mod caches;
 pub mod cells;
 pub mod charge;
 pub mod cli;
@@ -65,7 +66,6 @@ pub mod mediate;
 pub mod memory;
 pub mod near;
 pub mod pipeline;
-mod prefetch;
 pub mod publish;
 pub mod query;
 pub mod quota;

@@ -16,7 +16,7 @@ use crate::mediate::groups::AllGroups;
 use crate::mediate::row::Row;
 use crate::mediate::shard::Shard;
 use crate::memory::Memory;
-use crate::read::lines::Block;
+use crate::read::lines::{Block, Who};
 use crate::read::shape::canonical::Decoder;
 use crate::read::shape::spelling::SharedSpellings;
 use crate::read::{Inputs, Progress};
@@ -113,7 +113,7 @@ pub(super) fn read<'b>(
                 match sources.next(&mut block)? {
                     Next::Block => read(&mut reader, &block)?,
                     Next::InOrder(mut stream) => {
-                        while stream.next(&mut block)? {
+                        while stream.next(&mut block, Who::Itself)? {
                             read(&mut reader, &block)?;
                         }
                         reader.end_parts(&stream, memory)?;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use crate::error::Result;
 use crate::read::gz::Ahead;
-use crate::read::lines::{BLOCK, Block};
+use crate::read::lines::{Block, Who};
 use crate::read::stream::Stream;
 use crate::read::{Inputs, Progress};
 use crate::types::origin::InputId;
@@ -44,11 +44,13 @@ struct State {
 }
 
 impl State {
-    /// A stream to read on: the thread's own if it can be, of which what was learnt and read is near.
+    /// A stream to read on: the thread's own if it can be, of which what was learnt and read is near; another's that refers
+    /// to what was read only where no block is ready.
     fn take_idle(&mut self) -> Option<Stream> {
         let own = rayon::current_thread_index();
         let place = self.idle.iter().rposition(|(last, _)| *last == own);
-        let place = place.or(self.idle.len().checked_sub(1))?;
+        let any = |(_, stream): &(_, Stream)| self.ready.is_empty() || !stream.refers_back();
+        let place = place.or_else(|| self.idle.iter().rposition(any))?;
         Some(self.idle.swap_remove(place).1)
     }
 }
@@ -154,21 +156,28 @@ impl<'s> Sources<'s> {
 
     /// Reads blocks until enough are ready, and one more into `block`; false at the end of the stream.
     fn read_on(&self, mut stream: Stream, block: &mut Block) -> Result<bool> {
-        while stream.next(block)? {
-            let mut state = self.state();
-            let ready: usize = state.ready.iter().map(|ready| ready.bytes().len()).sum();
-            let goes_on = stream.is_shared() && ready < self.threads * BLOCK && !state.failed;
-            if !goes_on {
-                state.idle.push((rayon::current_thread_index(), stream));
-                self.changed.notify_one();
-                return Ok(true);
+        while let Some(mut other) = self.room_for_others(&stream) {
+            if !stream.next(&mut other, Who::Another)? {
+                self.end(stream);
+                return Ok(false);
             }
-            let spare = state.spare.pop().unwrap_or_default();
-            state.ready.push(std::mem::replace(block, spare));
+            self.state().ready.push(other);
             self.changed.notify_one();
         }
-        self.end(stream);
-        Ok(false)
+        if !stream.next(block, Who::Itself)? {
+            self.end(stream);
+            return Ok(false);
+        }
+        self.state().idle.push((rayon::current_thread_index(), stream));
+        self.changed.notify_one();
+        Ok(true)
+    }
+
+    /// A block to be read for other threads, while they have few.
+    fn room_for_others(&self, stream: &Stream) -> Option<Block> {
+        let mut state = self.state();
+        let are_few = stream.is_shared() && state.ready.len() < self.threads && !state.failed;
+        are_few.then(|| state.spare.pop().unwrap_or_default())
     }
 
     fn begin(&self, mut state: MutexGuard<'_, State>) -> Busy<'_, 's> {

@@ -61,6 +61,11 @@ impl Unpacked {
         }
     }
 
+    /// What comes next is told by some mebibytes of what came last; those of a gz are few.
+    pub fn refers_back(&self) -> bool {
+        matches!(self, Unpacked::Zst(_))
+    }
+
     /// What other threads may inflate meanwhile.
     pub fn ahead(&self) -> Option<Arc<Ahead>> {
         match self {

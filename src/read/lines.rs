@@ -15,13 +15,26 @@ use super::shape::cursor::MARGIN;
 use super::shape::value::Value;
 use super::shape::{Shape, canonical, map};
 use super::{Progress, Reading};
+use crate::caches::{copy_past, is_far};
 use crate::error::{Error, Result};
 use crate::types::origin::{InputId, InputSummary};
 use crate::types::reason::Reason;
 
 /// Bytes read at once: large enough that locking costs nothing, small enough for the second-level cache.
 pub const BLOCK: usize = 512 << 10;
+/// And for another thread, whose cache holds none of it anyway: so many that it is seldom told of more.
+const BLOCK_FOR_ANOTHER: usize = 2 * BLOCK;
+/// Bytes read at once on their way to memory that is far: so few that this core's cache holds them until they go on.
+const STEP: usize = 256 << 10;
 const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// Who decodes a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The thread that reads it.
+    Itself,
+    Another,
+}
 
 /// Whole lines of one input, in a buffer that is used again and again.
 #[derive(Default)]
@@ -56,7 +69,7 @@ impl Block {
 
     /// Its buffer isn't larger than that of nearly any block.
     pub fn is_small(&self) -> bool {
-        self.buffer.len() <= 2 * BLOCK + MARGIN
+        self.buffer.len() <= BLOCK_FOR_ANOTHER + BLOCK + MARGIN
     }
 
     /// The lines, and after them what doesn't count: [`MARGIN`] bytes or more, unless there is no line.
@@ -82,6 +95,8 @@ pub struct Lines {
     ended: bool,
     /// Blocks that were read to tell the shape.
     first: VecDeque<Block>,
+    /// What is on its way to memory that is far.
+    passing: Vec<u8>,
 }
 
 impl Lines {
@@ -107,6 +122,7 @@ impl Lines {
             next_index: 0,
             ended: false,
             first: VecDeque::new(),
+            passing: Vec::new(),
         };
         if stream.container == Container::Parquet {
             stream.refuse("a Parquet file is read only as a file, and unpacked".to_string());
@@ -124,16 +140,26 @@ impl Lines {
         self.shape
     }
 
+    /// See [`Unpacked::refers_back`].
+    pub fn refers_back(&self) -> bool {
+        self.source.unpacked.refers_back()
+    }
+
     /// What other threads may inflate meanwhile.
     pub fn ahead(&self) -> Option<Arc<Ahead>> {
         self.source.unpacked.ahead()
     }
 
-    /// Fills `block` with the next lines; false at the end of the input.
-    pub fn next(&mut self, block: &mut Block) -> Result<bool> {
+    /// Fills `block` with the next lines, for whom it says; false at the end of the input.
+    pub fn next(&mut self, block: &mut Block, who: Who) -> Result<bool> {
+        let is_far = who == Who::Another && is_far(&mut block.buffer);
+        self.next_of(block, who, is_far)
+    }
+
+    fn next_of(&mut self, block: &mut Block, who: Who, is_far: bool) -> Result<bool> {
         match self.first.pop_front() {
             Some(first) => *block = first,
-            None if !self.read(block)? => return Ok(false),
+            None if !self.read(block, who, is_far)? => return Ok(false),
             None => {}
         }
         block.reading = self.shape.map(|shape| Reading {
@@ -152,7 +178,7 @@ impl Lines {
         let mut is_foreign = false;
         while looked_at < BLOCK {
             let mut block = Block::default();
-            if !self.read(&mut block)? {
+            if !self.read(&mut block, Who::Itself, false)? {
                 break;
             }
             for line in block.bytes().split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
@@ -194,7 +220,7 @@ impl Lines {
     }
 
     /// Reads the next lines into `block`; false at the end of the input.
-    fn read(&mut self, block: &mut Block) -> Result<bool> {
+    fn read(&mut self, block: &mut Block, who: Who, is_far: bool) -> Result<bool> {
         block.input = self.input;
         block.index = self.next_index;
         block.rows = None;
@@ -210,12 +236,12 @@ impl Lines {
         // Up to here there is no newline.
         let mut searched = filled;
         let mut skipping = false;
+        let enough = if who == Who::Itself { BLOCK } else { BLOCK_FOR_ANOTHER };
         while !self.ended {
             if block.buffer.len() < filled + BLOCK + MARGIN {
                 block.buffer.resize(filled + BLOCK + MARGIN, 0);
             }
-            let room = block.buffer.len() - MARGIN;
-            match self.source.read(&mut block.buffer[filled..room]) {
+            match self.read_some(&mut block.buffer[filled..][..BLOCK], is_far) {
                 Ok(0) => self.ended = true,
                 Ok(count) => filled += count,
                 Err(Broken::Storage(error)) => return Err(cannot_read(&self.name, &error)),
@@ -235,7 +261,7 @@ impl Lines {
                 }
             }
             match memchr::memrchr(b'\n', &block.buffer[searched..filled]) {
-                Some(last) if self.ended || filled >= BLOCK => {
+                Some(last) if self.ended || filled >= enough => {
                     block.end = searched + last + 1;
                     // At the end of an input what comes after the last newline is a line too, of the next block; of an
                     // input that ended early it is part of what is missing.
@@ -258,6 +284,18 @@ impl Lines {
         }
         block.end = filled;
         Ok(filled > 0 || block.first_too_long || block.ended_by.is_some())
+    }
+
+    /// Reads some bytes of lines, to memory that may be far; 0 at the end.
+    fn read_some(&mut self, room: &mut [u8], is_far: bool) -> std::result::Result<usize, Broken> {
+        if !is_far {
+            return self.source.read(room);
+        }
+        self.passing.resize(STEP, 0);
+        let most = room.len().min(STEP);
+        let count = self.source.read(&mut self.passing[..most])?;
+        copy_past(&mut room[..count], &self.passing[..count]);
+        Ok(count)
     }
 
     /// What is known of the input after its last block.
@@ -380,6 +418,21 @@ mod tests {
     }
 
     fn blocks(bytes: &[u8], max_line: usize, trickle: bool) -> Vec<(Vec<u8>, bool)> {
+        let read = |who, is_far| blocks_for(who, is_far, bytes, max_line, trickle);
+        let (own, near, far) =
+            (read(Who::Itself, false), read(Who::Another, false), read(Who::Another, true));
+        assert_eq!(near, far);
+        assert_eq!(near.concat_bytes(), own.concat_bytes());
+        own
+    }
+
+    fn blocks_for(
+        who: Who,
+        is_far: bool,
+        bytes: &[u8],
+        max_line: usize,
+        trickle: bool,
+    ) -> Vec<(Vec<u8>, bool)> {
         let cursor = std::io::Cursor::new(bytes.to_vec());
         let source: Box<dyn std::io::Read + Send> =
             if trickle { Box::new(Trickle(cursor)) } else { Box::new(cursor) };
@@ -387,7 +440,7 @@ mod tests {
         let mut stream = Lines::open(InputId(0), "test".into(), source, &settings, Arc::default()).unwrap();
         let mut block = Block::default();
         let mut read = Vec::new();
-        while stream.next(&mut block).unwrap() {
+        while stream.next_of(&mut block, who, is_far).unwrap() {
             read.push((block.bytes().to_vec(), block.first_too_long));
         }
         read

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::container::parquet::{Rows, Stored, is_parquet};
 use super::container::{Container, MAGIC_OF_PARQUET};
 use super::gz::Ahead;
-use super::lines::{Block, Lines, cannot_read};
+use super::lines::{Block, Lines, Who, cannot_read};
 use super::settings::Settings;
 use super::shape::Shape;
 use super::{Input, Place, Progress};
@@ -81,6 +81,11 @@ impl Stream {
         matches!(self, Stream::Lines(_))
     }
 
+    /// It is read on by what was read of it last, of which much is near the thread that did.
+    pub fn refers_back(&self) -> bool {
+        matches!(self, Stream::Lines(lines) if lines.refers_back())
+    }
+
     /// What other threads may read of it meanwhile.
     pub fn ahead(&self) -> Option<Arc<Ahead>> {
         match self {
@@ -89,10 +94,10 @@ impl Stream {
         }
     }
 
-    /// Fills `block` with the next lines; false at the end.
-    pub fn next(&mut self, block: &mut Block) -> Result<bool> {
+    /// Fills `block` with the next lines, for whom it says; false at the end.
+    pub fn next(&mut self, block: &mut Block, who: Who) -> Result<bool> {
         match self {
-            Stream::Lines(lines) => lines.next(block),
+            Stream::Lines(lines) => lines.next(block, who),
             Stream::Rows(rows) => rows.next(block),
         }
     }

@@ -15,6 +15,7 @@ use self::items::told_apart;
 use super::Options;
 use crate::balance::Records;
 use crate::books::Books;
+use crate::caches::prefetch_pages;
 use crate::error::Result;
 use crate::mediate::dedupe::{Dealer, Dealt, Hand, ProjectHash};
 use crate::mediate::groups::AllGroups;
@@ -203,6 +204,7 @@ impl<'r, 'b> Reader<'r, 'b> {
         while at < end || too_long {
             if is_canonical && !too_long {
                 let lines = self.fill(&mut batch, bytes, &mut at, end);
+                prefetch_pages(bytes.as_ptr().wrapping_add(at));
                 self.take_plain(&mut batch[..lines], block, number + 1);
                 number += lines as u64;
                 if lines == BATCH || at >= end {

@@ -9,7 +9,7 @@ use twox_hash::XxHash3_128;
 
 use super::canonical::Field;
 use super::cursor::STEP;
-use crate::prefetch::prefetch;
+use crate::caches::prefetch;
 use crate::read::settings::SettingsId;
 
 /// The values of a line that decide its facts, as they are written, each after a tag that says which it is. It can be taken
