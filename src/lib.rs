@@ -27,6 +27,7 @@
 //! | [`arena`] | the chunks of memory that rows and arrivals are written to | know what stands in them, how much may stay |
 //! | [`memory`] | how much of what was read stands in memory, the temporary file for the rest | know what the bytes are |
 //! | [`tally`] | the hot loop beside reading: guided requests into cells and series, and back | know a price |
+//! | [`arrivals`] | when requests came, and with how many tokens, in eight bytes each | know what is made of them |
 //! | [`cells`], [`traffic`] | a day's cells and traffic in the temporary file | judge a request |
 //! | [`charge`] | one function per charging rule (C1 to C11) | know a price that isn't in a book, touch a float |
 //! | [`walk`] | days in order, what each hands on to the next | look at a request, decide a rule |
@@ -53,6 +54,7 @@
 //! - The library never prints, reads no environment and never exits; that is for the command line.
 
 pub mod arena;
+pub mod arrivals;
 pub mod balance;
 pub mod books;
 mod caches;

@@ -18,6 +18,9 @@ use super::tier::{ContextBand, Terms, UsageTier, words};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub u32);
 
+/// Which of a tallier's cells.
+pub type Place = u32;
+
 /// The facts of each group. A group's id depends on threads; nothing that is published may.
 pub type Groups = Vec<Arc<GroupFacts>>;
 

@@ -35,14 +35,14 @@ use crate::read::shape::spelling::{SharedSpellings, Spellings};
 use crate::read::shape::{self, Items};
 use crate::read::{Inputs, Reading};
 use crate::suspense::{Refusal, Suspended};
-use crate::tally::{self, Tallied, Tallier};
+use crate::tally::{Tallied, Tallier};
 use crate::types::day::{Day, Days, Instant};
 use crate::types::detail::{Detail, Place};
 use crate::types::key::shown;
 use crate::types::origin::InputId;
 use crate::types::reason::Reason;
 use crate::types::request::{Facts, Request, Status};
-use crate::types::tally::GroupId;
+use crate::types::tally::{self, GroupId};
 use crate::types::usage::Usage;
 
 /// What one thread has read.
