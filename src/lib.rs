@@ -27,7 +27,7 @@
 //! | [`arena`] | the chunks of memory that rows and arrivals are written to | know what stands in them, how much may stay |
 //! | [`memory`] | how much of what was read stands in memory, the temporary file for the rest | know what the bytes are |
 //! | [`tally`] | the hot loop beside reading: guided requests into cells and series, and back | know a price |
-//! | [`arrivals`] | when requests came, and with how many tokens, in eight bytes each | know what is made of them |
+//! | `arrivals` | when requests came, and with how many tokens, in eight bytes each | know what is made of them |
 //! | [`cells`], [`traffic`] | a day's cells and traffic in the temporary file | judge a request |
 //! | [`charge`] | one function per charging rule (C1 to C11) | know a price that isn't in a book, touch a float |
 //! | [`walk`] | days in order, what each hands on to the next | look at a request, decide a rule |
@@ -39,7 +39,7 @@
 //! | [`publish`] | staging, never less, the lock, the swap, manifests | change a figure |
 //! | [`query`] | published days read back: tables, groups, checked sums | write, take a folder without a manifest for a day |
 //! | [`cli`] | commands, flags, settings, screen, metrics, exit codes | know a rule |
-//! | `caches` | asking for memory ahead, writing past the caches | know what for |
+//! | `caches` | asking for memory ahead, telling whether another core's caches are far, writing past them | know what for |
 //! | [`near`] | the nearest known word to a slip | know which words there are |
 //! | [`error`] | the error that ends a run | tell what a line lacks: that is suspense |
 //! | [`generate`] | synthetic logs from a seed | know a price, write a file |
@@ -54,7 +54,7 @@
 //! - The library never prints, reads no environment and never exits; that is for the command line.
 
 pub mod arena;
-pub mod arrivals;
+mod arrivals;
 pub mod balance;
 pub mod books;
 mod caches;

@@ -5,13 +5,14 @@
 //! A thread reads the next block of a stream that no other thread is reading, else takes one that is ready, else opens
 //! the next input, else waits. Who has a stream reads on until some blocks are ready, and decodes the one read last, which
 //! is still near. So nobody waits who finds the stream taken; and where unpacking is what takes the time, who has the
-//! stream goes on unpacking, as nobody else could meanwhile, while others take the blocks.
+//! stream goes on unpacking, as nobody else could meanwhile, while others take the blocks. A stream that is unpacked by
+//! what came before stays with its thread as long as blocks are ready.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use crate::error::Result;
 use crate::read::gz::Ahead;
-use crate::read::lines::{Block, Who};
+use crate::read::lines::{BLOCK_FOR_ANOTHER, Block, Who};
 use crate::read::stream::Stream;
 use crate::read::{Inputs, Progress};
 use crate::types::origin::InputId;
@@ -49,7 +50,9 @@ impl State {
     fn take_idle(&mut self) -> Option<Stream> {
         let own = rayon::current_thread_index();
         let place = self.idle.iter().rposition(|(last, _)| *last == own);
-        let any = |(_, stream): &(_, Stream)| self.ready.is_empty() || !stream.refers_back();
+        let any = |(last, stream): &(Option<usize>, Stream)| {
+            last.is_none() || self.ready.is_empty() || !stream.refers_back()
+        };
         let place = place.or_else(|| self.idle.iter().rposition(any))?;
         Some(self.idle.swap_remove(place).1)
     }
@@ -158,11 +161,15 @@ impl<'s> Sources<'s> {
     fn read_on(&self, mut stream: Stream, block: &mut Block) -> Result<bool> {
         while let Some(mut other) = self.room_for_others(&stream) {
             if !stream.next(&mut other, Who::Another)? {
+                self.state().spare.push(other);
                 self.end(stream);
                 return Ok(false);
             }
             self.state().ready.push(other);
             self.changed.notify_one();
+        }
+        if self.state().failed {
+            return Ok(false);
         }
         if !stream.next(block, Who::Itself)? {
             self.end(stream);
@@ -176,8 +183,10 @@ impl<'s> Sources<'s> {
     /// A block to be read for other threads, while they have few.
     fn room_for_others(&self, stream: &Stream) -> Option<Block> {
         let mut state = self.state();
-        let are_few = stream.is_shared() && state.ready.len() < self.threads && !state.failed;
-        are_few.then(|| state.spare.pop().unwrap_or_default())
+        let ready: usize = state.ready.iter().map(|ready| ready.bytes().len()).sum();
+        let are_few = self.threads > 1 && ready < self.threads * BLOCK_FOR_ANOTHER;
+        let goes_on = stream.is_shared() && are_few && !state.failed;
+        goes_on.then(|| state.spare.pop().unwrap_or_default())
     }
 
     fn begin(&self, mut state: MutexGuard<'_, State>) -> Busy<'_, 's> {

@@ -61,7 +61,7 @@ impl Unpacked {
         }
     }
 
-    /// What comes next is told by some mebibytes of what came last; those of a gz are few.
+    /// What comes next is unpacked out of some mebibytes of what came last; of a gz it is 32 KiB.
     pub fn refers_back(&self) -> bool {
         matches!(self, Unpacked::Zst(_))
     }

@@ -20,12 +20,11 @@ use crate::error::{Error, Result};
 use crate::types::origin::{InputId, InputSummary};
 use crate::types::reason::Reason;
 
-/// Bytes read at once: large enough that locking costs nothing, small enough for the second-level cache.
+/// Bytes read at once: large enough that locking costs nothing, small enough for the second-level cache. Always as many,
+/// since of a broken zst nothing is kept of what is read last.
 pub const BLOCK: usize = 512 << 10;
-/// And for another thread, whose cache holds none of it anyway: so many that it is seldom told of more.
-const BLOCK_FOR_ANOTHER: usize = 2 * BLOCK;
-/// Bytes read at once on their way to memory that is far: so few that this core's cache holds them until they go on.
-const STEP: usize = 256 << 10;
+/// Bytes read for another thread, whose cache holds none of them yet: so many that it is seldom woken for them.
+pub const BLOCK_FOR_ANOTHER: usize = 2 * BLOCK;
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Who decodes a block.
@@ -157,10 +156,18 @@ impl Lines {
     }
 
     fn next_of(&mut self, block: &mut Block, who: Who, is_far: bool) -> Result<bool> {
-        match self.first.pop_front() {
-            Some(first) => *block = first,
-            None if !self.read(block, who, is_far)? => return Ok(false),
-            None => {}
+        let is_read = match self.first.pop_front() {
+            Some(first) => {
+                *block = first;
+                true
+            }
+            None => self.read(block, who, is_far)?,
+        };
+        if self.ended {
+            self.passing = Vec::new();
+        }
+        if !is_read {
+            return Ok(false);
         }
         block.reading = self.shape.map(|shape| Reading {
             container: self.container,
@@ -291,9 +298,8 @@ impl Lines {
         if !is_far {
             return self.source.read(room);
         }
-        self.passing.resize(STEP, 0);
-        let most = room.len().min(STEP);
-        let count = self.source.read(&mut self.passing[..most])?;
+        self.passing.resize(room.len(), 0);
+        let count = self.source.read(&mut self.passing)?;
         copy_past(&mut room[..count], &self.passing[..count]);
         Ok(count)
     }
@@ -470,6 +476,44 @@ mod tests {
         assert_eq!(read.len(), 2);
         let endless = blocks(&b"x".repeat(5 * BLOCK), 1000, false);
         assert_eq!(endless, [(Vec::new(), true)]);
+    }
+
+    #[test]
+    fn what_is_read_is_the_same_for_whomever_and_wherever() {
+        let lines: Vec<u8> = (0..600_000).flat_map(|line| format!("{line}\n").into_bytes()).collect();
+        let mut packer = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        packer.include_checksum(true).unwrap();
+        std::io::Write::write_all(&mut packer, &lines).unwrap();
+        let packed = packer.finish().unwrap();
+        let mut broken = packed.clone();
+        *broken.last_mut().unwrap() ^= 1;
+        for (stored, is_broken) in [(&lines, false), (&packed, false), (&broken, true)] {
+            let ways = [(Who::Itself, false), (Who::Another, false), (Who::Another, true)];
+            let kept = |ways: &[(Who, bool)]| {
+                let settings = Settings { shape: Some(&canonical::SHAPE), ..Settings::default() };
+                let source = Box::new(std::io::Cursor::new(stored.clone()));
+                let mut stream =
+                    Lines::open(InputId(0), "test".into(), source, &settings, Arc::default()).unwrap();
+                let (mut blocks, mut kept, mut ended_by) =
+                    ([Block::default(), Block::default()], Vec::new(), None);
+                for turn in 0.. {
+                    let (block, (who, is_far)) = (&mut blocks[turn % 2], ways[turn % ways.len()]);
+                    if !stream.next_of(block, who, is_far).unwrap() {
+                        break;
+                    }
+                    kept.extend_from_slice(block.bytes());
+                    ended_by = block.ended_by.take();
+                }
+                (kept, ended_by)
+            };
+            let (of_itself, why) = kept(&ways[..1]);
+            assert_eq!(why.is_some(), is_broken);
+            assert!(if is_broken { lines.starts_with(&of_itself) } else { lines == of_itself });
+            assert!(of_itself.len() > 3 * BLOCK);
+            for ways in [&ways[1..2], &ways[2..], &ways] {
+                assert!(kept(ways) == (of_itself.clone(), why.clone()), "{is_broken} {ways:?}");
+            }
+        }
     }
 
     trait ConcatBytes {

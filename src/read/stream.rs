@@ -81,7 +81,7 @@ impl Stream {
         matches!(self, Stream::Lines(_))
     }
 
-    /// It is read on by what was read of it last, of which much is near the thread that did.
+    /// What comes next is unpacked out of what came last, much of which is near the thread that did.
     pub fn refers_back(&self) -> bool {
         matches!(self, Stream::Lines(lines) if lines.refers_back())
     }

@@ -18,7 +18,7 @@ use super::tier::{ContextBand, Terms, UsageTier, words};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub u32);
 
-/// Which of a tallier's cells.
+/// Which of the cells of one thread.
 pub type Place = u32;
 
 /// The facts of each group. A group's id depends on threads; nothing that is published may.
