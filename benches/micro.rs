@@ -1,6 +1,6 @@
-//! Owns the time of each step of the hot path by itself: unpacking, decode, usage, dedupe, tally, windows, and books on
-//! cells. So that a step that grows slowly slower is seen, beside what it took the last time (target/criterion). How long
-//! the whole job takes is for the race; no test asserts a time.
+//! Owns the time of each step of the hot path by itself: handing something to another core, unpacking, decode, usage,
+//! dedupe, tally, windows, and books on cells. So that a step that grows slowly slower is seen, beside what it took the
+//! last time (target/criterion). How long the whole job takes is for the race; no test asserts a time.
 //!
 //! ```sh
 //! cargo bench --bench micro                 # all of them, a minute after the build
@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::io::{Cursor, Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{self, Duration};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use flate2::Compression;
@@ -57,9 +57,35 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(3));
-    targets = unpack, decode, usage, dedupe, tally, windows, books_on_cells
+    targets = cores, unpack, decode, usage, dedupe, tally, windows, books_on_cells
 }
 criterion_main!(steps);
+
+/// How far one core is from another, since all that threads hand to each other takes as much longer; those of a virtual
+/// machine move.
+fn cores(criterion: &mut Criterion) {
+    let turn = AtomicU64::new(0);
+    // Waits for each of its turns, and ends it.
+    let take_turns = |turns: u64, first: u64| {
+        for mine in (first..2 * turns).step_by(2) {
+            while turn.load(Ordering::Acquire) != mine {
+                std::hint::spin_loop();
+            }
+            turn.store(mine + 1, Ordering::Release);
+        }
+    };
+    criterion.bench_function("cores/a line of memory to another and back", |bencher| {
+        bencher.iter_custom(|rounds| {
+            turn.store(0, Ordering::Relaxed);
+            let begin = time::Instant::now();
+            std::thread::scope(|scope| {
+                scope.spawn(|| take_turns(rounds, 1));
+                take_turns(rounds, 0);
+            });
+            begin.elapsed()
+        });
+    });
+}
 
 /// A packed log beside the speed of the library that unpacks it.
 fn unpack(criterion: &mut Criterion) {
