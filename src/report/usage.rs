@@ -86,24 +86,25 @@ pub fn rows(day: Day, cells: &Cells, groups: &Groups, books: &Books) -> Rows {
     let mut rows = Rows::new(&REPORT, sums.len());
     for ((project, model, base_model, method, usage_tier, service_tier, channel, outcome), sum) in sums {
         let [requests, input, cached, tool, output, thoughts, total] = sum;
-        let mut row = rows.append(1);
-        row.all(day);
-        row.all(project);
-        row.all(model);
-        row.all(base_model);
-        row.all(method);
-        row.all(usage_tier.name());
-        row.all(usage_tier.pricing_tier().name());
-        row.all(service_tier.name());
-        row.all(channel.name());
-        row.all(outcome.name());
-        row.all(requests);
-        row.all(input);
-        row.all(cached);
-        row.all(tool);
-        row.all(output);
-        row.all(thoughts);
-        row.all(total);
+        rows.push([
+            day.into(),
+            project.into(),
+            model.into(),
+            base_model.into(),
+            method.into(),
+            usage_tier.name().into(),
+            usage_tier.pricing_tier().name().into(),
+            service_tier.name().into(),
+            channel.name().into(),
+            outcome.name().into(),
+            requests.into(),
+            input.into(),
+            cached.into(),
+            tool.into(),
+            output.into(),
+            thoughts.into(),
+            total.into(),
+        ]);
     }
     rows
 }
