@@ -423,33 +423,41 @@ mod tests {
         }
     }
 
-    fn blocks(bytes: &[u8], max_line: usize, trickle: bool) -> Vec<(Vec<u8>, bool)> {
-        let read = |who, is_far| blocks_for(who, is_far, bytes, max_line, trickle);
-        let (own, near, far) =
-            (read(Who::Itself, false), read(Who::Another, false), read(Who::Another, true));
+    /// Blocks: their bytes, and whether their first line was too long.
+    type Blocks = Vec<(Vec<u8>, bool)>;
+
+    const WAYS: [(Who, bool); 3] = [(Who::Itself, false), (Who::Another, false), (Who::Another, true)];
+
+    /// What is read for whom, by turns, into two buffers, and why it ended early.
+    fn read(
+        source: Box<dyn std::io::Read + Send>,
+        max_line: usize,
+        ways: &[(Who, bool)],
+    ) -> (Blocks, Option<(Reason, String)>) {
+        let settings = Settings { shape: Some(&canonical::SHAPE), max_line, ..Settings::default() };
+        let mut stream = Lines::open(InputId(0), "test".into(), source, &settings, Arc::default()).unwrap();
+        let (mut buffers, mut read, mut ended_by) = ([Block::default(), Block::default()], Vec::new(), None);
+        for turn in 0.. {
+            let (block, (who, is_far)) = (&mut buffers[turn % 2], ways[turn % ways.len()]);
+            if !stream.next_of(block, who, is_far).unwrap() {
+                break;
+            }
+            read.push((block.bytes().to_vec(), block.first_too_long));
+            ended_by = block.ended_by.take();
+        }
+        (read, ended_by)
+    }
+
+    fn blocks(bytes: &[u8], max_line: usize, trickle: bool) -> Blocks {
+        let [own, near, far] = WAYS.map(|way| {
+            let cursor = std::io::Cursor::new(bytes.to_vec());
+            let source: Box<dyn std::io::Read + Send> =
+                if trickle { Box::new(Trickle(cursor)) } else { Box::new(cursor) };
+            read(source, max_line, &[way]).0
+        });
         assert_eq!(near, far);
         assert_eq!(near.concat_bytes(), own.concat_bytes());
         own
-    }
-
-    fn blocks_for(
-        who: Who,
-        is_far: bool,
-        bytes: &[u8],
-        max_line: usize,
-        trickle: bool,
-    ) -> Vec<(Vec<u8>, bool)> {
-        let cursor = std::io::Cursor::new(bytes.to_vec());
-        let source: Box<dyn std::io::Read + Send> =
-            if trickle { Box::new(Trickle(cursor)) } else { Box::new(cursor) };
-        let settings = Settings { shape: Some(&canonical::SHAPE), max_line, ..Settings::default() };
-        let mut stream = Lines::open(InputId(0), "test".into(), source, &settings, Arc::default()).unwrap();
-        let mut block = Block::default();
-        let mut read = Vec::new();
-        while stream.next_of(&mut block, who, is_far).unwrap() {
-            read.push((block.bytes().to_vec(), block.first_too_long));
-        }
-        read
     }
 
     #[test]
@@ -488,29 +496,16 @@ mod tests {
         let mut broken = packed.clone();
         *broken.last_mut().unwrap() ^= 1;
         for (stored, is_broken) in [(&lines, false), (&packed, false), (&broken, true)] {
-            let ways = [(Who::Itself, false), (Who::Another, false), (Who::Another, true)];
             let kept = |ways: &[(Who, bool)]| {
-                let settings = Settings { shape: Some(&canonical::SHAPE), ..Settings::default() };
                 let source = Box::new(std::io::Cursor::new(stored.clone()));
-                let mut stream =
-                    Lines::open(InputId(0), "test".into(), source, &settings, Arc::default()).unwrap();
-                let (mut blocks, mut kept, mut ended_by) =
-                    ([Block::default(), Block::default()], Vec::new(), None);
-                for turn in 0.. {
-                    let (block, (who, is_far)) = (&mut blocks[turn % 2], ways[turn % ways.len()]);
-                    if !stream.next_of(block, who, is_far).unwrap() {
-                        break;
-                    }
-                    kept.extend_from_slice(block.bytes());
-                    ended_by = block.ended_by.take();
-                }
-                (kept, ended_by)
+                let (blocks, ended_by) = read(source, Settings::default().max_line, ways);
+                (blocks.concat_bytes(), ended_by)
             };
-            let (of_itself, why) = kept(&ways[..1]);
+            let (of_itself, why) = kept(&WAYS[..1]);
             assert_eq!(why.is_some(), is_broken);
             assert!(if is_broken { lines.starts_with(&of_itself) } else { lines == of_itself });
             assert!(of_itself.len() > 3 * BLOCK);
-            for ways in [&ways[1..2], &ways[2..], &ways] {
+            for ways in [&WAYS[1..2], &WAYS[2..], &WAYS] {
                 assert!(kept(ways) == (of_itself.clone(), why.clone()), "{is_broken} {ways:?}");
             }
         }
@@ -520,7 +515,7 @@ mod tests {
         fn concat_bytes(&self) -> Vec<u8>;
     }
 
-    impl ConcatBytes for Vec<(Vec<u8>, bool)> {
+    impl ConcatBytes for Blocks {
         fn concat_bytes(&self) -> Vec<u8> {
             self.iter().flat_map(|(bytes, _)| bytes.clone()).collect()
         }
